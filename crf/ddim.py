@@ -1,0 +1,52 @@
+"""Deterministic DDIM (Song et al. 2021, arXiv 2010.02502, eq. 12 with eta = 0).
+
+The order of the arithmetic is that of diffusers' DDIMScheduler, so that results are equal to the
+last bit. z: noisy latents, x0: their clean estimate, eps: their noise estimate, all BCHW.
+"""
+
+from typing import Any
+
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+
+class NoiseLevels:
+    """The teacher's noise schedule: cumulative alphas, and which timesteps a step count visits."""
+
+    def __init__(self, scheduler_config: Any) -> None:
+        self._scheduler = DDIMScheduler.from_config(scheduler_config)
+        self.alphas: Tensor = self._scheduler.alphas_cumprod
+        self.prediction_type: str = self._scheduler.config.prediction_type
+
+    def timesteps(self, steps: int) -> list[int]:
+        """Of a whole schedule, falling: 50 -> [981, 961, ..., 1] with "leading" spacing."""
+        self._scheduler.set_timesteps(steps)
+        return [int(t) for t in self._scheduler.timesteps]
+
+    def path(self, steps: int) -> list[tuple[int, int]]:
+        """(timestep of the evaluation, timestep stepped to) of a whole schedule; the last is -1."""
+        stride = self._scheduler.config.num_train_timesteps // steps
+        return [(t, t - stride) for t in self.timesteps(steps)]
+
+    def alpha(self, timestep: int) -> Tensor:
+        """Cumulative alpha (a scalar tensor); below timestep 0, the schedule's final one."""
+        return self.alphas[timestep] if timestep >= 0 else self._scheduler.final_alpha_cumprod
+
+    def add_noise(self, x0: Tensor, eps: Tensor, timestep: int) -> Tensor:
+        alpha = self.alpha(timestep)
+        return alpha**0.5 * x0 + (1 - alpha) ** 0.5 * eps
+
+    def split(self, output: Tensor, z: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+        """The network's output at z -> (x0, eps)."""
+        alpha = self.alpha(timestep)
+        beta = 1 - alpha
+        if self.prediction_type == "epsilon":
+            return (z - beta**0.5 * output) / alpha**0.5, output
+        return (alpha**0.5) * z - (beta**0.5) * output, (alpha**0.5) * output + (beta**0.5) * z
+
+    def step(self, x0: Tensor, eps: Tensor, to_timestep: int) -> Tensor:
+        """Eq. 12: the state at ``to_timestep``."""
+        alpha = self.alpha(to_timestep)
+        direction = (1 - alpha - 0.0**2) ** 0.5 * eps
+        return alpha**0.5 * x0 + direction
+

@@ -1,0 +1,40 @@
+"""Distances between sets of features, and diversity within one. float64 throughout."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Features = npt.NDArray[Any]  # (N, D)
+
+
+def frechet_distance(a_ND: Features, b_MD: Features) -> float:
+    """Squared Frechet distance of two Gaussians fitted to the features (Heusel et al. 2017, eq. 6).
+
+    tr sqrt(Sa Sb) is the nuclear norm of A B^T for centred, scaled A and B, which is exact also
+    where there are fewer samples than dimensions.
+    """
+    a_ND, b_MD = np.asarray(a_ND, np.float64), np.asarray(b_MD, np.float64)
+    mean_a, mean_b = a_ND.mean(0), b_MD.mean(0)
+    centred_a = (a_ND - mean_a) / np.sqrt(len(a_ND) - 1)
+    centred_b = (b_MD - mean_b) / np.sqrt(len(b_MD) - 1)
+    cross = np.linalg.svd(centred_a @ centred_b.T, compute_uv=False).sum()
+    return float(((mean_a - mean_b) ** 2).sum() + (centred_a**2).sum() + (centred_b**2).sum() - 2 * cross)
+
+
+def vendi_score(features_ND: Features) -> float:
+    """Effective number of different samples (Friedman & Dieng 2022, eq. 1), cosine similarity: 1 to N."""
+    unit_ND = np.asarray(features_ND, np.float64)
+    unit_ND = unit_ND / np.linalg.norm(unit_ND, axis=1, keepdims=True)
+    return vendi_of_similarity(unit_ND @ unit_ND.T)
+
+
+def vendi_of_similarity(similarity_NN: Features) -> float:
+    eigenvalues = np.linalg.eigvalsh(np.asarray(similarity_NN, np.float64) / len(similarity_NN))
+    positive = eigenvalues[eigenvalues > 1e-12]
+    return float(np.exp(-(positive * np.log(positive)).sum()))
+
+
+def mean_vendi(features_ND: Features, groups_N: npt.NDArray[Any]) -> float:
+    """The paper's diversity (appendix E): one score a caption over its noises, averaged."""
+    return float(np.mean([vendi_score(features_ND[groups_N == group]) for group in np.unique(groups_N)]))

@@ -1,0 +1,100 @@
+"""Run a schedule: the teacher's steps, the hand-over, the CRF, the last steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crf.model import LatentCRF
+from crf.schedule import Schedule
+from crf.teacher import Teacher
+
+OnStep = Callable[[int, Tensor], None]  # (evaluations done, state)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Where a trajectory stands: the state, and the last evaluation's (x0, eps); all BCHW."""
+
+    state: Tensor
+    x0: Tensor
+    eps: Tensor
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What guides the teacher: states for both halves (2B, L, D), pooled text (B, D), scale."""
+
+    text_2BLD: Tensor
+    pooled_BD: Tensor
+    guidance: float
+
+
+def condition(teacher: Teacher, captions: list[str], guidance: float) -> Condition:
+    text_2BLD, pooled_BD = teacher.guidance_text(captions)
+    return Condition(text_2BLD, pooled_BD, guidance)
+
+
+def follow(
+    teacher: Teacher, state: Tensor, path: list[tuple[int, int]], given: Condition, on_step: OnStep | None = None
+) -> Trajectory:
+    """DDIM along ``path``: pairs of (timestep of the evaluation, timestep stepped to)."""
+    x0 = eps = state
+    for number, (timestep, to_timestep) in enumerate(path, start=1):
+        output = teacher.guided_output(state, timestep, given.text_2BLD, given.guidance)
+        x0, eps = teacher.levels.split(output, state, timestep)
+        state = teacher.levels.step(x0, eps, to_timestep)
+        if on_step:
+            on_step(number, state)
+    return Trajectory(state, x0, eps)
+
+
+def lead(
+    teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
+) -> Trajectory:
+    """The schedule's first part, from noise."""
+    path = teacher.levels.path(schedule.lead_of)[: schedule.lead]
+    return follow(teacher, noise_BCHW.to(teacher.device, teacher.unet.dtype), path, given, on_step)
+
+
+def tail_path(teacher: Teacher, schedule: Schedule) -> list[tuple[int, int]]:
+    """Where the last evaluations stand."""
+    if schedule.tail_timesteps:
+        return list(zip(schedule.tail_timesteps, (*schedule.tail_timesteps[1:], -1), strict=True))
+    return teacher.levels.path(schedule.tail_of)[-schedule.tail :] if schedule.tail else []
+
+
+@torch.no_grad()
+def finish(
+    teacher: Teacher,
+    schedule: Schedule,
+    reached: Trajectory,
+    given: Condition,
+    crf: LatentCRF | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """What follows the first part -> final latents.
+
+    "fresh" noise is drawn from torch's global generator.
+    """
+    path = tail_path(teacher, schedule)
+    clean = None
+    if schedule.middle == "crf":
+        if crf is None:
+            raise ValueError(f"the schedule '{schedule}' needs a CRF, and none was given")
+        clean = crf(reached.state, given.pooled_BD.to(reached.state.dtype))
+    elif schedule.middle == "x0":
+        clean = reached.x0
+    if not path:
+        return reached.state if clean is None else clean
+    state = reached.state if clean is None else hand_over(teacher, schedule, reached, clean, path[0][0])
+    return follow(teacher, state, path, given, on_step).state
+
+
+def hand_over(teacher: Teacher, schedule: Schedule, reached: Trajectory, clean: Tensor, timestep: int) -> Tensor:
+    """From clean latents to what the evaluation at ``timestep`` is given."""
+    if schedule.handover == "direct":
+        return clean
+    noise = reached.eps if schedule.handover == "consistent" else torch.randn_like(clean)
+    return teacher.levels.step(clean, noise, timestep)

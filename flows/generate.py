@@ -1,0 +1,55 @@
+"""One prompt, drawn by the teacher alone and with the CRF, side by side."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crf.pipeline import PAPER, LatentCRFPipeline
+from crf.schedule import Schedule
+from crf.teacher import Teacher
+from flows.checkpoints import load_crf
+from flows.configs import EMBEDDED
+from flows.stage import is_sealed
+from storage import UserError, locations
+
+
+def newest_crf(root: str) -> str:
+    """The stage-2 CRF that was sealed last below a local ROOT."""
+    folder = locations.join(locations.absolute(root), "distill")
+    sealed = [url for name in locations.list_names(folder) if is_sealed(url := locations.join(folder, name))]
+    if not sealed:
+        raise UserError("a distilled CRF", f"none below {folder}", "run `latentcrf run demo` first, or give --crf")
+    return max(sealed, key=lambda url: Path(url, "manifest.json").stat().st_mtime)
+
+
+def side_by_side(
+    prompt: str, teacher: str | None, crf: str | None, output: str, root: str, seed: int, guidance: float
+) -> dict[str, Any]:
+    """Writes the PNG; both from the same noise, timed after one warm-up step each."""
+    from PIL import Image
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = Teacher.load(teacher or EMBEDDED["demo"].parent / "teacher", device)
+    model = load_crf(crf or newest_crf(root))
+    noise_BCHW = torch.randn((1, *loaded.latent_shape(loaded.default_size)), generator=torch.manual_seed(seed))
+    images, seconds = [], []
+    for schedule in (Schedule.parse("50/50"), Schedule.parse(PAPER)):
+        pipeline = LatentCRFPipeline(loaded, model, schedule)
+        LatentCRFPipeline(loaded, model, Schedule.parse("1/40 + crf"))(prompt, latents=noise_BCHW)
+        start = time.perf_counter()
+        images += pipeline(prompt, latents=noise_BCHW, guidance_scale=guidance).images
+        seconds.append(time.perf_counter() - start)
+    picture = Image.new("RGB", (images[0].width * 2, images[0].height), "white")
+    for place, image in enumerate(images):
+        picture.paste(image, (place * image.width, 0))
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    picture.save(output)
+    return {
+        "prompt": prompt,
+        "output": output,
+        "schedule": PAPER,
+        "teacher_seconds": seconds[0],
+        "crf_seconds": seconds[1],
+    }

@@ -1,0 +1,125 @@
+"""Every stage's parameters, once: they make the Prefect forms, the YAML files and the command line.
+
+``...Options`` are what may change a stage's bytes; ``...Parameters`` add where its inputs are.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Url = Annotated[str, Field(description="a local path or any fsspec URL")]
+
+
+class Options(BaseModel):
+    """Unknown names are refused: a misspelt parameter is never silently the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EncodeOptions(Options):
+    size: int | None = Field(None, ge=8, description="pixels a side; the teacher's own if not given")
+    limit: int | None = Field(None, ge=1, description="only the first so many images")
+    shard_rows: int = Field(512, ge=1, description="samples a shard: the unit of work and resume")
+
+
+class EncodeParameters(EncodeOptions):
+    """Images -> natural store: their latents and their captions' text embeddings."""
+
+    images: str = Field(description="image folder, .parquet or WebDataset .tar; any fsspec URL")
+    teacher: str = Field(description="teacher folder in diffusers format")
+    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+
+
+class TeachOptions(Options):
+    size: int | None = Field(None, ge=8, description="pixels a side; the teacher's own if not given")
+    limit: int | None = Field(None, ge=1, description="only the first so many captions")
+    shard_rows: int = Field(512, ge=1, description="samples a shard: the unit of work and resume")
+    guidance: float = Field(7.5, description="classifier-free guidance scale")
+    seed: int = Field(0, ge=0, description="with each sample's id, makes its noise")
+
+
+class TeachParameters(TeachOptions):
+    """Captions -> teacher store: each trajectory's states at steps 40 and 50."""
+
+    captions: str = Field(description="caption file (.parquet, .jsonl, .tsv, .csv, .txt); any fsspec URL")
+    teacher: str = Field(description="teacher folder in diffusers format")
+    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+
+
+class CRFOptions(Options):
+    heads: int = Field(7, ge=1, description="pairwise similarities")
+    hidden: int = Field(2048, ge=1, description="channels of the compatibility network")
+    filters: int = Field(1024, ge=1, description="filters of the Field of Experts")
+    kernel_size: int = Field(5, ge=1, description="side of those filters")
+    iterations: int = Field(5, ge=1, description="mean-field updates")
+
+
+class TrainOptions(Options):
+    crf: CRFOptions = Field(default_factory=CRFOptions)  # type: ignore[arg-type]
+    steps: int = Field(300_000, ge=1, description="optimizer steps")
+    batch_size: int = Field(16, ge=2)
+    learning_rate: float = Field(1e-4, gt=0)
+    warm_up_steps: int = Field(5_000, ge=0)
+    adversarial_weight: float = Field(0.1, ge=0, description="lambda of the paper's eq. 13")
+    noise_from: int = Field(1, ge=0, le=999, description="lowest timestep whose noise the CRF is trained on")
+    noise_to: int = Field(250, ge=0, le=999, description="highest such timestep")
+    seed: int = Field(0, ge=0)
+
+
+class TrainParameters(TrainOptions):
+    """Natural store -> stage-1 CRF: denoising and adversarial loss."""
+
+    latents: str = Field(description="natural store, made by encode")
+    teacher: str = Field(description="teacher folder, for its noise schedule")
+    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+
+
+class DistillOptions(Options):
+    steps: int = Field(10_000, ge=1, description="optimizer steps")
+    batch_size: int = Field(4, ge=2)
+    learning_rate: float = Field(1e-5, gt=0)
+    warm_up_steps: int = Field(500, ge=0)
+    seed: int = Field(0, ge=0)
+
+
+class DistillParameters(DistillOptions):
+    """Teacher store and stage-1 CRF -> stage-2 CRF: step 40 -> step 50."""
+
+    pairs: str = Field(description="teacher store, made by teach")
+    initial: str = Field(description="stage-1 CRF, made by train")
+    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+
+
+class EvaluateOptions(Options):
+    size: int | None = Field(None, ge=8, description="pixels a side; the teacher's own if not given")
+    limit: int | None = Field(None, ge=1, description="only the first so many captions")
+    noises: int = Field(4, ge=2, description="starting noises a caption; Vendi needs at least two")
+    shard_rows: int = Field(64, ge=1, description="samples a shard: the unit of work and resume")
+    guidance: float = Field(7.5, description="classifier-free guidance scale")
+    seed: int = Field(1, ge=0, description="with each sample's id, makes its noise")
+
+
+class EvaluateParameters(EvaluateOptions):
+    """Teacher, CRF, captions and real images -> the table, with every control."""
+
+    crf: str = Field(description="stage-2 CRF, made by distill")
+    captions: str = Field(description="held-out captions")
+    images: str = Field(description="held-out real images")
+    teacher: str = Field(description="teacher folder in diffusers format")
+    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+
+
+class PipelineParameters(Options):
+    """All stages, in the order of the data; each is skipped where its output is there."""
+
+    teacher: str = Field(description="teacher folder in diffusers format")
+    images: str = Field(description="images to encode")
+    captions: str = Field(description="captions for the teacher's trajectories")
+    heldout_images: str = Field(description="real images to compare with")
+    heldout_captions: str = Field(description="captions to evaluate on")
+    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+    encode: EncodeOptions = Field(default_factory=EncodeOptions)  # type: ignore[arg-type]
+    teach: TeachOptions = Field(default_factory=TeachOptions)  # type: ignore[arg-type]
+    train: TrainOptions = Field(default_factory=TrainOptions)  # type: ignore[arg-type]
+    distill: DistillOptions = Field(default_factory=DistillOptions)  # type: ignore[arg-type]
+    evaluate: EvaluateOptions = Field(default_factory=EvaluateOptions)  # type: ignore[arg-type]

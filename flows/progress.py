@@ -1,0 +1,35 @@
+"""A stage's progress: a bar on the terminal, and a progress artifact in the Prefect UI."""
+
+from types import TracebackType
+from typing import Self
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import FlowRunContext
+from tqdm import tqdm
+
+
+class Progress:
+    """``advance`` by units of work (shards, steps). Outside a flow run there is only the bar."""
+
+    def __init__(self, stage: str, done: int, total: int) -> None:
+        self._bar = tqdm(desc=f"{stage:>8}", initial=done, total=total, dynamic_ncols=True, mininterval=0.5)
+        self._artifact = None
+        self._percent = -1
+        if FlowRunContext.get():
+            self._artifact = create_progress_artifact(100 * done / total, key=stage, description=stage)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.close()
+
+    def advance(self, units: int = 1, **figures: float) -> None:
+        """``figures`` are shown beside the bar."""
+        self._bar.update(units)
+        if figures:
+            self._bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)
+        percent = int(100 * self._bar.n / (self._bar.total or 1))
+        if self._artifact and percent >= self._percent + 5:
+            self._percent = percent
+            update_progress_artifact(self._artifact, min(100, percent))  # type: ignore[arg-type]

@@ -1,0 +1,40 @@
+"""A Ray to run on: the cluster in RAY_ADDRESS, or a local one that ends with the block."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LOCAL_OBJECT_STORE_BYTES = 2 * 2**30
+
+
+@contextmanager
+def ray_session() -> Iterator[None]:
+    """Nested blocks share the outermost one's Ray. Ending it is what stops a cancelled run's actors."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Without this, gcsfs' first operation on an emulator stalls for two minutes.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    import ray
+    import ray.data
+
+    if ray.is_initialized():
+        yield
+        return
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    else:
+        ray.init(
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            include_dashboard=False,
+            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+        )
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = None  # a block is a shard; never split one
+    context.enable_progress_bars = False
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,142 @@
+"""What a stage is to the rest: parameters -> identity -> plan -> result. Prefect only wires these."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from prefect.states import Completed, State
+from pydantic import BaseModel, ConfigDict
+
+from flows.progress import Progress
+from storage import Identity, LatentStore, locations
+from storage.identity import DOCUMENT, read_identity
+
+P = TypeVar("P", bound=BaseModel)
+PlanState = Literal["fresh", "stale", "partial", "missing"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to make (its identity and where) and how far it is."""
+
+    identity: Identity
+    url: str
+    done: int
+    total: int
+
+    @property
+    def sealed(self) -> bool:
+        return is_sealed(self.url)
+
+
+@dataclass(frozen=True)
+class Stage(Generic[P]):
+    """``identify`` is quick and touches no model; ``compute`` fills ``work.url`` and resumes what it finds there."""
+
+    name: str
+    identify: Callable[[P], tuple[Identity, int]]
+    compute: Callable[[P, Work, Progress], None]
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A line of ``latentcrf plan``."""
+
+    stage: str
+    state: PlanState
+    reason: str
+    done: int
+    total: int
+    fingerprint: str
+
+
+class StageResult(BaseModel):
+    """What ``--json`` prints: for stores also how many rows, valid and rejected."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    state: Literal["computed", "cached"]
+    fingerprint: str
+    url: str
+    rows: int | None = None
+    valid: int | None = None
+    rejected: int | None = None
+
+
+def is_sealed(url: str) -> bool:
+    return locations.exists(locations.join(url, "manifest.json"))
+
+
+def find_work(stage: Stage[P], params: P, root: str) -> Work:
+    """The stage's output for these parameters: where it belongs, and how much of it is there."""
+    identity, total = stage.identify(params)
+    url = identity.url(locations.absolute(root))
+    commits = [name for name in locations.list_names(locations.join(url, "commits")) if name[:5].isdigit()]
+    return Work(identity, url, total if is_sealed(url) else len(commits), total)
+
+
+def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
+    """Fresh, or why not: which input or parameter differs from the newest output of the stage."""
+    work = find_work(stage, params, root)
+    state: PlanState
+    if work.sealed:
+        state, reason = "fresh", "sealed"
+    elif work.done:
+        state, reason = "partial", f"{work.done} of {work.total} shards are there"
+    else:
+        older = _newest_other(work, root)
+        changes = work.identity.changes_since(older) if older else []
+        state = "stale" if older else "missing"
+        reason = f"changed: {', '.join(changes)}" if older else "never made"
+    return StagePlan(stage.name, state, reason, work.done, work.total, work.identity.fingerprint)
+
+
+def _newest_other(work: Work, root: str) -> Identity | None:
+    """The identity that shares most with this one, among the sealed outputs of the stage."""
+    stage_url = locations.join(locations.absolute(root), work.identity.stage)
+    urls = [locations.join(stage_url, name) for name in locations.list_names(stage_url)]
+    older = [read_identity(url) for url in urls if is_sealed(url) and locations.exists(locations.join(url, DOCUMENT))]
+    return min(older, key=lambda other: len(work.identity.changes_since(other)), default=None)
+
+
+def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
+    """Make the output unless it is there. Errors leave what is committed in place for the next run."""
+    work = find_work(stage, params, root)
+    state: Literal["computed", "cached"] = "cached"
+    if not work.sealed:
+        work.identity.write(locations.absolute(root))
+        with Progress(stage.name, work.done, work.total) as progress:
+            stage.compute(params, work, progress)
+        state = "computed"
+    counts = locations.read_json(locations.join(work.url, "manifest.json"))
+    return StageResult(
+        stage=stage.name,
+        state=state,
+        fingerprint=work.identity.fingerprint,
+        url=work.url,
+        **{name: counts[name] for name in ("rows", "valid", "rejected") if name in counts},
+    )
+
+
+def prefect_state(result: StageResult) -> State[StageResult]:
+    """Shown as ``Cached`` in the Prefect UI where nothing had to be done."""
+    name = "Cached" if result.state == "cached" else "Completed"
+    return Completed(name=name, message=f"{result.stage} {result.fingerprint} at {result.url}", data=result)
+
+
+def provenance(work: Work, **more: Any) -> dict[str, Any]:
+    """The identity, the versions of what made it, and what else the stage knows."""
+    import importlib.metadata
+
+    versions = {name: importlib.metadata.version(name) for name in ("latentcrf", "torch", "diffusers", "zarr", "ray")}
+    return {**asdict(work.identity), "fingerprint": work.identity.fingerprint, "software": versions, **more}
+
+
+def input_fingerprint(url: str) -> str:
+    """A stage's output is named by its fingerprint."""
+    return locations.name_of(url)
+
+
+def unfinished(store: LatentStore) -> list[int]:
+    return sorted(set(range(store.shard_count)) - store.committed())

@@ -1,0 +1,12 @@
+"""Errors meant for the person who made the call: what was expected, what was found, what to do."""
+
+
+class UserError(Exception):
+    """Wrong input. The command line prints it as one line and exits with code 2."""
+
+    def __init__(self, expected: str, found: str, next_step: str) -> None:
+        super().__init__(f"expected {expected}, found {found}; {next_step}")
+
+
+class UnsealedStoreError(UserError):
+    """The store is not finished, so what it holds may be incomplete."""

@@ -1,0 +1,52 @@
+"""index.parquet: which sample stands in which row. One row group a shard."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage import locations
+
+SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
+
+
+def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> None:
+    """Write the tables as one row group each; with ``rejected`` (row -> reason) add the reasons."""
+    schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
+    sink, row = pa.BufferOutputStream(), 0
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for table in shards:
+            table = table.select(SCHEMA.names)
+            if rejected is not None:
+                reasons = [rejected.get(row + offset) for offset in range(len(table))]
+                table = table.append_column("reason", pa.array(reasons, pa.string()))
+            writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
+            row += len(table)
+    locations.write_bytes(url, sink.getvalue().to_pybytes())
+
+
+def read_index(url: str) -> pa.Table:
+    fs, path = fsspec.url_to_fs(url)
+    with fs.open(path, "rb") as file:
+        return pq.read_table(file)
+
+
+def read_index_shard(url: str, shard: int) -> pa.Table:
+    """One shard's rows, without reading the others'."""
+    fs, path = fsspec.url_to_fs(url)
+    with fs.open(path, "rb") as file:
+        return pq.ParquetFile(file).read_row_group(shard)
+
+
+def index_tables(rows: Iterable[dict[str, Any]], shard_rows: int) -> Iterable[pa.Table]:
+    """Group rows (id, caption, uri, sha256) into one table a shard; at most one shard in memory."""
+    group: list[dict[str, Any]] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == shard_rows:
+            yield pa.Table.from_pylist(group, SCHEMA)
+            group = []
+    if group:
+        yield pa.Table.from_pylist(group, SCHEMA)

@@ -1,0 +1,64 @@
+"""URLs of any fsspec filesystem, and the few file operations that the stages need on them."""
+
+import json
+import posixpath
+from typing import Any
+
+import fsspec
+
+
+def absolute(url: str) -> str:
+    """A URL as it is; a local path made absolute, so that every process means the same file."""
+    fs, path = fsspec.url_to_fs(url)
+    return str(path) if "file" in protocols(fs) else url.rstrip("/")
+
+
+def protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def join(url: str, *parts: str) -> str:
+    return posixpath.join(url, *parts)
+
+
+def name_of(url: str) -> str:
+    """The last part of a URL: for a stage's output, its fingerprint."""
+    return posixpath.basename(url.rstrip("/"))
+
+
+def exists(url: str) -> bool:
+    fs, path = fsspec.url_to_fs(url)
+    return bool(fs.exists(path))
+
+
+def list_names(url: str) -> list[str]:
+    """Names directly below a folder, sorted; none if there is no such folder."""
+    fs, path = fsspec.url_to_fs(url)
+    fs.invalidate_cache(path)
+    if not fs.exists(path):
+        return []
+    return sorted(posixpath.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False))
+
+
+def read_bytes(url: str) -> bytes:
+    fs, path = fsspec.url_to_fs(url)
+    return bytes(fs.cat_file(path))
+
+
+def write_bytes(url: str, data: bytes) -> None:
+    """Write one object in one step: readers see the old object or the new one, never a part."""
+    fs, path = fsspec.url_to_fs(url)
+    fs.makedirs(posixpath.dirname(path), exist_ok=True)
+    if "file" in protocols(fs):
+        fs.pipe_file(f"{path}.partial", data)
+        fs.mv(f"{path}.partial", path)
+    else:
+        fs.pipe_file(path, data)
+
+
+def read_json(url: str) -> Any:
+    return json.loads(read_bytes(url))
+
+
+def write_json(url: str, value: Any) -> None:
+    write_bytes(url, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode())
