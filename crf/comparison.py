@@ -67,4 +67,3 @@ def seconds_per_image(
             seconds = (time.perf_counter() - start) / len(captions)
             best[contender.key] = min(seconds, best.get(contender.key, seconds))
     return best
-

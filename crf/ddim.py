@@ -49,4 +49,3 @@ class NoiseLevels:
         alpha = self.alpha(to_timestep)
         direction = (1 - alpha - 0.0**2) ** 0.5 * eps
         return alpha**0.5 * x0 + direction
-

@@ -22,9 +22,7 @@ class CompareContenders:
     Out, for each contender: ``latents_KEY`` float16 (B, h, w, C), ``features_KEY`` float32 (B, 1280).
     """
 
-    def __init__(
-        self, teacher_path: str, crf_path: str, device: str, threads: int, guidance: float, size: int
-    ) -> None:
+    def __init__(self, teacher_path: str, crf_path: str, device: str, threads: int, guidance: float, size: int) -> None:
         torch.set_num_threads(threads)
         self.teacher = Teacher.load(teacher_path, device)
         self.crf = LatentCRF.from_pretrained(crf_path).eval().to(device)

@@ -55,6 +55,7 @@ class Pairwise(nn.Module):
     def __init__(self, config: LatentCRFConfig) -> None:
         super().__init__()
         self.similarity_hNN = nn.Parameter(gaussian_similarities(config))
+        self.others_NN: Tensor
         self.register_buffer("others_NN", 1 - torch.eye(config.height * config.width), persistent=False)
         self.project = nn.Conv2d(config.heads * config.channels, config.hidden, 1)
         self.modulate = text_modulation(config) if config.text else None
@@ -67,7 +68,8 @@ class Pairwise(nn.Module):
         if self.modulate is not None and text_BD is not None:
             scale_BD, shift_BD = self.modulate(text_BD).chunk(2, dim=1)
             hidden_BDHW = hidden_BDHW * (1 + scale_BD[..., None, None]) + shift_BD[..., None, None]
-        return self.compatibility(F.silu(hidden_BDHW))
+        compatible: Tensor = self.compatibility(F.silu(hidden_BDHW))
+        return compatible
 
 
 class FieldOfExperts(nn.Module):
@@ -103,7 +105,7 @@ class IterationNorm(nn.Module):
         self.shift_C = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x_BCHW: Tensor, iteration: int) -> Tensor:
-        normed = self.norms[min(iteration, len(self.norms) - 1)](x_BCHW)
+        normed: Tensor = self.norms[min(iteration, len(self.norms) - 1)](x_BCHW)
         return normed * self.scale_C[:, None, None] + self.shift_C[:, None, None]
 
 

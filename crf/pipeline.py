@@ -38,9 +38,8 @@ class LatentCRFPipeline:
             teacher = Teacher.load(teacher)
         elif not isinstance(teacher, Teacher):
             teacher = Teacher(teacher)
-        if isinstance(crf, (str, Path)):
-            crf = LatentCRF.from_pretrained(crf)
-        return cls(teacher, crf, schedule or Schedule.parse(PAPER if crf else "50/50"))
+        model: LatentCRF | None = LatentCRF.from_pretrained(crf) if isinstance(crf, (str, Path)) else crf
+        return cls(teacher, model, schedule or Schedule.parse(PAPER if model else "50/50"))
 
     @torch.no_grad()
     def __call__(

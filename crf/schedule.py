@@ -1,10 +1,10 @@
 """Which evaluations run, and where the CRF stands among them.
 
-    "50/50"                     all 50 steps of a 50-step schedule
-    "31/40 + crf + 2/50"        the first 31 of 40, the CRF, the last 2 of 50 (the paper's)
-    "31/40 + 2/50"              the same without the CRF
-    "31/40 + 2@201,21"          the last evaluations at timesteps of their own
-    "31/40 + x0"                end with the last evaluation's own prediction of the clean latents
+"50/50"                     all 50 steps of a 50-step schedule
+"31/40 + crf + 2/50"        the first 31 of 40, the CRF, the last 2 of 50 (the paper's)
+"31/40 + 2/50"              the same without the CRF
+"31/40 + 2@201,21"          the last evaluations at timesteps of their own
+"31/40 + x0"                end with the last evaluation's own prediction of the clean latents
 """
 
 import re

@@ -10,6 +10,7 @@ from torch import Tensor
 from crf.ddim import NoiseLevels
 from crf.teacher_folder import check_teacher
 
+
 class Teacher:
     """A teacher's parts and the few operations that the pipeline needs of them.
 
@@ -28,11 +29,13 @@ class Teacher:
     def load(cls, path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
         """From a folder in diffusers format; raises TeacherError where it is none."""
         from diffusers import StableDiffusionPipeline
+        from diffusers.utils import logging
 
+        logging.disable_progress_bar()
         folder = check_teacher(path)
         pipeline = StableDiffusionPipeline.from_pretrained(
             folder,
-            torch_dtype=dtype,
+            dtype=dtype,
             use_safetensors=True,
             safety_checker=None,
             feature_extractor=None,
@@ -66,13 +69,15 @@ class Teacher:
     def encode(self, x_BCHW: Tensor) -> Tensor:
         """Pixels in [-1, 1] -> latents: the posterior's mode, so that the same image gives the same bytes."""
         posterior = self.vae.encode(x_BCHW.to(self.device, self.vae.dtype)).latent_dist
-        return posterior.mode() * self.scaling_factor
+        z_BCHW: Tensor = posterior.mode() * self.scaling_factor
+        return z_BCHW
 
     @torch.no_grad()
     def decode(self, z_BCHW: Tensor) -> Tensor:
         """Latents -> pixels in [-1, 1]."""
         z_BCHW = z_BCHW.to(self.device, self.vae.dtype) / self.scaling_factor
-        return self.vae.decode(z_BCHW).sample.clamp(-1, 1)
+        x_BCHW: Tensor = self.vae.decode(z_BCHW).sample.clamp(-1, 1)
+        return x_BCHW
 
     @torch.no_grad()
     def embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -94,7 +99,7 @@ class Teacher:
 
         ``text_2BLD``: the empty caption's states B times, then the captions'.
         """
-        output = self.unet(torch.cat([z_BCHW] * 2), timestep, encoder_hidden_states=text_2BLD).sample
+        output: Tensor = self.unet(torch.cat([z_BCHW] * 2), timestep, encoder_hidden_states=text_2BLD).sample
         without, with_caption = output.chunk(2)
         return without + guidance * (with_caption - without)
 

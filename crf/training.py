@@ -97,5 +97,5 @@ def fit(crf: LatentCRF, batches: Iterator[Batch], optimization: Optimization) ->
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, learning_rate: float) -> None:
     optimizer.param_groups[0]["lr"] = learning_rate
     optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

@@ -23,7 +23,7 @@ def save_crf(crf: LatentCRF, url: str) -> None:
 def local_crf(url: str) -> Iterator[str]:
     """A local folder with the CRF's files, for as long as the block runs."""
     if not locations.exists(locations.join(url, "config.json")):
-        raise UserError("a CRF (a folder with config.json)", f"none at {url}", "give what train or distill printed as url")
+        raise UserError("a CRF (a folder with config.json)", f"none at {url}", "give the url that distill printed")
     fs, path = fsspec.url_to_fs(url)
     if "file" in locations.protocols(fs):
         yield str(path)

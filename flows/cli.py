@@ -164,6 +164,7 @@ def main() -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from crf.schedule import ScheduleError
     from crf.teacher_folder import TeacherError
     from storage.errors import UserError

@@ -19,7 +19,9 @@ def load_config(name: str, root: str | None) -> PipelineParameters:
         raise UserError(f"a YAML file or one of {sorted(EMBEDDED)}", name, "check the name")
     values = yaml.safe_load(path.read_text())
     if not isinstance(values, dict):
-        raise UserError("a YAML mapping of parameters", f"{type(values).__name__} in {path}", "see deploy/demo/demo.yaml")
+        raise UserError(
+            "a YAML mapping of parameters", f"{type(values).__name__} in {path}", "see deploy/demo/demo.yaml"
+        )
     for key in INPUTS:
         if isinstance(values.get(key), str) and "://" not in values[key]:
             values[key] = str((path.parent / values[key]).resolve())

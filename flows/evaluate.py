@@ -11,7 +11,6 @@ from crf.comparison import CONTENDERS, seconds_per_image
 from crf.evaluate import CompareContenders
 from crf.features import NAME as FEATURES
 from crf.features import ImageFeatures
-from crf.noise import sample_seed
 from crf.teacher import Teacher
 from crf.teacher_folder import TeacherShape, teacher_fingerprints
 from flows.artifacts import publish
@@ -22,7 +21,7 @@ from flows.ray_session import ray_session
 from flows.report import write_report
 from flows.sharded import compute_shards
 from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, provenance, run_stage, unfinished
-from flows.table import Measured, measure
+from flows.table import measure
 from flows.teach import SeedRows
 from storage import ArraySpec, Identity, LatentStore, locations
 from storage.captions import scan_captions
@@ -74,7 +73,8 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
         for _ in compute_shards(store, unfinished(store), SeedRows(params.seed), CompareContenders, arguments):
             progress.advance()
     measured = measure(store, real_features(params.images, size), seconds(params, size), params.noises)
-    write_report(work.url, measured, store, Teacher.load(params.teacher), training_losses(work, params), provenance(work))
+    teacher = Teacher.load(params.teacher)
+    write_report(work.url, measured, store, teacher, training_losses(params), provenance(work))
     store.seal()
 
 
@@ -121,7 +121,7 @@ def seconds(params: EvaluateParameters, size: int) -> dict[str, float]:
     return seconds_per_image(teacher, crf, captions, params.guidance, size, TIMED_ROUNDS)
 
 
-def training_losses(work: Work, params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:
+def training_losses(params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:
     """Loss curves of both training stages, where their outputs are at hand."""
     from storage.identity import read_identity
 
@@ -141,6 +141,3 @@ def evaluate(params: EvaluateParameters) -> StageResult:
     result = run_stage(EVALUATE, params, params.root)
     publish(result.url)
     return prefect_state(result)  # type: ignore[return-value]
-
-
-__all__ = ["EVALUATE", "Measured", "evaluate"]

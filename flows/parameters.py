@@ -55,7 +55,7 @@ class CRFOptions(Options):
 
 
 class TrainOptions(Options):
-    crf: CRFOptions = Field(default_factory=CRFOptions)  # type: ignore[arg-type]
+    crf: CRFOptions = Field(default_factory=CRFOptions)
     steps: int = Field(300_000, ge=1, description="optimizer steps")
     batch_size: int = Field(16, ge=2)
     learning_rate: float = Field(1e-4, gt=0)
@@ -118,8 +118,8 @@ class PipelineParameters(Options):
     heldout_images: str = Field(description="real images to compare with")
     heldout_captions: str = Field(description="captions to evaluate on")
     root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
-    encode: EncodeOptions = Field(default_factory=EncodeOptions)  # type: ignore[arg-type]
-    teach: TeachOptions = Field(default_factory=TeachOptions)  # type: ignore[arg-type]
-    train: TrainOptions = Field(default_factory=TrainOptions)  # type: ignore[arg-type]
-    distill: DistillOptions = Field(default_factory=DistillOptions)  # type: ignore[arg-type]
-    evaluate: EvaluateOptions = Field(default_factory=EvaluateOptions)  # type: ignore[arg-type]
+    encode: EncodeOptions = Field(default_factory=EncodeOptions)
+    teach: TeachOptions = Field(default_factory=TeachOptions)
+    train: TrainOptions = Field(default_factory=TrainOptions)
+    distill: DistillOptions = Field(default_factory=DistillOptions)
+    evaluate: EvaluateOptions = Field(default_factory=EvaluateOptions)

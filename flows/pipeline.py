@@ -41,18 +41,16 @@ def steps(params: PipelineParameters) -> list[Step]:
     def output(stage: Stage[Any], stage_params: Any) -> str:
         return find_work(stage, stage_params, root).url
 
-    encoded = EncodeParameters(images=params.images, **common, **dict(params.encode))
-    taught = TeachParameters(captions=params.captions, **common, **dict(params.teach))
-    trained = TrainParameters(latents=output(ENCODE, encoded), **common, **dict(params.train))
-    distilled = DistillParameters(
-        pairs=output(TEACH, taught), initial=output(TRAIN, trained), root=root, **dict(params.distill)
+    encoded = EncodeParameters.model_validate({**dict(params.encode), **common, "images": params.images})
+    taught = TeachParameters.model_validate({**dict(params.teach), **common, "captions": params.captions})
+    trained = TrainParameters.model_validate({**dict(params.train), **common, "latents": output(ENCODE, encoded)})
+    pairs, initial = output(TEACH, taught), output(TRAIN, trained)
+    distilled = DistillParameters.model_validate(
+        {**dict(params.distill), "root": root, "pairs": pairs, "initial": initial}
     )
-    evaluated = EvaluateParameters(
-        crf=output(DISTILL, distilled),
-        captions=params.heldout_captions,
-        images=params.heldout_images,
-        **common,
-        **dict(params.evaluate),
+    heldout = {"captions": params.heldout_captions, "images": params.heldout_images}
+    evaluated = EvaluateParameters.model_validate(
+        {**dict(params.evaluate), **common, **heldout, "crf": output(DISTILL, distilled)}
     )
     return [
         Step(ENCODE, encode, encoded),

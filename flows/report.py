@@ -35,7 +35,7 @@ def write_report(
     template = Environment(loader=PackageLoader("flows"), autoescape=True).get_template("report.html.j2")
     page = template.render(
         headings=list(HEADINGS.values()),
-        rows=[formatted(row) for row in report["rows"]],  # type: ignore[union-attr]
+        rows=[formatted(row) for row in report["rows"]],
         report=report,
         sheet=data_url(sheet),
         plots=data_url(plots),

@@ -60,7 +60,10 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         count=count,
         shard_rows=params.shard_rows,
         provenance=provenance(
-            work, scheduler=teacher.scheduler_config, timesteps=NoiseLevels(teacher.scheduler_config).timesteps(STEPS), dtype="float32"
+            work,
+            scheduler=teacher.scheduler_config,
+            timesteps=NoiseLevels(teacher.scheduler_config).timesteps(STEPS),
+            dtype="float32",
         ),
     )
     arguments = {"teacher_path": params.teacher, "guidance": params.guidance, "size": size}

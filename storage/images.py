@@ -90,7 +90,12 @@ def _scan_folder(url: str) -> Iterator[Row]:
         sidecar = f"{stem}.txt"
         caption = fs.cat_file(sidecar).decode().strip() if sidecar in sidecars else posixpath.basename(stem)
         uri = path if "file" in locations.protocols(fs) else fs.unstrip_protocol(path)
-        yield {"id": posixpath.relpath(path, root), "caption": caption, "uri": uri, "sha256": _sha256(fs.cat_file(path))}
+        yield {
+            "id": posixpath.relpath(path, root),
+            "caption": caption,
+            "uri": uri,
+            "sha256": _sha256(fs.cat_file(path)),
+        }
 
 
 def _scan_parquet(url: str) -> Iterator[Row]:

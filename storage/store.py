@@ -77,7 +77,12 @@ class LatentStore:
         if locations.exists(locations.join(url, "commits/created.json")):
             return cls.resume(url)
         write_index(locations.join(url, "index.parquet"), rows)
-        attributes = {"layout_version": LAYOUT_VERSION, "shard_rows": shard_rows, "provenance": provenance}
+        attributes: dict[str, Any] = {
+            "layout_version": LAYOUT_VERSION,
+            "shard_rows": shard_rows,
+            "arrays": sorted(arrays),
+            "provenance": provenance,
+        }
         group = zarr.open_group(url, mode="a")
         group.attrs.update(attributes)
         flags = {"valid": ArraySpec((), "bool", ()), "seed": ArraySpec((), "uint64", ())}
@@ -122,7 +127,7 @@ class LatentStore:
     @property
     def names(self) -> list[str]:
         """The arrays' names, without ``valid`` and ``seed``."""
-        return sorted(name for name in self._group.array_keys() if name not in ("valid", "seed"))
+        return list(self._group.attrs["arrays"])  # type: ignore[arg-type]
 
     @property
     def shard_count(self) -> int:
@@ -208,8 +213,11 @@ class LatentStore:
         rejected = {int(row): reason for commit in commits for row, reason in commit["rejected"].items()}
         shards = (self.rows(shard) for shard in range(self.shard_count))
         write_index(locations.join(self.url, "index.parquet"), shards, rejected=rejected)
-        with warnings.catch_warnings():  # zarr warns that other readers may ignore it; they lose nothing
+        with warnings.catch_warnings():
+            # Other readers may ignore consolidated metadata, and lose nothing.
             warnings.filterwarnings("ignore", message="Consolidated metadata")
+            # index.parquet, commits/ and the manifest lie beside the arrays on purpose.
+            warnings.filterwarnings("ignore", message="Object at .* is not recognized")
             zarr.consolidate_metadata(self._group.store)
         manifest = {
             "rows": len(self),

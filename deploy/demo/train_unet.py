@@ -26,7 +26,7 @@ from train_vae import load_images
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 HERE = Path(__file__).parent
-BATCH, PEAK_LR, EMA_DECAY, CAPTION_DROPOUT, TOKENS, WIDTH = 64, 1e-3, 0.999, 0.1, 24, 192
+BATCH, PEAK_LR, EMA_DECAY, CAPTION_DROPOUT, TOKENS, WIDTH = 32, 8e-4, 0.999, 0.1, 24, 192
 EMOJI_WEIGHT = 2.0  # one consistent style, learnt first
 # Words and signs read the wrong way round in a mirror.
 NOT_MIRRORED = ("signs_and_symbols", "computer", "education", "office", "noto-emoji")
@@ -162,7 +162,7 @@ def main() -> None:
     random.seed(0)
     table = pq.read_table(HERE / "images/train.parquet", columns=["id", "caption"])
     ids, captions = table["id"].to_pylist(), table["caption"].to_pylist()
-    vae = AutoencoderKL.from_pretrained(args.teacher / "vae", torch_dtype=torch.float32)
+    vae = AutoencoderKL.from_pretrained(args.teacher / "vae", dtype=torch.float32)
     latents_N2CHW = encode_images(vae)
     tokenizer, scheduler = new_tokenizer(captions), new_scheduler()
     model = new_model(tokenizer)

@@ -31,9 +31,7 @@ KL_WEIGHT, EDGE_WEIGHT, HALF_SIZE_SHARE = 2e-4, 1.0, 0.35
 def load_images(split: str) -> Tensor:
     """-> (N, 3, 128, 128) uint8."""
     encoded = pq.read_table(HERE / f"images/{split}.parquet", columns=["image"])["image"].to_pylist()
-    return torch.stack(
-        [torch.from_numpy(np.array(Image.open(io.BytesIO(data)))).permute(2, 0, 1) for data in encoded]
-    )
+    return torch.stack([torch.from_numpy(np.array(Image.open(io.BytesIO(data)))).permute(2, 0, 1) for data in encoded])
 
 
 def new_vae() -> AutoencoderKL:

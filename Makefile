@@ -1,0 +1,39 @@
+# Everything a new machine needs: Python >= 3.11, make, git. Each target installs what it lacks.
+#   make demo   the whole pipeline on real drawings, with a table and pictures
+#   make test   the tests
+#   make lint   ruff and mypy
+#   make ui     Prefect server and worker with a deployment of every stage
+
+PYTHON ?= python3
+BIN := .venv/bin
+space := $(subst ,, )
+
+.PHONY: env demo test lint ui clean
+env: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "latentcrf needs Python 3.11 or later, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || echo "no uv: installing with pip, which takes longer"
+	UV_FIND_LINKS="$(subst $(space),$(comma),$(PIP_FIND_LINKS))" $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]' \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+comma := ,
+
+demo: env
+	$(BIN)/latentcrf run demo --root runs/demo
+	$(BIN)/latentcrf generate --prompt "a red apple" --root runs/demo --output runs/demo/red-apple.png
+
+test: env
+	$(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: env
+	$(BIN)/latentcrf ui
+
+clean:
+	rm -rf .venv runs
