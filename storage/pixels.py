@@ -24,8 +24,11 @@ def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise RejectedImageError(f"too large: {width} x {height}, at most {MAX_PIXELS} pixels")
-            upright = ImageOps.exif_transpose(image)
-            square = ImageOps.fit(_on_white(upright), (size, size), Image.Resampling.LANCZOS)
+            upright = _on_white(ImageOps.exif_transpose(image))
+            side = min(upright.size)
+            left, top = (upright.width - side) // 2, (upright.height - side) // 2
+            square = upright.crop((left, top, left + side, top + side))
+            square = square.resize((size, size), Image.Resampling.LANCZOS)
     except RejectedImageError:
         raise
     except Image.DecompressionBombError as error:
