@@ -12,7 +12,7 @@ def test_the_order_of_keys_does_not_matter() -> None:
 
 
 def test_the_same_in_another_process() -> None:
-    code = "from storage.identity import Identity; print(Identity('teach', 1, {'captions': 'a', 'teacher.unet': 'b'}, {'guidance': 7.5, 'seed': 0}).fingerprint)"
+    code = f"from storage.identity import Identity; print({BASE!r}.fingerprint)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == BASE.fingerprint
 

@@ -74,7 +74,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 
 def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "readme.md").write_text("no images")
-    with pytest.raises(UserError, match="expected images .* none in"):
+    with pytest.raises(UserError, match=r"expected images .* none in"):
         scan_images(str(tmp_path))
 
 
