@@ -1,8 +1,27 @@
 """The science: LatentCRF, its teacher, its training and its evaluation. Knows torch and diffusers only."""
 
-from crf.model import LatentCRF, LatentCRFConfig
-from crf.pipeline import LatentCRFPipeline
-from crf.schedule import Schedule
-from crf.teacher import Teacher
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crf.model import LatentCRF, LatentCRFConfig
+    from crf.pipeline import LatentCRFPipeline
+    from crf.schedule import Schedule
+    from crf.teacher import Teacher
 
 __all__ = ["LatentCRF", "LatentCRFConfig", "LatentCRFPipeline", "Schedule", "Teacher"]
+
+HOMES = {
+    "LatentCRF": "crf.model",
+    "LatentCRFConfig": "crf.model",
+    "LatentCRFPipeline": "crf.pipeline",
+    "Schedule": "crf.schedule",
+    "Teacher": "crf.teacher",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: torch and diffusers take seconds, which a plan or a decoding worker need not spend."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'crf' has no attribute {name!r}")
+    return getattr(importlib.import_module(HOMES[name]), name)

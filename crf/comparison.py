@@ -1,38 +1,14 @@
-"""The schedules that an evaluation compares: the paper's rows, and the controls that it lacks."""
+"""Run every contender from the same noise, and time each alone."""
 
 import time
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from crf.contenders import CONTENDERS
 from crf.model import LatentCRF
 from crf.sampling import Trajectory, condition, finish, lead
-from crf.schedule import Schedule
 from crf.teacher import Teacher
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A row of the table. ``key`` names its arrays in the store of samples."""
-
-    key: str
-    label: str
-    schedule: Schedule
-
-
-CONTENDERS = (
-    Contender("full_50", "full 50", Schedule.parse("50/50")),
-    Contender("crf_2", "31 + CRF + 2", Schedule.parse("31/40 + crf + 2/50")),
-    Contender("crf_2_consistent", "31 + CRF + 2, consistent", Schedule.parse("31/40 + crf + 2/50", "consistent")),
-    Contender("crf_0", "31 + CRF + 0", Schedule.parse("31/40 + crf")),
-    Contender("none_2", "31 + 0 + 2", Schedule.parse("31/40 + 2/50")),
-    Contender("none_0", "31 + 0 + 0", Schedule.parse("31/40")),
-    Contender("ddim_33", "33-step DDIM", Schedule.parse("33/33")),
-    Contender("jump_2", "31 + scheduled jump (2)", Schedule.parse("31/40 + 2@201,21")),
-    Contender("x0", "31st step's own x0", Schedule.parse("31/40 + x0")),
-)
-REFERENCE = "full_50"
 
 
 @torch.no_grad()

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from crf.comparison import CONTENDERS, compare
+from crf.comparison import compare
+from crf.contenders import CONTENDERS
 from crf.encode import half_channels_last
 from crf.features import ImageFeatures
 from crf.model import LatentCRF

@@ -1,9 +1,10 @@
 """Noise that depends on the run's seed and the sample's id alone: not on workers, order or restarts."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sample_seed(run_seed: int, sample_id: str) -> int:
@@ -12,6 +13,8 @@ def sample_seed(run_seed: int, sample_id: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def sample_noise(seeds: list[int], shape_CHW: tuple[int, int, int]) -> Tensor:
+def sample_noise(seeds: list[int], shape_CHW: tuple[int, int, int]) -> "Tensor":
     """float32 (B, C, H, W): one CPU generator a sample, so that batching never changes the noise."""
+    import torch
+
     return torch.stack([torch.randn(shape_CHW, generator=torch.Generator().manual_seed(seed)) for seed in seeds])

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Self
 
+# The trajectories that the CRF is distilled from (section 3.5): state 40 of 50 -> state 50.
+TEACHER_STEPS, TEACHER_HAND_OVER = 50, 40
 Handover = Literal["direct", "consistent", "fresh"]
 LEAD = re.compile(r"(\d+)/(\d+)")
 TAIL = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+(?:,\d+)*)")

@@ -8,10 +8,10 @@ import torch
 from crf.encode import half_channels_last
 from crf.noise import sample_noise
 from crf.sampling import condition, follow
+from crf.schedule import TEACHER_HAND_OVER, TEACHER_STEPS
 from crf.teacher import Teacher
 
 MICRO_BATCH = 16  # fixed: another size may move the last bits of a matrix product
-STEPS, HAND_OVER = 50, 40
 
 
 class TeachTrajectories:
@@ -38,8 +38,8 @@ class TeachTrajectories:
     def _teach(self, captions: Any, seeds: Any) -> tuple[Any, Any, Any]:
         noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))
         given = condition(self.teacher, [str(caption) for caption in captions], self.guidance)
-        path = self.teacher.levels.path(STEPS)
-        at_40 = follow(self.teacher, noise_BCHW.to(self.teacher.device), path[:HAND_OVER], given).state
-        at_50 = follow(self.teacher, at_40, path[HAND_OVER:], given).state
+        path = self.teacher.levels.path(TEACHER_STEPS)
+        at_40 = follow(self.teacher, noise_BCHW.to(self.teacher.device), path[:TEACHER_HAND_OVER], given).state
+        at_50 = follow(self.teacher, at_40, path[TEACHER_HAND_OVER:], given).state
         text = given.pooled_BD.cpu().numpy().astype(np.float16)
         return half_channels_last(at_40), half_channels_last(at_50), text

@@ -72,8 +72,12 @@ class TeacherShape:
             scheduler_config=json.loads((folder / "scheduler/scheduler_config.json").read_text()),
         )
 
+    def side(self, size: int | None) -> int:
+        """Pixels a side: as asked, or what the U-Net was made for."""
+        if size is not None and size % self.factor:
+            raise TeacherError(f"expected a size that {self.factor} divides, found {size}; change --size")
+        return size or self.default_size
+
     def latent_shape(self, size: int) -> tuple[int, int, int]:
         """(C, H, W) at ``size`` pixels a side."""
-        if size % self.factor:
-            raise TeacherError(f"expected a size that {self.factor} divides, found {size}; change --size")
         return self.latent_channels, size // self.factor, size // self.factor

@@ -2,13 +2,14 @@
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
-from flows.report import data_url
 from flows.table import formatted
 from storage import locations
 
 
 def publish(report_url: str) -> None:
     """Attach an evaluation's report to the flow run."""
+    from flows.report import data_url
+
     report = locations.read_json(locations.join(report_url, "report.json"))
     create_table_artifact([formatted(row) for row in report["rows"]], key="evaluation-table")
     for name in ("contact_sheet", "plots"):

@@ -170,7 +170,7 @@ def main() -> None:
     from storage.errors import UserError
 
     try:
-        app(exit_on_error=False, print_error=False)
+        app(sys.argv[1:], exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         fail(" ".join(str(error).split()))
     except (UserError, TeacherError, ScheduleError) as error:

@@ -1,11 +1,7 @@
 """distill: teacher store and stage-1 CRF -> stage-2 CRF."""
 
-import torch
 from prefect import flow
 
-from crf.training import Optimization, teacher_pairs
-from flows.checkpoints import load_crf
-from flows.optimize import optimize
 from flows.parameters import DistillParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, run_stage
@@ -19,6 +15,12 @@ def identify(params: DistillParameters) -> tuple[Identity, int]:
 
 
 def compute(params: DistillParameters, work: Work, progress: Progress) -> None:
+    import torch
+
+    from crf.training import Optimization, teacher_pairs
+    from flows.checkpoints import load_crf
+    from flows.optimize import optimize
+
     store = LatentStore.open(params.pairs)
     torch.manual_seed(params.seed)
     stored = shuffled_batches(store, ["step_40", "step_50", "text"], params.batch_size, params.seed)

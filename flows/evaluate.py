@@ -1,37 +1,23 @@
 """evaluate: teacher, CRF, held-out captions and images -> the table, with every control."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
-import torch
 from prefect import flow
 
-from crf.comparison import CONTENDERS, seconds_per_image
-from crf.evaluate import CompareContenders
-from crf.features import NAME as FEATURES
-from crf.features import ImageFeatures
-from crf.teacher import Teacher
+from crf.contenders import CONTENDERS, FEATURE_WIDTH, FEATURES
 from crf.teacher_folder import TeacherShape, teacher_fingerprints
 from flows.artifacts import publish
-from flows.checkpoints import load_crf, local_crf
+from flows.blocks import SeedRows
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
 from flows.ray_session import ray_session
-from flows.report import write_report
 from flows.sharded import compute_shards
 from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, provenance, run_stage, unfinished
-from flows.table import measure
-from flows.teach import SeedRows
-from storage import ArraySpec, Identity, LatentStore, locations
+from storage import ArraySpec, Identity, LatentStore
 from storage.captions import scan_captions
 from storage.identity import fingerprint_rows
-from storage.images import Row, read_images, scan_images
+from storage.images import Row, scan_images
 from storage.index import index_tables
-from storage.pixels import RejectedImageError, decode_image
-
-FEATURE_WIDTH = 1280
-TIMED_IMAGES, TIMED_ROUNDS = 4, 2
 
 
 def samples(params: EvaluateParameters) -> Iterator[Row]:
@@ -42,7 +28,7 @@ def samples(params: EvaluateParameters) -> Iterator[Row]:
 
 
 def identify(params: EvaluateParameters) -> tuple[Identity, int]:
-    size = params.size or TeacherShape.read(params.teacher).default_size
+    size = TeacherShape.read(params.teacher).side(params.size)
     captions, count = fingerprint_rows(samples(params))
     images, _ = fingerprint_rows(scan_images(params.images))
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
@@ -61,6 +47,13 @@ def identify(params: EvaluateParameters) -> tuple[Identity, int]:
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
+    from crf.evaluate import CompareContenders
+    from crf.teacher import Teacher
+    from flows.checkpoints import local_crf
+    from flows.measurements import real_features, seconds, training_losses
+    from flows.report import write_report
+    from flows.table import measure
+
     store = sample_store(params, work)
     size = work.identity.parameters["size"]
     with local_crf(params.crf) as crf_path, ray_session():
@@ -94,42 +87,6 @@ def sample_store(params: EvaluateParameters, work: Work) -> LatentStore:
         shard_rows=params.shard_rows,
         provenance=provenance(work),
     )
-
-
-def real_features(images: str, size: int) -> Any:
-    """Features (N, 1280) of the real images that can be read."""
-    network = ImageFeatures()
-    features, uris = [], [row["uri"] for row in scan_images(images)]
-    for start in range(0, len(uris), 32):
-        pixels = []
-        for data in read_images(uris[start : start + 32]):
-            try:
-                pixels.append(decode_image(data, size))
-            except RejectedImageError:
-                continue
-        x_BCHW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        features.append(network(x_BCHW).numpy())
-    return np.concatenate(features)
-
-
-def seconds(params: EvaluateParameters, size: int) -> dict[str, float]:
-    """Wall time an image of each contender, alone on this machine's device."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    teacher = Teacher.load(params.teacher, device)
-    captions = [row["caption"] for row in scan_captions(params.captions, TIMED_IMAGES)]
-    crf = load_crf(params.crf).eval().to(device)
-    return seconds_per_image(teacher, crf, captions, params.guidance, size, TIMED_ROUNDS)
-
-
-def training_losses(params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:
-    """Loss curves of both training stages, where their outputs are at hand."""
-    from storage.identity import read_identity
-
-    stage_1 = read_identity(params.crf).inputs["train"]
-    root = params.crf.rstrip("/").rsplit("/", 2)[0]
-    urls = {"train": locations.join(root, "train", stage_1), "distill": params.crf}
-    found = {name: locations.join(url, "losses.json") for name, url in urls.items()}
-    return {name: locations.read_json(url) for name, url in found.items() if locations.exists(url)}
 
 
 EVALUATE = Stage("evaluate", identify, compute)

@@ -31,8 +31,8 @@ def side_by_side(
     from PIL import Image
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = Teacher.load(teacher or EMBEDDED["demo"].parent / "teacher", device)
     model = load_crf(crf or newest_crf(root))
+    loaded = Teacher.load(teacher or EMBEDDED["demo"].parent / "teacher", device)
     noise_BCHW = torch.randn((1, *loaded.latent_shape(loaded.default_size)), generator=torch.manual_seed(seed))
     images, seconds = [], []
     for schedule in (Schedule.parse("50/50"), Schedule.parse(PAPER)):

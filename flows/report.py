@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from jinja2 import Environment, PackageLoader
 
-from crf.comparison import CONTENDERS
-from crf.features import NAME as FEATURES
+from crf.contenders import CONTENDERS, FEATURES
 from crf.pipeline import to_images
 from crf.teacher import Teacher
 from flows.table import HEADINGS, Measured, formatted

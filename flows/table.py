@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from crf.comparison import CONTENDERS, REFERENCE
+from crf.contenders import CONTENDERS, REFERENCE
 from crf.metrics import frechet_distance, mean_vendi
 from storage import LatentStore
 

@@ -1,14 +1,10 @@
 """teach: captions -> teacher store."""
 
-from typing import Any
-
-import numpy as np
 from prefect import flow
 
-from crf.ddim import NoiseLevels
-from crf.noise import sample_seed
-from crf.teach import HAND_OVER, STEPS, TeachTrajectories
+from crf.schedule import TEACHER_HAND_OVER, TEACHER_STEPS
 from crf.teacher_folder import TeacherShape, teacher_fingerprints
+from flows.blocks import SeedRows
 from flows.parameters import TeachParameters
 from flows.progress import Progress
 from flows.ray_session import ray_session
@@ -20,19 +16,8 @@ from storage.identity import fingerprint_rows
 from storage.index import index_tables
 
 
-class SeedRows:
-    """Index columns -> the same with each row's own seed."""
-
-    def __init__(self, run_seed: int) -> None:
-        self.run_seed = run_seed
-
-    def __call__(self, block: dict[str, Any]) -> dict[str, Any]:
-        seeds = np.array([sample_seed(self.run_seed, str(name)) for name in block["id"]], dtype=np.uint64)
-        return {**block, "seed": seeds}
-
-
 def identify(params: TeachParameters) -> tuple[Identity, int]:
-    size = params.size or TeacherShape.read(params.teacher).default_size
+    size = TeacherShape.read(params.teacher).side(params.size)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     del teacher["teacher.vae"]  # trajectories never leave latent space
     captions, count = fingerprint_rows(scan_captions(params.captions, params.limit))
@@ -41,13 +26,16 @@ def identify(params: TeachParameters) -> tuple[Identity, int]:
         "shard_rows": params.shard_rows,
         "guidance": params.guidance,
         "seed": params.seed,
-        "steps": STEPS,
-        "hand_over": HAND_OVER,
+        "steps": TEACHER_STEPS,
+        "hand_over": TEACHER_HAND_OVER,
     }
     return Identity("teach", 1, {"captions": captions, **teacher}, parameters), -(-count // params.shard_rows)
 
 
 def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
+    from crf.ddim import NoiseLevels
+    from crf.teach import TeachTrajectories
+
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
@@ -62,7 +50,7 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         provenance=provenance(
             work,
             scheduler=teacher.scheduler_config,
-            timesteps=NoiseLevels(teacher.scheduler_config).timesteps(STEPS),
+            timesteps=NoiseLevels(teacher.scheduler_config).timesteps(TEACHER_STEPS),
             dtype="float32",
         ),
     )

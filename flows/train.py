@@ -1,13 +1,8 @@
 """train: natural store -> stage-1 CRF."""
 
-import torch
 from prefect import flow
 
-from crf.ddim import NoiseLevels
-from crf.model import LatentCRF, LatentCRFConfig
 from crf.teacher_folder import TeacherShape, teacher_fingerprints
-from crf.training import Optimization, noisy_pairs
-from flows.optimize import optimize
 from flows.parameters import TrainParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, run_stage
@@ -25,6 +20,13 @@ def identify(params: TrainParameters) -> tuple[Identity, int]:
 
 
 def compute(params: TrainParameters, work: Work, progress: Progress) -> None:
+    import torch
+
+    from crf.ddim import NoiseLevels
+    from crf.model import LatentCRF, LatentCRFConfig
+    from crf.training import Optimization, noisy_pairs
+    from flows.optimize import optimize
+
     store = LatentStore.open(params.latents)
     _, height, width, channels = store["latents"].shape
     torch.manual_seed(params.seed)

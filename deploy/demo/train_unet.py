@@ -27,7 +27,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 HERE = Path(__file__).parent
 BATCH, PEAK_LR, EMA_DECAY, CAPTION_DROPOUT, TOKENS, WIDTH = 32, 8e-4, 0.999, 0.1, 24, 192
-EMOJI_WEIGHT = 2.0  # one consistent style, learnt first
+# How often a drawing is shown: one consistent style most, abstract signs and screen furniture least.
+WEIGHTS = (("noto-emoji", 3.0), ("signs_and_symbols", 0.5), ("computer", 0.3), ("", 1.0))
 # Words and signs read the wrong way round in a mirror.
 NOT_MIRRORED = ("signs_and_symbols", "computer", "education", "office", "noto-emoji")
 
@@ -82,6 +83,9 @@ def new_model(tokenizer: CLIPTokenizer) -> TextToLatent:
         attention_head_dim=(2, 4, 5),
         cross_attention_dim=WIDTH,
         norm_num_groups=16,
+        # The caption, pooled, joins the timestep's embedding: every layer knows what to draw from the start.
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
     )
     return TextToLatent(text_encoder, unet)
 
@@ -124,7 +128,7 @@ def loss_function(
     """v-prediction loss at uniform timesteps (Salimans & Ho 2022, eq. 10)."""
 
     may_mirror_N = torch.tensor([not any(word in name for word in NOT_MIRRORED) for name in ids])
-    weight_N = torch.tensor([EMOJI_WEIGHT if "noto-emoji" in name else 1.0 for name in ids])
+    weight_N = torch.tensor([next(weight for word, weight in WEIGHTS if word in name) for name in ids])
 
     def loss_on(fast: nn.Module) -> Callable[[float], Tensor]:
         fast.unet.set_attn_processor(AttnProcessor())  # torch's fused attention is slower here, on a CPU

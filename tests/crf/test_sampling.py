@@ -4,7 +4,8 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from crf.comparison import CONTENDERS, compare
+from crf.comparison import compare
+from crf.contenders import CONTENDERS
 from crf.model import LatentCRF, LatentCRFConfig
 from crf.pipeline import LatentCRFPipeline
 from crf.sampling import condition, finish, lead, tail_path

@@ -46,9 +46,10 @@ def test_what_is_no_teacher_is_refused(tmp_path: Path, copied: Path) -> None:
 def test_shape_without_weights_is_that_of_the_loaded_teacher(tiny_teacher: Path) -> None:
     shape, teacher = TeacherShape.read(tiny_teacher), Teacher.load(tiny_teacher)
     assert shape.latent_shape(32) == teacher.latent_shape(32) == (8, 4, 4)
+    assert (shape.side(None), shape.side(64)) == (32, 64)
     assert (shape.default_size, shape.text_width) == (teacher.default_size, teacher.text_width) == (32, 16)
     with pytest.raises(TeacherError, match="8 divides"):
-        shape.latent_shape(33)
+        shape.side(33)
 
 
 def test_latents_are_scaled_and_decode_undoes_it(tiny_teacher: Path) -> None:

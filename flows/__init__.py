@@ -1,0 +1,1 @@
+"""The orchestration: wires crf and storage together under Prefect and Ray."""

@@ -1,0 +1,102 @@
+"""What Ray's workers do to a block besides the model's part. A block is a shard: columns of arrays.
+
+Imports stay light here: every worker process pays for them.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from crf.noise import sample_seed
+from storage import LatentStore
+from storage.images import read_images
+from storage.pixels import RejectedImageError, decode_image
+
+Block = dict[str, Any]
+
+
+class ReadRows:
+    """{shard} -> the shard's index rows, as columns."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, block: Block) -> Block:
+        [shard] = block["shard"]
+        store = LatentStore.open(self.url, allow_unsealed=True)
+        table = store.rows(int(shard))
+        extent = store.extent(int(shard))
+        columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in ("id", "caption", "uri")}
+        count = extent.stop - extent.start
+        return {
+            "row": np.arange(extent.start, extent.stop),
+            "started": np.full(count, time.time()),
+            "valid": np.ones(count, dtype=bool),
+            "reason": np.full(count, "", dtype=object),
+            "seed": np.zeros(count, dtype=np.uint64),
+            **columns,
+        }
+
+
+class WriteShard:
+    """A computed block -> the shard and its commit record; returns the shard's number."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, block: Block) -> Block:
+        store = LatentStore.resume(self.url)
+        shard = int(block["row"][0]) // store.shard_rows
+        extent = store.extent(shard)
+        if list(block["row"]) != list(range(extent.start, extent.stop)):
+            raise ValueError(f"a block is not shard {shard} of {self.url}; was target_max_block_size changed?")
+        valid = np.asarray(block["valid"], dtype=bool)
+        store.write_shard(
+            shard,
+            {name: block[name] for name in store.names},
+            valid=valid,
+            seed=block["seed"],
+            rejected={int(row): str(block["reason"][i]) for i, row in enumerate(block["row"]) if not valid[i]},
+            timing={"seconds": time.time() - float(block["started"][0])},
+        )
+        return {"shard": np.array([shard])}
+
+
+class DecodeImages:
+    """Index columns -> the same with ``image`` uint8 (B, size, size, 3); a bad image keeps its row, with a reason."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, block: Block) -> Block:
+        images = np.full((len(block["row"]), self.size, self.size, 3), 255, dtype=np.uint8)
+        for place, data in enumerate(read_images(list(block["uri"]))):
+            try:
+                images[place] = decode_image(data, self.size)
+            except RejectedImageError as error:
+                block["valid"][place], block["reason"][place] = False, str(error)
+        return {**block, "image": images}
+
+
+class SeedRows:
+    """Index columns -> the same with each row's own seed."""
+
+    def __init__(self, run_seed: int) -> None:
+        self.run_seed = run_seed
+
+    def __call__(self, block: Block) -> Block:
+        seeds = np.array([sample_seed(self.run_seed, str(name)) for name in block["id"]], dtype=np.uint64)
+        return {**block, "seed": seeds}
+
+
+class Chain:
+    """One operator from two functions, so that Ray moves no block between them."""
+
+    def __init__(self, *functions: Any) -> None:
+        self.functions = functions
+
+    def __call__(self, block: Block) -> Block:
+        for function in self.functions:
+            block = function(block)
+        return block

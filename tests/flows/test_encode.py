@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from crf.teacher import Teacher
+from flows.encode import ENCODE
+from flows.parameters import EncodeParameters
+from flows.stage import plan_stage, run_stage
+from storage import LatentStore
+from storage.pixels import decode_image
+from tests.flows.conftest import png_bytes
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+
+def parameters(images: Path | str, teacher: Path, root: Path | str, **more: int) -> EncodeParameters:
+    return EncodeParameters(images=str(images), teacher=str(teacher), root=str(root), shard_rows=4, **more)
+
+
+def test_a_folder_becomes_latents_and_text(drawings: Path, tiny_teacher: Path, tmp_path: Path) -> None:
+    params = parameters(drawings, tiny_teacher, tmp_path / "runs")
+    result = run_stage(ENCODE, params, params.root)
+    assert (result.state, result.rows, result.valid, result.rejected) == ("computed", 10, 10, 0)
+    store = LatentStore.open(result.url)
+    assert store["latents"].shape == (10, 4, 4, 8)
+    assert store.index["caption"].to_pylist()[:2] == ["drawing-0", "ellipse number 1"]
+    assert store.provenance["inputs"]["teacher.vae"]
+    teacher = Teacher.load(tiny_teacher)
+    pixels = decode_image((drawings / "drawing-7.png").read_bytes(), 32)
+    x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    latents = torch.from_numpy(np.asarray(store["latents"][7])).permute(2, 0, 1)[None].float()
+    torch.testing.assert_close(latents, teacher.encode(x), rtol=2e-3, atol=2e-3)
+    text = torch.from_numpy(np.asarray(store["text"][7]))[None].float()
+    torch.testing.assert_close(text, teacher.embed(["ellipse number 7"])[1], rtol=2e-3, atol=2e-3)
+    assert run_stage(ENCODE, params, params.root).state == "cached"
+
+
+def test_bad_images_keep_their_rows_and_harm_no_other(drawings: Path, tiny_teacher: Path, tmp_path: Path) -> None:
+    clean = parameters(drawings, tiny_teacher, tmp_path / "clean")
+    expected = LatentStore.open(run_stage(ENCODE, clean, clean.root).url)["latents"][:]
+    whole = (drawings / "drawing-3.png").read_bytes()
+    (drawings / "drawing-1.png").write_bytes(b"this is text")
+    (drawings / "drawing-2.png").write_bytes(b"")
+    (drawings / "drawing-3.png").write_bytes(whole[: len(whole) // 2])
+    (drawings / "drawing-8.png").write_bytes(png_bytes(Image.new("1", (20000, 20000))))
+    params = parameters(drawings, tiny_teacher, tmp_path / "bad")
+    result = run_stage(ENCODE, params, params.root)
+    assert (result.rows, result.valid, result.rejected) == (10, 6, 4)
+    store = LatentStore.open(result.url)
+    assert store.valid.tolist() == [i not in (1, 2, 3, 8) for i in range(10)]
+    reasons = store.index["reason"].to_pylist()
+    assert [reasons[i] is None for i in range(10)] == store.valid.tolist()
+    for row, word in ((1, "unknown format"), (2, "empty"), (3, "truncated"), (8, "too large")):
+        assert word in reasons[row]
+    latents = np.asarray(store["latents"][:])
+    assert np.isnan(latents[~store.valid]).all()
+    np.testing.assert_array_equal(latents[store.valid], np.asarray(expected)[store.valid])
+
+
+def test_the_papers_shape(tmp_path: Path, drawings: Path) -> None:
+    """512 px -> 64x64x8."""
+    from tests.tiny import save_tiny_teacher
+
+    teacher = save_tiny_teacher(tmp_path / "teacher", latent_side=64)
+    params = parameters(drawings, teacher, tmp_path / "runs", limit=3)
+    store = LatentStore.open(run_stage(ENCODE, params, params.root).url)
+    assert store["latents"].shape == (3, 64, 64, 8)
+    assert np.isfinite(np.asarray(store["latents"][:])).all()
+
+
+def test_onto_a_gcs_server(drawings: Path, tiny_teacher: Path, tmp_path: Path, gcs_root: str) -> None:
+    local = parameters(drawings, tiny_teacher, tmp_path / "runs")
+    remote = parameters(drawings, tiny_teacher, f"{gcs_root}/runs")
+    assert plan_stage(ENCODE, remote, remote.root).state == "missing"
+    result = run_stage(ENCODE, remote, remote.root)
+    assert result.url == f"{gcs_root}/runs/encode/{result.fingerprint}"
+    there = LatentStore.open(result.url)
+    here = LatentStore.open(run_stage(ENCODE, local, local.root).url)
+    np.testing.assert_array_equal(np.asarray(there["latents"][:]), np.asarray(here["latents"][:]))
+    assert there.index.equals(here.index)
+    assert plan_stage(ENCODE, remote, remote.root).state == "fresh"
