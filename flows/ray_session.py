@@ -18,6 +18,9 @@ def ray_session() -> Iterator[None]:
     import ray
     import ray.data
 
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = None  # a block is a shard; never split one
+    context.enable_progress_bars = False
     if ray.is_initialized():
         yield
         return
@@ -31,9 +34,6 @@ def ray_session() -> Iterator[None]:
             include_dashboard=False,
             object_store_memory=LOCAL_OBJECT_STORE_BYTES,
         )
-    context = ray.data.DataContext.get_current()
-    context.target_max_block_size = None  # a block is a shard; never split one
-    context.enable_progress_bars = False
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """A local Prefect server and worker with a deployment of every stage, until Ctrl-C."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ def serve(port: int) -> None:
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     if answers(address):
         raise UserError("a free port", f"a server at {address}", "stop it, or choose another with --port")
+    for ending in (signal.SIGINT, signal.SIGTERM):  # also where the shell had them ignored
+        signal.signal(ending, signal.default_int_handler)
     server = prefect("server", "start", "--host", "127.0.0.1", "--port", str(port))
     processes = [server]
     try:

@@ -161,6 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=80)
     parser.add_argument("--teacher", type=Path, default=HERE / "teacher")
+    parser.add_argument("--initial", type=Path, help="go on from the text encoder and U-Net of this teacher")
     args = parser.parse_args()
     torch.manual_seed(0)
     random.seed(0)
@@ -170,6 +171,9 @@ def main() -> None:
     latents_N2CHW = encode_images(vae)
     tokenizer, scheduler = new_tokenizer(captions), new_scheduler()
     model = new_model(tokenizer)
+    if args.initial:
+        model.text_encoder = CLIPTextModel.from_pretrained(args.initial / "text_encoder", dtype=torch.float32)
+        model.unet = UNet2DConditionModel.from_pretrained(args.initial / "unet", dtype=torch.float32)
 
     def save(average: nn.Module) -> None:
         parts = copy.deepcopy(average).half()

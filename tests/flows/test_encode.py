@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 from crf.teacher import Teacher
 from flows.encode import ENCODE
 from flows.parameters import EncodeParameters
-from flows.stage import plan_stage, run_stage
+from flows.stage import StageResult, plan_stage, run_stage
 from storage import LatentStore
 from storage.pixels import decode_image
 from tests.flows.conftest import png_bytes
@@ -20,11 +21,17 @@ def parameters(images: Path | str, teacher: Path, root: Path | str, **more: int)
     return EncodeParameters(images=str(images), teacher=str(teacher), root=str(root), shard_rows=4, **more)
 
 
-def test_a_folder_becomes_latents_and_text(drawings: Path, tiny_teacher: Path, tmp_path: Path) -> None:
-    params = parameters(drawings, tiny_teacher, tmp_path / "runs")
-    result = run_stage(ENCODE, params, params.root)
-    assert (result.state, result.rows, result.valid, result.rejected) == ("computed", 10, 10, 0)
-    store = LatentStore.open(result.url)
+@pytest.fixture(scope="module")
+def encoded(
+    drawings: Path, tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+) -> StageResult:
+    params = parameters(drawings, tiny_teacher, tmp_path_factory.mktemp("runs"))
+    return run_stage(ENCODE, params, params.root)
+
+
+def test_a_folder_becomes_latents_and_text(encoded: StageResult, drawings: Path, tiny_teacher: Path) -> None:
+    assert (encoded.state, encoded.rows, encoded.valid, encoded.rejected) == ("computed", 10, 10, 0)
+    store = LatentStore.open(encoded.url)
     assert store["latents"].shape == (10, 4, 4, 8)
     assert store.index["caption"].to_pylist()[:2] == ["drawing-0", "ellipse number 1"]
     assert store.provenance["inputs"]["teacher.vae"]
@@ -35,18 +42,23 @@ def test_a_folder_becomes_latents_and_text(drawings: Path, tiny_teacher: Path, t
     torch.testing.assert_close(latents, teacher.encode(x), rtol=2e-3, atol=2e-3)
     text = torch.from_numpy(np.asarray(store["text"][7]))[None].float()
     torch.testing.assert_close(text, teacher.embed(["ellipse number 7"])[1], rtol=2e-3, atol=2e-3)
-    assert run_stage(ENCODE, params, params.root).state == "cached"
 
 
-def test_bad_images_keep_their_rows_and_harm_no_other(drawings: Path, tiny_teacher: Path, tmp_path: Path) -> None:
-    clean = parameters(drawings, tiny_teacher, tmp_path / "clean")
-    expected = LatentStore.open(run_stage(ENCODE, clean, clean.root).url)["latents"][:]
-    whole = (drawings / "drawing-3.png").read_bytes()
-    (drawings / "drawing-1.png").write_bytes(b"this is text")
-    (drawings / "drawing-2.png").write_bytes(b"")
-    (drawings / "drawing-3.png").write_bytes(whole[: len(whole) // 2])
-    (drawings / "drawing-8.png").write_bytes(png_bytes(Image.new("1", (20000, 20000))))
-    params = parameters(drawings, tiny_teacher, tmp_path / "bad")
+def test_again_is_cached(encoded: StageResult, drawings: Path, tiny_teacher: Path) -> None:
+    params = parameters(drawings, tiny_teacher, Path(encoded.url).parent.parent)
+    assert run_stage(ENCODE, params, params.root) == encoded.model_copy(update={"state": "cached"})
+
+
+def test_bad_images_keep_their_rows_and_harm_no_other(
+    encoded: StageResult, drawings: Path, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    bad = Path(shutil.copytree(drawings, tmp_path / "drawings"))
+    whole = (bad / "drawing-3.png").read_bytes()
+    (bad / "drawing-1.png").write_bytes(b"this is text")
+    (bad / "drawing-2.png").write_bytes(b"")
+    (bad / "drawing-3.png").write_bytes(whole[: len(whole) // 2])
+    (bad / "drawing-8.png").write_bytes(png_bytes(Image.new("1", (20000, 20000))))
+    params = parameters(bad, tiny_teacher, tmp_path / "runs")
     result = run_stage(ENCODE, params, params.root)
     assert (result.rows, result.valid, result.rejected) == (10, 6, 4)
     store = LatentStore.open(result.url)
@@ -57,7 +69,8 @@ def test_bad_images_keep_their_rows_and_harm_no_other(drawings: Path, tiny_teach
         assert word in reasons[row]
     latents = np.asarray(store["latents"][:])
     assert np.isnan(latents[~store.valid]).all()
-    np.testing.assert_array_equal(latents[store.valid], np.asarray(expected)[store.valid])
+    expected = np.asarray(LatentStore.open(encoded.url)["latents"][:])
+    np.testing.assert_array_equal(latents[store.valid], expected[store.valid])
 
 
 def test_the_papers_shape(tmp_path: Path, drawings: Path) -> None:
@@ -71,14 +84,13 @@ def test_the_papers_shape(tmp_path: Path, drawings: Path) -> None:
     assert np.isfinite(np.asarray(store["latents"][:])).all()
 
 
-def test_onto_a_gcs_server(drawings: Path, tiny_teacher: Path, tmp_path: Path, gcs_root: str) -> None:
-    local = parameters(drawings, tiny_teacher, tmp_path / "runs")
-    remote = parameters(drawings, tiny_teacher, f"{gcs_root}/runs")
-    assert plan_stage(ENCODE, remote, remote.root).state == "missing"
-    result = run_stage(ENCODE, remote, remote.root)
-    assert result.url == f"{gcs_root}/runs/encode/{result.fingerprint}"
-    there = LatentStore.open(result.url)
-    here = LatentStore.open(run_stage(ENCODE, local, local.root).url)
+def test_onto_a_gcs_server(encoded: StageResult, drawings: Path, tiny_teacher: Path, gcs_root: str) -> None:
+    params = parameters(drawings, tiny_teacher, f"{gcs_root}/runs")
+    assert plan_stage(ENCODE, params, params.root).state == "missing"
+    result = run_stage(ENCODE, params, params.root)
+    assert result.url == f"{gcs_root}/runs/encode/{encoded.fingerprint}"
+    there, here = LatentStore.open(result.url), LatentStore.open(encoded.url)
     np.testing.assert_array_equal(np.asarray(there["latents"][:]), np.asarray(here["latents"][:]))
     assert there.index.equals(here.index)
-    assert plan_stage(ENCODE, remote, remote.root).state == "fresh"
+    assert there.verify() == []
+    assert plan_stage(ENCODE, params, params.root).state == "fresh"

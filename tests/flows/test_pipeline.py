@@ -1,4 +1,5 @@
 import base64
+import html
 import io
 import json
 import shutil
@@ -108,7 +109,7 @@ def test_the_report_has_every_row_and_stands_alone(first: list[Any]) -> None:
     assert full["latent_mse"] == 0
     assert all(row["seconds_per_image"] > 0 and 1 <= row["vendi"] <= 2 for row in report["rows"])
     assert "EfficientNet-Lite0" in report["features"]
-    page = (url / "report.html").read_text()
+    page = html.unescape((url / "report.html").read_text())
     assert all(contender.label in page for contender in CONTENDERS)
     embedded = [part.split('"')[0] for part in page.split("data:image/png;base64,")[1:]]
     assert len(embedded) == 2

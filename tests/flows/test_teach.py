@@ -15,29 +15,42 @@ from crf.noise import sample_noise
 from crf.sampling import condition, follow
 from crf.teacher import Teacher
 from flows.parameters import TeachParameters
-from flows.stage import plan_stage, run_stage
+from flows.stage import StageResult, plan_stage, run_stage
 from flows.teach import TEACH
 from storage import LatentStore
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
 
-def parameters(captions: Path, teacher: Path, root: Path, shard_rows: int = 2) -> TeachParameters:
-    return TeachParameters(captions=str(captions), teacher=str(teacher), root=str(root), shard_rows=shard_rows)
+def parameters(captions: Path, teacher: Path, root: Path) -> TeachParameters:
+    return TeachParameters(captions=str(captions), teacher=str(teacher), root=str(root), shard_rows=4)
 
 
-def test_rows_are_trajectories_of_their_own_seeds(captions: Path, tiny_teacher: Path, tmp_path: Path) -> None:
-    params = parameters(captions, tiny_teacher, tmp_path / "runs")
-    result = run_stage(TEACH, params, params.root)
-    store = LatentStore.open(result.url)
-    assert (len(store), store.names) == (6, ["step_40", "step_50", "text"])
+@pytest.fixture(scope="module")
+def captions_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("captions") / "many.txt"
+    file.write_text("".join(f"thing {number}\n" for number in range(48)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def taught(
+    captions_file: Path, tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+) -> StageResult:
+    params = parameters(captions_file, tiny_teacher, tmp_path_factory.mktemp("runs"))
+    return run_stage(TEACH, params, params.root)
+
+
+def test_rows_are_trajectories_of_their_own_seeds(taught: StageResult, tiny_teacher: Path) -> None:
+    store = LatentStore.open(taught.url)
+    assert (len(store), store.names) == (48, ["step_40", "step_50", "text"])
     teacher = Teacher.load(tiny_teacher)
-    noise = sample_noise([int(store["seed"][4])], (8, 4, 4))
-    given = condition(teacher, ["a drawing of thing 4"], 7.5)
+    noise = sample_noise([int(store["seed"][30])], (8, 4, 4))
+    given = condition(teacher, ["thing 30"], 7.5)
     path = teacher.levels.path(50)
     for name, steps in (("step_40", 40), ("step_50", 50)):
         expected = follow(teacher, noise, path[:steps], given).state
-        stored = torch.from_numpy(np.asarray(store[name][4])).permute(2, 0, 1)[None].float()
+        stored = torch.from_numpy(np.asarray(store[name][30])).permute(2, 0, 1)[None].float()
         torch.testing.assert_close(stored, expected, rtol=5e-3, atol=5e-3)
     assert store.provenance["timesteps"][:2] == [981, 961]
     assert store.provenance["parameters"]["guidance"] == 7.5
@@ -57,13 +70,10 @@ def content(url: str) -> dict[str, str]:
     return hashes
 
 
-def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(tiny_teacher: Path, tmp_path: Path) -> None:
-    captions = tmp_path / "many.txt"
-    captions.write_text("".join(f"thing {number}\n" for number in range(48)))
-    undisturbed = parameters(captions, tiny_teacher, tmp_path / "undisturbed", shard_rows=4)
-    expected = run_stage(TEACH, undisturbed, undisturbed.root)
-
-    disturbed = parameters(captions, tiny_teacher, tmp_path / "disturbed", shard_rows=4)
+def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(
+    taught: StageResult, captions_file: Path, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    disturbed = parameters(captions_file, tiny_teacher, tmp_path / "disturbed")
     code = (
         "from flows.parameters import TeachParameters\n"
         "from flows.stage import run_stage\n"
@@ -73,7 +83,7 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(tiny_teacher: P
     driver = subprocess.Popen(
         [sys.executable, "-c", code], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    commits = tmp_path / "disturbed" / "teach" / expected.fingerprint / "commits"
+    commits = tmp_path / "disturbed" / "teach" / taught.fingerprint / "commits"
     deadline = time.monotonic() + 120
     while not (first := {file.name: file.stat().st_mtime_ns for file in commits.glob("0*.json")}):
         assert driver.poll() is None, "the driver ended before it was killed"
@@ -88,5 +98,5 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(tiny_teacher: P
 
     result = run_stage(TEACH, disturbed, disturbed.root)
     assert result.state == "computed"
-    assert content(result.url) == content(expected.url)
+    assert content(result.url) == content(taught.url)
     assert {name: (commits / name).stat().st_mtime_ns for name in first} == first, "a committed shard was written again"

@@ -1,5 +1,4 @@
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -36,7 +35,7 @@ def test_deployments_are_registered_and_a_run_from_the_ui_works(
             run = api.post(url, json={"parameters": {"params": params}, "state": {"type": "SCHEDULED"}}).json()
             assert wait_for_end(api, run["id"]) == "COMPLETED", (tmp_path / "log").read_text()
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(60)
     [store] = (tmp_path / "runs/teach").iterdir()
     assert len(LatentStore.open(str(store))) == 6
