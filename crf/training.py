@@ -69,11 +69,12 @@ def teacher_pairs(stored: Iterator[Latents]) -> Iterator[Batch]:
 def fit(crf: LatentCRF, batches: Iterator[Batch], optimization: Optimization) -> Iterator[dict[str, float]]:
     """Train in place; yields the step's losses after each step (eqs. 13, 14)."""
     adversarial = optimization.adversarial_weight > 0
-    discriminator = Discriminator(crf.settings.channels) if adversarial else None
+    discriminator = Discriminator(crf.settings.channels).to(crf.device) if adversarial else None
     optimizer = torch.optim.AdamW(crf.parameters(), lr=0.0)
     opponent = torch.optim.AdamW(discriminator.parameters(), lr=0.0) if discriminator else None
     crf.train()
-    for step, (z_BCHW, target_BCHW, text_BD) in zip(range(optimization.steps), batches, strict=False):
+    for step, batch in zip(range(optimization.steps), batches, strict=False):
+        z_BCHW, target_BCHW, text_BD = (part.to(crf.device) for part in batch)
         rate = optimization.learning_rate_at(step)
         output_BCHW = crf(z_BCHW, text_BD)
         mse = F.mse_loss(output_BCHW, target_BCHW)

@@ -6,9 +6,8 @@ from crf.teacher_folder import TeacherShape, teacher_fingerprints
 from flows.blocks import DecodeImages
 from flows.parameters import EncodeParameters
 from flows.progress import Progress
-from flows.ray_session import ray_session
-from flows.sharded import compute_shards
-from flows.stage import Stage, StageResult, Work, prefect_state, provenance, run_stage, unfinished
+from flows.sharded import fill_store
+from flows.stage import Stage, StageResult, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.identity import fingerprint_rows
 from storage.images import limited, scan_images
@@ -31,19 +30,14 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
-    _, count = fingerprint_rows(limited(scan_images(params.images), params.limit))
     store = LatentStore.create(
         work.url,
         {"latents": ArraySpec.latent(height, width, channels), "text": ArraySpec.vector(teacher.text_width)},
         index_tables(limited(scan_images(params.images), params.limit), params.shard_rows),
-        count=count,
         shard_rows=params.shard_rows,
         provenance=provenance(work, scaling_factor=teacher.scaling_factor),
     )
-    arguments = {"teacher_path": params.teacher}
-    with ray_session():
-        for _ in compute_shards(store, unfinished(store), DecodeImages(size), EncodeImages, arguments):
-            progress.advance()
+    fill_store(store, DecodeImages(size), EncodeImages, {"teacher_path": params.teacher}, progress)
     store.seal()
 
 

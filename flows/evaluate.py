@@ -10,9 +10,8 @@ from flows.artifacts import publish
 from flows.blocks import SeedRows
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
-from flows.ray_session import ray_session
-from flows.sharded import compute_shards
-from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, provenance, run_stage, unfinished
+from flows.sharded import fill_store
+from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.captions import scan_captions
 from storage.identity import fingerprint_rows
@@ -33,7 +32,7 @@ def identify(params: EvaluateParameters) -> tuple[Identity, int]:
     images, _ = fingerprint_rows(scan_images(params.images))
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     inputs = {"distill": input_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
-    contenders = {contender.label: f"{contender.schedule}" for contender in CONTENDERS}
+    contenders = {contender.label: f"{contender.schedule}, {contender.schedule.handover}" for contender in CONTENDERS}
     parameters = {
         "size": size,
         "shard_rows": params.shard_rows,
@@ -56,15 +55,14 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
 
     store = sample_store(params, work)
     size = work.identity.parameters["size"]
-    with local_crf(params.crf) as crf_path, ray_session():
+    with local_crf(params.crf) as crf_path:
         arguments = {
             "teacher_path": params.teacher,
             "crf_path": crf_path,
             "guidance": params.guidance,
             "size": size,
         }
-        for _ in compute_shards(store, unfinished(store), SeedRows(params.seed), CompareContenders, arguments):
-            progress.advance()
+        fill_store(store, SeedRows(params.seed), CompareContenders, arguments, progress)
     measured = measure(store, real_features(params.images, size), seconds(params, size), params.noises)
     teacher = Teacher.load(params.teacher)
     write_report(work.url, measured, store, teacher, training_losses(params), provenance(work))
@@ -78,12 +76,10 @@ def sample_store(params: EvaluateParameters, work: Work) -> LatentStore:
     for contender in CONTENDERS:
         arrays[f"latents_{contender.key}"] = ArraySpec.latent(height, width, channels)
         arrays[f"features_{contender.key}"] = ArraySpec((FEATURE_WIDTH,), "float32", ("feature",))
-    _, count = fingerprint_rows(samples(params))
     return LatentStore.create(
         work.url,
         arrays,
         index_tables(samples(params), params.shard_rows),
-        count=count,
         shard_rows=params.shard_rows,
         provenance=provenance(work),
     )

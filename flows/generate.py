@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from crf.device import default_device
 from crf.pipeline import PAPER, LatentCRFPipeline
 from crf.schedule import Schedule
 from crf.teacher import Teacher
@@ -30,9 +31,8 @@ def side_by_side(
     """Writes the PNG; both from the same noise, timed after one warm-up step each."""
     from PIL import Image
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     model = load_crf(crf or newest_crf(root))
-    loaded = Teacher.load(teacher or EMBEDDED["demo"].parent / "teacher", device)
+    loaded = Teacher.load(teacher or EMBEDDED["demo"].parent / "teacher", default_device())
     noise_BCHW = torch.randn((1, *loaded.latent_shape(loaded.default_size)), generator=torch.manual_seed(seed))
     images, seconds = [], []
     for schedule in (Schedule.parse("50/50"), Schedule.parse(PAPER)):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from crf.comparison import seconds_per_image
+from crf.device import default_device
 from crf.features import ImageFeatures
 from crf.teacher import Teacher
 from flows.checkpoints import load_crf
@@ -30,14 +31,15 @@ def real_features(images: str, size: int) -> Any:
                 pixels.append(decode_image(data, size))
             except RejectedImageError:
                 continue
-        x_BCHW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        features.append(network(x_BCHW).numpy())
+        if pixels:
+            x_BCHW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+            features.append(network(x_BCHW).numpy())
     return np.concatenate(features)
 
 
 def seconds(params: EvaluateParameters, size: int) -> dict[str, float]:
     """Wall time an image of each contender, alone on this machine's device."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     teacher = Teacher.load(params.teacher, device)
     captions = [row["caption"] for row in scan_captions(params.captions, TIMED_IMAGES)]
     crf = load_crf(params.crf).eval().to(device)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from crf.device import default_device
 from crf.model import LatentCRF
 from crf.training import Batch, Optimization, fit
 from flows.checkpoints import save_crf
@@ -15,7 +16,7 @@ def optimize(
 ) -> None:
     """Writes the CRF, losses.json (one record a step) and, last, manifest.json."""
     losses = []
-    for record in fit(crf, batches, optimization):
+    for record in fit(crf.to(default_device()), batches, optimization):
         losses.append(record)
         progress.advance(mse=record["mse"])
     save_crf(crf, work.url)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.blocks import Chain, ReadRows, WriteShard
+from flows.progress import Progress
+from flows.ray_session import ray_session
 from storage import LatentStore
 
 
@@ -25,14 +27,26 @@ class Actors:
         return cls(gpus, "cuda", 1) if gpus else cls(max(1, int(resources["CPU"])), "cpu", 0)
 
 
-def compute_shards(
-    store: LatentStore, shards: list[int], prepare: Any, actor_class: type, actor_arguments: dict[str, Any]
-) -> Iterator[int]:
-    """Yields each shard's number once it is committed.
+def fill_store(
+    store: LatentStore, prepare: Any, actor_class: type, actor_arguments: dict[str, Any], progress: Progress
+) -> None:
+    """Compute and commit every shard that is not committed yet.
 
     ``prepare`` is a callable from index columns to what the actor needs. A task that keeps
     failing ends the job: its shard stays uncommitted, all others are kept.
     """
+    shards = sorted(set(range(store.shard_count)) - store.committed())
+    if not shards:  # the last driver ended before it sealed
+        return
+    with ray_session():
+        for _ in committed_shards(store, shards, prepare, actor_class, actor_arguments):
+            progress.advance()
+
+
+def committed_shards(
+    store: LatentStore, shards: list[int], prepare: Any, actor_class: type, actor_arguments: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """A record for each shard once it is committed."""
     import ray.data
 
     actors = Actors.available()
@@ -49,5 +63,4 @@ def compute_shards(
         )
         .map_batches(WriteShard(store.url), batch_size=None, num_cpus=0.25)
     )
-    for row in dataset.iter_rows():
-        yield int(row["shard"])
+    yield from dataset.iter_rows()

@@ -9,7 +9,7 @@ from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from flows.progress import Progress
-from storage import Identity, LatentStore, locations
+from storage import Identity, locations
 from storage.identity import DOCUMENT, read_identity
 
 P = TypeVar("P", bound=BaseModel)
@@ -78,7 +78,7 @@ def find_work(stage: Stage[P], params: P, root: str) -> Work:
 
 
 def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
-    """Fresh, or why not: which input or parameter differs from the newest output of the stage."""
+    """Fresh, or why not: which input or parameter differs from the nearest output of the stage."""
     work = find_work(stage, params, root)
     state: PlanState
     if work.sealed:
@@ -86,14 +86,14 @@ def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
     elif work.done:
         state, reason = "partial", f"{work.done} of {work.total} shards are there"
     else:
-        older = _newest_other(work, root)
+        older = nearest_other(work, root)
         changes = work.identity.changes_since(older) if older else []
         state = "stale" if older else "missing"
         reason = f"changed: {', '.join(changes)}" if older else "never made"
     return StagePlan(stage.name, state, reason, work.done, work.total, work.identity.fingerprint)
 
 
-def _newest_other(work: Work, root: str) -> Identity | None:
+def nearest_other(work: Work, root: str) -> Identity | None:
     """The identity that shares most with this one, among the sealed outputs of the stage."""
     stage_url = locations.join(locations.absolute(root), work.identity.stage)
     urls = [locations.join(stage_url, name) for name in locations.list_names(stage_url)]
@@ -137,7 +137,3 @@ def provenance(work: Work, **more: Any) -> dict[str, Any]:
 def input_fingerprint(url: str) -> str:
     """A stage's output is named by its fingerprint."""
     return locations.name_of(url)
-
-
-def unfinished(store: LatentStore) -> list[int]:
-    return sorted(set(range(store.shard_count)) - store.committed())

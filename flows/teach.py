@@ -7,9 +7,8 @@ from crf.teacher_folder import TeacherShape, teacher_fingerprints
 from flows.blocks import SeedRows
 from flows.parameters import TeachParameters
 from flows.progress import Progress
-from flows.ray_session import ray_session
-from flows.sharded import compute_shards
-from flows.stage import Stage, StageResult, Work, prefect_state, provenance, run_stage, unfinished
+from flows.sharded import fill_store
+from flows.stage import Stage, StageResult, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.captions import scan_captions
 from storage.identity import fingerprint_rows
@@ -40,12 +39,10 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
     latent = ArraySpec.latent(height, width, channels)
-    _, count = fingerprint_rows(scan_captions(params.captions, params.limit))
     store = LatentStore.create(
         work.url,
         {"step_40": latent, "step_50": latent, "text": ArraySpec.vector(teacher.text_width)},
         index_tables(scan_captions(params.captions, params.limit), params.shard_rows),
-        count=count,
         shard_rows=params.shard_rows,
         provenance=provenance(
             work,
@@ -55,9 +52,7 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         ),
     )
     arguments = {"teacher_path": params.teacher, "guidance": params.guidance, "size": size}
-    with ray_session():
-        for _ in compute_shards(store, unfinished(store), SeedRows(params.seed), TeachTrajectories, arguments):
-            progress.advance()
+    fill_store(store, SeedRows(params.seed), TeachTrajectories, arguments, progress)
     store.seal()
 
 

@@ -12,8 +12,8 @@ from storage import locations
 SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
 
 
-def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> None:
-    """Write the tables as one row group each; with ``rejected`` (row -> reason) add the reasons."""
+def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> int:
+    """Write the tables as one row group each; with ``rejected`` (row -> reason) add the reasons. -> rows."""
     schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
     sink, row = pa.BufferOutputStream(), 0
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
@@ -25,6 +25,7 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
             writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
             row += len(table)
     locations.write_bytes(url, sink.getvalue().to_pybytes())
+    return row
 
 
 def read_index(url: str) -> pa.Table:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from storage.errors import UserError
 from storage.store import Array, LatentStore
 
 POOLED_SHARDS = 16
@@ -15,6 +16,8 @@ def shuffled_batches(store: LatentStore, names: list[str], batch_size: int, seed
     Shards are read in random order, POOLED_SHARDS at a time, and their rows mixed. A pool's
     last rows that do not fill a batch are left for another epoch.
     """
+    if not store.manifest["valid"]:
+        raise UserError("a store with valid rows", f"none in {store.url}", "see the reasons in its index")
     random = np.random.default_rng(seed)
     while True:
         order = random.permutation(store.shard_count)

@@ -66,17 +66,16 @@ class LatentStore:
         arrays: dict[str, ArraySpec],
         rows: Iterable[pa.Table],
         *,
-        count: int,
         shard_rows: int,
         provenance: dict[str, Any],
     ) -> Self:
         """Lay out an empty store; on one that exists already, change nothing and open it.
 
-        ``rows`` yields one index table a shard, in order; ``count`` is their number in total.
+        ``rows`` yields one index table a shard, in order.
         """
         if locations.exists(locations.join(url, "commits/created.json")):
             return cls.resume(url)
-        write_index(locations.join(url, "index.parquet"), rows)
+        count = write_index(locations.join(url, "index.parquet"), rows)
         attributes: dict[str, Any] = {
             "layout_version": LAYOUT_VERSION,
             "shard_rows": shard_rows,
@@ -99,10 +98,7 @@ class LatentStore:
 
     @classmethod
     def open(cls, url: str, *, allow_unsealed: bool = False) -> Self:
-        """Open for reading.
-
-        Raises UserError where there is no store, UnsealedStoreError where it is not finished.
-        """
+        """Open for reading; UserError where there is no store, UnsealedStoreError where it is not finished."""
         url = locations.absolute(url)
         if not locations.exists(f"{url}/zarr.json"):
             raise UserError("a latent store", f"none at {url}", "check the URL, or run the stage that writes it")
@@ -235,11 +231,6 @@ class LatentStore:
                 if hashlib.sha256(values.tobytes()).hexdigest() != commit["sha256"][name]:
                     problems.append(f"{name}, shard {commit['shard']} (rows {commit['rows']}): not what was written")
         return problems
-
-    def _repr_html_(self) -> str:
-        state = "sealed" if self.sealed else f"{len(self.committed())} of {self.shard_count} shards"
-        arrays = "".join(f"<li><code>{n}</code> {self[n].shape} {self[n].dtype}</li>" for n in self.names)
-        return f"<b>LatentStore</b> <code>{self.url}</code>: {len(self)} rows, {state}<ul>{arrays}</ul>"
 
 
 def _create_array(group: zarr.Group, name: str, spec: ArraySpec, count: int, shard_rows: int) -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,3 +101,14 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_bytes(
     assert result.state == "computed"
     assert content(result.url) == content(taught.url)
     assert {name: (commits / name).stat().st_mtime_ns for name in first} == first, "a committed shard was written again"
+
+
+def test_ended_before_the_seal_and_run_again_only_seals(
+    taught: StageResult, captions_file: Path, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    params = parameters(captions_file, tiny_teacher, tmp_path)
+    copy = Path(shutil.copytree(taught.url, tmp_path / "teach" / taught.fingerprint))
+    (copy / "manifest.json").unlink()
+    assert plan_stage(TEACH, params, params.root).state == "partial"
+    assert run_stage(TEACH, params, params.root).state == "computed"
+    assert content(str(copy)) == content(taught.url)

@@ -2,8 +2,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from storage import ArraySpec, LatentStore
+from storage import ArraySpec, LatentStore, UserError
 from storage.index import index_tables
 from storage.reader import shuffled_batches
 
@@ -12,7 +13,7 @@ def numbered_store(url: str, count: int, shard_rows: int, invalid: set[int]) -> 
     """Row n holds the number n."""
     tables = index_tables(({"id": str(i), "caption": "", "uri": "", "sha256": ""} for i in range(count)), shard_rows)
     store = LatentStore.create(
-        url, {"n": ArraySpec((1,), "float32", ("x",))}, tables, count=count, shard_rows=shard_rows, provenance={}
+        url, {"n": ArraySpec((1,), "float32", ("x",))}, tables, shard_rows=shard_rows, provenance={}
     )
     for shard in range(store.shard_count):
         rows = np.arange(store.extent(shard).start, store.extent(shard).stop)
@@ -46,6 +47,12 @@ def test_the_seed_decides_the_order(tmp_path: Path) -> None:
 
     assert first(1) == first(1)
     assert first(1) != first(2)
+
+
+def test_a_store_without_valid_rows_is_refused(tmp_path: Path) -> None:
+    store = numbered_store(str(tmp_path / "s"), 2, 2, invalid={0, 1})
+    with pytest.raises(UserError, match="valid rows"):
+        next(shuffled_batches(store, ["n"], 2, seed=0))
 
 
 def test_fewer_rows_than_a_batch(tmp_path: Path) -> None:

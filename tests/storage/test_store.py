@@ -22,7 +22,7 @@ def rows(count: int) -> list[dict[str, str]]:
 
 def create(url: str, count: int, shard_rows: int) -> LatentStore:
     tables = index_tables(rows(count), shard_rows)
-    return LatentStore.create(url, SPEC, tables, count=count, shard_rows=shard_rows, provenance={"stage": "test"})
+    return LatentStore.create(url, SPEC, tables, shard_rows=shard_rows, provenance={"stage": "test"})
 
 
 def values(count: int, seed: int) -> dict[str, Any]:
