@@ -29,9 +29,11 @@ class Teacher:
     def load(cls, path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
         """From a folder in diffusers format; raises TeacherError where it is none."""
         from diffusers import StableDiffusionPipeline
-        from diffusers.utils import logging
+        from diffusers.utils import logging as diffusers_logging
+        from transformers.utils import logging as transformers_logging
 
-        logging.disable_progress_bar()
+        diffusers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()
         folder = check_teacher(path)
         pipeline = StableDiffusionPipeline.from_pretrained(
             folder,
