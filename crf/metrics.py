@@ -19,7 +19,8 @@ def frechet_distance(a_ND: Features, b_MD: Features) -> float:
     centred_a = (a_ND - mean_a) / np.sqrt(len(a_ND) - 1)
     centred_b = (b_MD - mean_b) / np.sqrt(len(b_MD) - 1)
     cross = np.linalg.svd(centred_a @ centred_b.T, compute_uv=False).sum()
-    return float(((mean_a - mean_b) ** 2).sum() + (centred_a**2).sum() + (centred_b**2).sum() - 2 * cross)
+    squared = ((mean_a - mean_b) ** 2).sum() + (centred_a**2).sum() + (centred_b**2).sum() - 2 * cross
+    return max(0.0, float(squared))  # rounding can leave equal sets a hair below zero
 
 
 def vendi_score(features_ND: Features) -> float:
