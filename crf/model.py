@@ -39,11 +39,6 @@ class LatentCRFConfig:
         """64x64x8 latents, 130 M parameters (the paper's 'only 130 million')."""
         return cls()
 
-    @classmethod
-    def demo(cls, text_width: int) -> Self:
-        """For the demo's 16x16x8 latents."""
-        return cls(height=16, width=16, text_width=text_width, hidden=128, filters=128)
-
 
 class Pairwise(nn.Module):
     """Message passing along learned similarities, then a text-conditioned compatibility (eqs. 3, 4, 11).

@@ -3,11 +3,7 @@
 ``...Options`` are what may change a stage's bytes; ``...Parameters`` add where its inputs are.
 """
 
-from typing import Annotated
-
 from pydantic import BaseModel, ConfigDict, Field
-
-Url = Annotated[str, Field(description="a local path or any fsspec URL")]
 
 
 class Options(BaseModel):
