@@ -122,7 +122,13 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """What ``from_pretrained`` calls, with the contents of config.json."""
         return cls(LatentCRFConfig(**{name: config[name] for name in LatentCRFConfig.__dataclass_fields__}))
 
-    def forward(self, z_BCHW: Tensor, text_BD: Tensor | None = None, iterations: int | None = None) -> Tensor:
+    def forward(
+        self,
+        z_BCHW: Tensor,
+        text_BD: Tensor | None = None,
+        x0_BCHW: Tensor | None = None,
+        iterations: int | None = None,
+    ) -> Tensor:
         """``iterations`` parallel mean-field updates (Algorithm 1), the trained number unless given."""
         x_BCHW = z_BCHW
         for iteration in range(iterations or self.settings.iterations):

@@ -27,10 +27,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 HERE = Path(__file__).parent
 BATCH, PEAK_LR, EMA_DECAY, CAPTION_DROPOUT, TOKENS, WIDTH = 32, 8e-4, 0.999, 0.1, 24, 192
-# How often a drawing is shown: one consistent style most, abstract signs and screen furniture least.
-WEIGHTS = (("noto-emoji", 3.0), ("signs_and_symbols", 0.5), ("computer", 0.3), ("", 1.0))
-# Words and signs read the wrong way round in a mirror.
-NOT_MIRRORED = ("signs_and_symbols", "computer", "education", "office", "noto-emoji")
+# Emoji are shown more often: one consistent style.
+EMOJI_WEIGHT = 2.0
 
 
 class TextToLatent(nn.Module):
@@ -115,28 +113,22 @@ def shortened(caption: str) -> str:
 
 @torch.no_grad()
 def encode_images(vae: AutoencoderKL) -> Tensor:
-    """-> latents (N, 2, 8, 16, 16), as drawn and mirrored."""
-    x_NCHW = load_images("train")
-    both = [torch.cat([x.float() / 127.5 - 1, x.flip(-1).float() / 127.5 - 1]) for x in x_NCHW.split(32)]
-    z = [vae.encode(x).latent_dist.mode().unflatten(0, (2, -1)).transpose(0, 1) for x in both]
-    return torch.cat(z)
+    """-> latents (N, 8, 16, 16)."""
+    return torch.cat([vae.encode(x.float() / 127.5 - 1).latent_dist.mode() for x in load_images("train").split(32)])
 
 
 def loss_function(
-    latents_N2CHW: Tensor, ids: list[str], captions: list[str], tokenizer: CLIPTokenizer, scheduler: DDIMScheduler
+    latents_NCHW: Tensor, ids: list[str], captions: list[str], tokenizer: CLIPTokenizer, scheduler: DDIMScheduler
 ) -> Callable[[nn.Module], Callable[[float], Tensor]]:
-    """v-prediction loss at uniform timesteps (Salimans & Ho 2022, eq. 10)."""
-
-    may_mirror_N = torch.tensor([not any(word in name for word in NOT_MIRRORED) for name in ids])
-    weight_N = torch.tensor([next(weight for word, weight in WEIGHTS if word in name) for name in ids])
+    """v-prediction loss (Salimans & Ho 2022, eq. 10), more often at the noisy end, where an object takes its shape."""
+    weight_N = torch.tensor([EMOJI_WEIGHT if name.startswith("noto-emoji") else 1.0 for name in ids])
 
     def loss_on(fast: nn.Module) -> Callable[[float], Tensor]:
         fast.unet.set_attn_processor(AttnProcessor())  # torch's fused attention is slower here, on a CPU
 
         def batch_loss(progress: float) -> Tensor:
             rows = torch.multinomial(weight_N, BATCH, replacement=True)
-            mirrored = (torch.rand(BATCH) < 0.5) & may_mirror_N[rows]
-            x_BCHW = latents_N2CHW[rows, mirrored.long()]
+            x_BCHW = latents_NCHW[rows]
             tokens = tokenizer(
                 [shortened(captions[row]) for row in rows.tolist()],
                 padding="max_length",
@@ -145,7 +137,8 @@ def loss_function(
                 return_tensors="pt",
             ).input_ids
             text_BLD = fast.text_encoder(tokens).last_hidden_state
-            t_B = ((torch.arange(BATCH) + torch.rand(BATCH)) / BATCH * 1000).long()
+            spread_B = (torch.arange(BATCH) + torch.rand(BATCH)) / BATCH
+            t_B = ((1 - spread_B**1.5) * 999).long()
             noise_BCHW = torch.randn_like(x_BCHW)
             z_BCHW = scheduler.add_noise(x_BCHW, noise_BCHW, t_B)
             v_BCHW = scheduler.get_velocity(x_BCHW, noise_BCHW, t_B)
@@ -164,12 +157,12 @@ def main() -> None:
     parser.add_argument("--initial", type=Path, help="go on from the text encoder and U-Net of this teacher")
     args = parser.parse_args()
     torch.manual_seed(0)
-    random.seed(0)
     table = pq.read_table(HERE / "images/train.parquet", columns=["id", "caption"])
     ids, captions = table["id"].to_pylist(), table["caption"].to_pylist()
     vae = AutoencoderKL.from_pretrained(args.teacher / "vae", dtype=torch.float32)
-    latents_N2CHW = encode_images(vae)
-    tokenizer, scheduler = new_tokenizer(captions), new_scheduler()
+    latents_NCHW = encode_images(vae)
+    scheduler = new_scheduler()
+    tokenizer = CLIPTokenizer.from_pretrained(args.initial / "tokenizer") if args.initial else new_tokenizer(captions)
     model = new_model(tokenizer)
     if args.initial:
         model.text_encoder = CLIPTextModel.from_pretrained(args.initial / "text_encoder", dtype=torch.float32)
@@ -191,7 +184,7 @@ def main() -> None:
     train_for(
         args.minutes,
         model,
-        loss_function(latents_N2CHW, ids, captions, tokenizer, scheduler),
+        loss_function(latents_NCHW, ids, captions, tokenizer, scheduler),
         peak_lr=PEAK_LR,
         ema_decay=EMA_DECAY,
         save=save,
