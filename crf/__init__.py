@@ -4,7 +4,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crf.model import LatentCRF, LatentCRFConfig
+    from crf.config import LatentCRFConfig
+    from crf.model import LatentCRF
     from crf.pipeline import LatentCRFPipeline
     from crf.schedule import Schedule
     from crf.teacher import Teacher
@@ -13,7 +14,7 @@ __all__ = ["LatentCRF", "LatentCRFConfig", "LatentCRFPipeline", "Schedule", "Tea
 
 HOMES = {
     "LatentCRF": "crf.model",
-    "LatentCRFConfig": "crf.model",
+    "LatentCRFConfig": "crf.config",
     "LatentCRFPipeline": "crf.pipeline",
     "Schedule": "crf.schedule",
     "Teacher": "crf.teacher",

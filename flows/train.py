@@ -22,8 +22,9 @@ def identify(params: TrainParameters) -> tuple[Identity, int]:
 def compute(params: TrainParameters, work: Work, progress: Progress) -> None:
     import torch
 
+    from crf.config import LatentCRFConfig
     from crf.ddim import NoiseLevels
-    from crf.model import LatentCRF, LatentCRFConfig
+    from crf.model import LatentCRF
     from crf.training import Optimization, noisy_pairs
     from flows.optimize import optimize
 

@@ -5,8 +5,9 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from crf.comparison import compare
+from crf.config import LatentCRFConfig
 from crf.contenders import CONTENDERS
-from crf.model import LatentCRF, LatentCRFConfig
+from crf.model import LatentCRF
 from crf.pipeline import LatentCRFPipeline
 from crf.sampling import condition, finish, lead, tail_path
 from crf.schedule import Schedule

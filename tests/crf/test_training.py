@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from crf.adversary import Discriminator, discriminator_loss, generator_loss
+from crf.config import LatentCRFConfig
 from crf.ddim import NoiseLevels
-from crf.model import LatentCRF, LatentCRFConfig
+from crf.model import LatentCRF
 from crf.training import DivergedError, Optimization, channels_first, fit, noisy_pairs, teacher_pairs
 
 SMALL = LatentCRFConfig(height=4, width=4, channels=2, text_width=3, heads=2, hidden=16, filters=16)

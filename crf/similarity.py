@@ -1,0 +1,92 @@
+"""Learned similarities k_ij of two locations, a table a head: messages m_i = sum over j != i of k_ij x_j.
+
+Both forms start as Gaussians of the distance with widths 1, 2, 4, ... latents. h: heads, N = H*W.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from crf.config import LatentCRFConfig
+
+
+class DenseSimilarity(nn.Module):
+    """k_hNN, every entry learned; its rows start with the sum one."""
+
+    def __init__(self, config: LatentCRFConfig) -> None:
+        super().__init__()
+        self.k_hNN = nn.Parameter(gaussian_similarities(config))
+        self.others_NN: Tensor
+        self.register_buffer("others_NN", 1 - torch.eye(config.height * config.width), persistent=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """-> (B, h, C, H, W)."""
+        message_BhCN = torch.einsum("hnm,bcm->bhcn", self.table(), x_BCHW.flatten(2))
+        return message_BhCN.reshape(*message_BhCN.shape[:3], *x_BCHW.shape[2:])
+
+    def table(self) -> Tensor:
+        """k (h, N, N) with a zero diagonal."""
+        return self.k_hNN * self.others_NN
+
+
+class StationarySimilarity(nn.Module):
+    """k_ij = g(i - j), convolved by FFT in float32.
+
+    ``kernel[h, dy, dx]`` holds g at the offset (dy, dx) modulo (2H - 1, 2W - 1): just enough
+    places for every offset of two locations, so that the circular convolution wraps nothing.
+    """
+
+    def __init__(self, config: LatentCRFConfig) -> None:
+        super().__init__()
+        self.height, self.width = config.height, config.width
+        dy, dx = (wrapped_offsets(side).float() for side in (config.height, config.width))
+        kernel_hYX = gaussians(dy[:, None].square() + dx[None, :].square(), config.heads)
+        self.others_YX: Tensor
+        others_YX = torch.ones(kernel_hYX.shape[1:])
+        others_YX[0, 0] = 0
+        self.register_buffer("others_YX", others_YX, persistent=False)
+        self.kernel_hYX = nn.Parameter(kernel_hYX / (kernel_hYX * others_YX).sum((1, 2), keepdim=True))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """-> (B, h, C, H, W)."""
+        places = self.kernel_hYX.shape[1:]
+        kernel = torch.fft.rfft2((self.kernel_hYX * self.others_YX).to(self._fft_dtype(x_BCHW)))
+        field = torch.fft.rfft2(x_BCHW.to(self._fft_dtype(x_BCHW)), s=places)
+        message: Tensor = torch.fft.irfft2(field[:, None] * kernel[:, None], s=places)
+        return message[..., : self.height, : self.width].to(x_BCHW.dtype)
+
+    def table(self) -> Tensor:
+        """k (h, N, N) with a zero diagonal; for small latents."""
+        ys, xs = torch.meshgrid(torch.arange(self.height), torch.arange(self.width), indexing="ij")
+        dy = ys.flatten()[:, None] - ys.flatten()[None]
+        dx = xs.flatten()[:, None] - xs.flatten()[None]
+        return (self.kernel_hYX * self.others_YX)[:, dy, dx]
+
+    @staticmethod
+    def _fft_dtype(x_BCHW: Tensor) -> torch.dtype:
+        return torch.float64 if x_BCHW.dtype == torch.float64 else torch.float32
+
+
+Similarity = DenseSimilarity | StationarySimilarity
+
+
+def new_similarity(config: LatentCRFConfig) -> Similarity:
+    return DenseSimilarity(config) if config.similarity == "dense" else StationarySimilarity(config)
+
+
+def gaussians(squared_distance: Tensor, heads: int) -> Tensor:
+    """(...) -> (heads, ...), widths 1, 2, 4, ..."""
+    return torch.stack([torch.exp(-squared_distance / (2 * 4.0**head)) for head in range(heads)])
+
+
+def gaussian_similarities(config: LatentCRFConfig) -> Tensor:
+    """(heads, N, N), zero diagonal, rows summing to one."""
+    ys, xs = torch.meshgrid(torch.arange(config.height), torch.arange(config.width), indexing="ij")
+    places_N2 = torch.stack([ys, xs], -1).reshape(-1, 2).float()
+    weights_hNN = gaussians((places_N2[:, None] - places_N2[None]).square().sum(-1), config.heads)
+    weights_hNN = weights_hNN * (1 - torch.eye(len(places_N2)))
+    return weights_hNN / weights_hNN.sum(-1, keepdim=True)
+
+
+def wrapped_offsets(side: int) -> Tensor:
+    """[0, 1, ..., side - 1, 1 - side, ..., -1]."""
+    return torch.cat([torch.arange(side), torch.arange(1 - side, 0)])
