@@ -36,7 +36,7 @@ SERIES = 6  # a title on more drawings than this says nothing about any of them
 # Abstract shapes and signs, screen furniture whose names draw nothing ("konqueror"), and trademarks.
 LEFT_OUT = re.compile(
     r"shapes/|special/|logos/|unsorted/|decorations/|geography/|office/|education/|signs_and_symbols/(?!flags)"
-    r"|computer/(?!hardware)|games/cards|card_figure|semaphore|boating_rules|aiga-symbols|buttons|menu_example|/duplicates/|music/notes|jigsaw"
+    r"|computer/(?!hardware)|games/cards|card_figure|semaphore|_bw\b|_bw_|boating_rules|aiga-symbols|buttons|menu_example|/duplicates/|music/notes|jigsaw"
 )
 NO_TITLE = re.compile(
     r"\b(bw )?ganson\b|clip ?art (by [a-z]+ [a-z]+|collection)( example)?|\bsvg\b|\bhash\b"

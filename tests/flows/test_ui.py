@@ -1,7 +1,12 @@
+"""``latentcrf ui``: the deployments are there, and a run started by a browser's clicks, or through the API, works."""
+
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -11,45 +16,81 @@ from storage import LatentStore
 from tests.flows.conftest import free_port
 
 STAGES = {"encode", "teach", "train", "distill", "evaluate", "pipeline"}
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
 
 
-@pytest.mark.timeout(280)
-def test_deployments_are_registered_and_a_run_from_the_ui_works(
-    captions: Path, tiny_teacher: Path, tmp_path: Path
-) -> None:
-    """What the UI's buttons do, through the same API: read the form's schema, start a run, see it complete."""
-    port = free_port()
-    environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+    """-> (address, deployment of each stage by its id)."""
+    folder, address = tmp_path_factory.mktemp("ui"), f"http://127.0.0.1:{free_port()}"
+    environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}
     environment.pop("PREFECT_API_URL", None)
-    command = [Path(sys.executable).with_name("latentcrf"), "ui", "--port", str(port)]
-    with (tmp_path / "log").open("w") as log:
+    command = [Path(sys.executable).with_name("latentcrf"), "ui", "--port", address.rpartition(":")[2]]
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=10) as api:
-            deployments = wait_for_deployments(api, process, tmp_path / "log")
-            schema = deployments["teach"]["parameter_openapi_schema"]
-            assert "guidance" in str(schema)
-            assert "classifier-free guidance scale" in str(schema)
-            params = {"captions": str(captions), "teacher": str(tiny_teacher), "root": str(tmp_path / "runs")}
-            url = f"/deployments/{deployments['teach']['id']}/create_flow_run"
-            run = api.post(url, json={"parameters": {"params": params}, "state": {"type": "SCHEDULED"}}).json()
-            assert wait_for_end(api, run["id"]) == "COMPLETED", (tmp_path / "log").read_text()
+        yield address, wait_for_deployments(address, process, folder / "log")
     finally:
         process.terminate()
         process.wait(60)
+
+
+@pytest.mark.timeout(280)
+def test_a_run_started_through_the_api_completes(
+    ui: tuple[str, dict[str, str]], captions: Path, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    address, deployments = ui
+    params = {"captions": str(captions), "teacher": str(tiny_teacher), "root": str(tmp_path / "runs")}
+    with httpx.Client(base_url=f"{address}/api", timeout=10) as api:
+        url = f"/deployments/{deployments['teach']}/create_flow_run"
+        run = api.post(url, json={"parameters": {"params": params}, "state": {"type": "SCHEDULED"}}).json()
+        assert wait_for_end(api, run["id"]) == "COMPLETED"
     [store] = (tmp_path / "runs/teach").iterdir()
     assert len(LatentStore.open(str(store))) == 6
 
 
-def wait_for_deployments(api: httpx.Client, process: "subprocess.Popen[bytes]", log: Path) -> dict[str, dict[str, str]]:
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium")
+@pytest.mark.timeout(280)
+def test_a_run_started_in_the_browser_completes(
+    ui: tuple[str, dict[str, str]], captions: Path, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    address, deployments = ui
+    values = {"Captions": captions, "Teacher": tiny_teacher, "Root (Optional)": tmp_path / "runs"}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/deployments")
+        for stage in STAGES:
+            expect(page.get_by_text(stage, exact=True).first).to_be_visible(timeout=60_000)
+        page.goto(f"{address}/deployments/deployment/{deployments['teach']}/run")
+        expect(page.get_by_text("classifier-free guidance scale")).to_be_visible(timeout=60_000)
+        for label, value in values.items():
+            named = page.locator(".schema-form-property__label", has_text=re.compile(f"^{re.escape(label)}$"))
+            page.locator(".schema-form-property", has=named).last.locator("textarea").fill(str(value))
+        page.get_by_role("button", name="Submit").click()
+        page.get_by_text("View run").click()
+        expect(page.get_by_text("Completed").first).to_be_visible(timeout=120_000)
+        browser.close()
+    [store] = (tmp_path / "runs/teach").iterdir()
+    assert len(LatentStore.open(str(store))) == 6
+
+
+def wait_for_deployments(address: str, process: "subprocess.Popen[bytes]", log: Path) -> dict[str, str]:
     deadline = time.monotonic() + 150
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            found = api.post("/deployments/filter", json={}).json()
-            names = {flow["id"]: flow["name"] for flow in api.post("/flows/filter", json={}).json()}
+            names = {flow["id"]: flow["name"] for flow in httpx.post(f"{address}/api/flows/filter", json={}).json()}
+            found = httpx.post(f"{address}/api/deployments/filter", json={}).json()
             if {names[deployment["flow_id"]] for deployment in found} == STAGES:
-                return {names[deployment["flow_id"]]: deployment for deployment in found}
+                return {names[deployment["flow_id"]]: deployment["id"] for deployment in found}
         except (httpx.HTTPError, ValueError):
             pass
         time.sleep(1)
