@@ -6,7 +6,7 @@ import torch
 
 from crf.noise import sample_noise, sample_seed
 from crf.teacher import Teacher
-from crf.teacher_folder import COMPONENTS, TeacherError, TeacherShape, check_teacher, teacher_fingerprints
+from crf.teacher_folder import TeacherError, TeacherShape, check_teacher, teacher_fingerprints
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_moving_the_folder_changes_no_fingerprint(tiny_teacher: Path, copied: Pa
 def test_one_byte_changes_one_fingerprint(tiny_teacher: Path, copied: Path, part: str) -> None:
     flip_last_byte(next((copied / part).glob("*.safetensors")))
     before, after = teacher_fingerprints(tiny_teacher), teacher_fingerprints(copied)
-    assert [name for name in COMPONENTS if before[name] != after[name]] == [part]
+    assert [name for name in before if before[name] != after[name]] == [part]
 
 
 def test_what_is_no_teacher_is_refused(tmp_path: Path, copied: Path) -> None:
@@ -47,7 +47,7 @@ def test_shape_without_weights_is_that_of_the_loaded_teacher(tiny_teacher: Path)
     shape, teacher = TeacherShape.read(tiny_teacher), Teacher.load(tiny_teacher)
     assert shape.latent_shape(32) == teacher.latent_shape(32) == (8, 4, 4)
     assert (shape.side(None), shape.side(64)) == (32, 64)
-    assert (shape.default_size, shape.text_width) == (teacher.default_size, teacher.text_width) == (32, 16)
+    assert (shape.default_size, shape.text_width) == (teacher.default_size, teacher.shape.text_width) == (32, 16)
     with pytest.raises(TeacherError, match="8 divides"):
         shape.side(33)
 
@@ -63,9 +63,9 @@ def test_latents_are_scaled_and_decode_undoes_it(tiny_teacher: Path) -> None:
 
 def test_pooled_text_ignores_padding(tiny_teacher: Path) -> None:
     teacher = Teacher.load(tiny_teacher)
-    states, pooled = teacher.embed(["ab", "a longer text"])
-    tokens = len(teacher.tokenizer("ab").input_ids)
-    torch.testing.assert_close(pooled[0], states[0, :tokens].mean(0))
+    given = teacher.condition(["ab", "a longer text"], guidance=1)
+    tokens = len(teacher.pipeline.tokenizer("ab").input_ids)
+    torch.testing.assert_close(given.pooled_BD[0], given.inputs["encoder_hidden_states"][0, :tokens].mean(0))
 
 
 def test_noise_depends_on_seed_and_id_alone() -> None:
