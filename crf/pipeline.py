@@ -13,7 +13,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from crf.model import LatentCRF
-from crf.sampling import OnStep, finish, lead
+from crf.sampling import OnStep, finish, lead, require_crf
 from crf.schedule import Schedule
 from crf.teacher import Teacher
 
@@ -35,8 +35,9 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     ``from_teacher`` makes one. It is the teacher's own diffusers pipeline with one more component,
     ``crf``, and another ``__call__``: ``to``, ``vae``, offloading, LoRA weights and the rest are as
-    in diffusers. ``schedule`` may be set between calls. The teacher's scheduler is read, not run;
-    its safety checker and watermark are not run.
+    in diffusers, and what ``save_pretrained`` writes ``type(pipeline).from_pretrained`` reads.
+    ``schedule`` may be set between calls. The teacher's scheduler is read, not run; its safety
+    checker and watermark are not run.
     """
 
     _callback_tensor_inputs = ("latents",)
@@ -111,8 +112,8 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         prompts = [prompt] if isinstance(prompt, str) else prompt
         negatives = [negative_prompt] * len(prompts) if isinstance(negative_prompt, str) else negative_prompt
         shape_CHW = teacher.latent_shape(teacher.shape.side(height), teacher.shape.side(width))
-        if self.crf:
-            check_crf(self.crf, shape_CHW, teacher.shape.text_width)
+        if self.schedule.middle == "crf":
+            check_crf(require_crf(self.schedule, self.crf), shape_CHW, teacher.shape.text_width)
         shape_BCHW = (len(prompts) * num_images_per_prompt, *shape_CHW)
         check_noise(shape_BCHW, generator, latents)
         # What diffusers' properties guidance_scale and num_timesteps tell a callback.
@@ -144,9 +145,8 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         def on_step(timestep: float, latents: Tensor) -> Tensor:
             number = next(numbers)
             if callback:
-                latents = callback(self, number, timestep, dict.fromkeys(tensor_inputs, latents)).get(
-                    "latents", latents
-                )
+                changed = callback(self, number, timestep, dict.fromkeys(tensor_inputs, latents))
+                latents = changed.get("latents", latents)
             bar.update()
             return latents
 

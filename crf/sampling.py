@@ -70,15 +70,21 @@ def finish(
     path = tail_path(teacher, schedule)
     clean = None
     if schedule.middle == "crf":
-        if crf is None:
-            raise ValueError(f"the schedule '{schedule}' needs a CRF, and none was given")
-        clean = crf(reached.state, given.pooled_BD.to(reached.state.dtype), reached.x0)
+        infer = require_crf(schedule, crf)
+        clean = infer(reached.state, given.pooled_BD.to(reached.state.dtype), reached.x0)
     elif schedule.middle == "x0":
         clean = reached.x0
     if not path:
         return reached.state if clean is None else clean
     state = reached.state if clean is None else hand_over(teacher, schedule, reached, clean, path[0][0])
     return follow(teacher, state, path, given, on_step).state
+
+
+def require_crf(schedule: Schedule, crf: LatentCRF | None) -> LatentCRF:
+    """The CRF; raises ValueError where there is none."""
+    if crf is None:
+        raise ValueError(f"the schedule '{schedule}' needs a CRF, and none was given; give one, or '50/50'")
+    return crf
 
 
 def hand_over(teacher: Teacher, schedule: Schedule, reached: Trajectory, clean: Tensor, timestep: float) -> Tensor:

@@ -243,8 +243,10 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         pipeline(PROMPTS, generator=[seeded()])
     with pytest.raises(ValueError, match="prompt_embeds"):
         pipeline("a cat", callback_on_step_end_tensor_inputs=["prompt_embeds"])
+    without = quiet(LatentCRFPipeline.from_teacher(TINY["sd"](), schedule=SHORT))
+    without.unet.register_forward_pre_hook(lambda *_: pytest.fail("the U-Net ran"))
     with pytest.raises(ValueError, match="needs a CRF"):
-        quiet(LatentCRFPipeline.from_teacher(TINY["sd"](), schedule=SHORT))("a cat")
+        without("a cat")
     with pytest.raises(TypeError, match="found LatentCRF"):
         LatentCRFPipeline.from_teacher(pipeline.crf)
     with pytest.raises(TeacherError, match=r"model_index\.json"):
