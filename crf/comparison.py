@@ -7,7 +7,7 @@ from torch import Tensor
 
 from crf.contenders import CONTENDERS
 from crf.model import LatentCRF
-from crf.sampling import Trajectory, condition, finish, lead
+from crf.sampling import Trajectory, finish, lead
 from crf.teacher import Teacher
 
 
@@ -16,7 +16,7 @@ def compare(
     teacher: Teacher, crf: LatentCRF, captions: list[str], noise_BCHW: Tensor, guidance: float
 ) -> dict[str, Tensor]:
     """Final latents (B, C, H, W) of each contender from the same noise; a common first part runs once."""
-    given = condition(teacher, captions, guidance)
+    given = teacher.condition(captions, guidance)
     leads: dict[tuple[int, int], Trajectory] = {}
     results = {}
     for contender in CONTENDERS:
@@ -37,7 +37,7 @@ def seconds_per_image(
     for _ in range(rounds):
         for contender in CONTENDERS:
             start = time.perf_counter()
-            given = condition(teacher, captions, guidance)
+            given = teacher.condition(captions, guidance)
             reached = lead(teacher, contender.schedule, noise_BCHW, given)
             teacher.decode(finish(teacher, contender.schedule, reached, given, crf))
             seconds = (time.perf_counter() - start) / len(captions)

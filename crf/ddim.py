@@ -13,10 +13,17 @@ from torch import Tensor
 class NoiseLevels:
     """The teacher's noise schedule: cumulative alphas, and which timesteps a step count visits."""
 
+    final: float = -1
+
     def __init__(self, scheduler_config: Any) -> None:
         self._scheduler = DDIMScheduler.from_config(scheduler_config)
         self.alphas: Tensor = self._scheduler.alphas_cumprod
         self.prediction_type: str = self._scheduler.config.prediction_type
+        if self.prediction_type not in ("epsilon", "v_prediction"):
+            raise ValueError(
+                "expected a teacher that predicts epsilon or v_prediction, "
+                f"found {self.prediction_type!r} in its scheduler_config.json; take another teacher"
+            )
 
     def timesteps(self, steps: int) -> list[int]:
         """Of a whole schedule, falling: 50 -> [981, 961, ..., 1] with "leading" spacing."""
@@ -24,19 +31,19 @@ class NoiseLevels:
         return [int(t) for t in self._scheduler.timesteps]
 
     def path(self, steps: int) -> list[tuple[int, int]]:
-        """(timestep of the evaluation, timestep stepped to) of a whole schedule; the last is -1."""
+        """(timestep of the evaluation, timestep stepped to) of a whole schedule; the last is negative."""
         stride = self._scheduler.config.num_train_timesteps // steps
         return [(t, t - stride) for t in self.timesteps(steps)]
 
-    def alpha(self, timestep: int) -> Tensor:
-        """Cumulative alpha (a scalar tensor); below timestep 0, the schedule's final one."""
-        return self.alphas[timestep] if timestep >= 0 else self._scheduler.final_alpha_cumprod
+    def alpha(self, timestep: float) -> Tensor:
+        """Cumulative alpha (a scalar tensor) at a whole timestep; below 0, the schedule's final one."""
+        return self.alphas[int(timestep)] if timestep >= 0 else self._scheduler.final_alpha_cumprod
 
-    def add_noise(self, x0: Tensor, eps: Tensor, timestep: int) -> Tensor:
+    def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
         alpha = self.alpha(timestep)
         return alpha**0.5 * x0 + (1 - alpha) ** 0.5 * eps
 
-    def split(self, output: Tensor, z: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+    def split(self, output: Tensor, z: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
         """The network's output at z -> (x0, eps)."""
         alpha = self.alpha(timestep)
         beta = 1 - alpha
@@ -44,8 +51,12 @@ class NoiseLevels:
             return (z - beta**0.5 * output) / alpha**0.5, output
         return (alpha**0.5) * z - (beta**0.5) * output, (alpha**0.5) * output + (beta**0.5) * z
 
-    def step(self, x0: Tensor, eps: Tensor, to_timestep: int) -> Tensor:
+    def step(self, x0: Tensor, eps: Tensor, to_timestep: float) -> Tensor:
         """Eq. 12: the state at ``to_timestep``."""
         alpha = self.alpha(to_timestep)
         direction = (1 - alpha - 0.0**2) ** 0.5 * eps
         return alpha**0.5 * x0 + direction
+
+    def advance(self, output: Tensor, z: Tensor, timestep: float, to_timestep: float) -> Tensor:
+        """One DDIM step."""
+        return self.step(*self.split(output, z, timestep), to_timestep)

@@ -33,7 +33,7 @@ class EncodeImages:
 
     def _encode(self, image_BHWC: Any, captions: Any) -> tuple[Any, Any]:
         x_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHWC)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        _, pooled_BD = self.teacher.embed([str(caption) for caption in captions])
+        pooled_BD = self.teacher.pooled_text([str(caption) for caption in captions])
         return half_channels_last(self.teacher.encode(x_BCHW)), pooled_BD.cpu().numpy().astype(np.float16)
 
 

@@ -1,16 +1,17 @@
 """Run a schedule: the teacher's steps, the hand-over, the CRF, the last steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from crf.families import Condition
 from crf.model import LatentCRF
 from crf.schedule import Schedule
 from crf.teacher import Teacher
 
-OnStep = Callable[[int, Tensor], None]  # (evaluations done, state)
+OnStep = Callable[[float, Tensor], Tensor]  # (timestep of the evaluation, state after it) -> state to go on with
 
 
 @dataclass(frozen=True)
@@ -22,32 +23,20 @@ class Trajectory:
     eps: Tensor
 
 
-@dataclass(frozen=True)
-class Condition:
-    """What guides the teacher: states for both halves (2B, L, D), pooled text (B, D), scale."""
-
-    text_2BLD: Tensor
-    pooled_BD: Tensor
-    guidance: float
-
-
-def condition(teacher: Teacher, captions: list[str], guidance: float) -> Condition:
-    text_2BLD, pooled_BD = teacher.guidance_text(captions)
-    return Condition(text_2BLD, pooled_BD, guidance)
-
-
 def follow(
-    teacher: Teacher, state: Tensor, path: list[tuple[int, int]], given: Condition, on_step: OnStep | None = None
+    teacher: Teacher,
+    state: Tensor,
+    path: Sequence[tuple[float, float]],
+    given: Condition,
+    on_step: OnStep | None = None,
 ) -> Trajectory:
-    """DDIM along ``path``: pairs of (timestep of the evaluation, timestep stepped to)."""
-    x0 = eps = state
-    for number, (timestep, to_timestep) in enumerate(path, start=1):
-        output = teacher.guided_output(state, timestep, given.text_2BLD, given.guidance)
-        x0, eps = teacher.levels.split(output, state, timestep)
-        state = teacher.levels.step(x0, eps, to_timestep)
+    """DDIM, or Euler steps of the flow, along ``path``: pairs of (timestep of the evaluation, timestep stepped to)."""
+    for timestep, to_timestep in path:
+        z, output = state, teacher.guided_output(state, timestep, given)
+        state = teacher.levels.advance(output, z, timestep, to_timestep)
         if on_step:
-            on_step(number, state)
-    return Trajectory(state, x0, eps)
+            state = on_step(timestep, state)
+    return Trajectory(state, *teacher.levels.split(output, z, timestep))
 
 
 def lead(
@@ -55,13 +44,13 @@ def lead(
 ) -> Trajectory:
     """The schedule's first part, from noise."""
     path = teacher.levels.path(schedule.lead_of)[: schedule.lead]
-    return follow(teacher, noise_BCHW.to(teacher.device, teacher.unet.dtype), path, given, on_step)
+    return follow(teacher, noise_BCHW.to(teacher.device, teacher.dtype), path, given, on_step)
 
 
-def tail_path(teacher: Teacher, schedule: Schedule) -> list[tuple[int, int]]:
+def tail_path(teacher: Teacher, schedule: Schedule) -> Sequence[tuple[float, float]]:
     """Where the last evaluations stand."""
     if schedule.tail_timesteps:
-        return list(zip(schedule.tail_timesteps, (*schedule.tail_timesteps[1:], -1), strict=True))
+        return list(zip(schedule.tail_timesteps, (*schedule.tail_timesteps[1:], teacher.levels.final), strict=True))
     return teacher.levels.path(schedule.tail_of)[-schedule.tail :] if schedule.tail else []
 
 
@@ -81,9 +70,8 @@ def finish(
     path = tail_path(teacher, schedule)
     clean = None
     if schedule.middle == "crf":
-        if crf is None:
-            raise ValueError(f"the schedule '{schedule}' needs a CRF, and none was given")
-        clean = crf(reached.state, given.pooled_BD.to(reached.state.dtype))
+        infer = require_crf(schedule, crf)
+        clean = infer(reached.state, given.pooled_BD.to(reached.state.dtype), reached.x0)
     elif schedule.middle == "x0":
         clean = reached.x0
     if not path:
@@ -92,7 +80,14 @@ def finish(
     return follow(teacher, state, path, given, on_step).state
 
 
-def hand_over(teacher: Teacher, schedule: Schedule, reached: Trajectory, clean: Tensor, timestep: int) -> Tensor:
+def require_crf(schedule: Schedule, crf: LatentCRF | None) -> LatentCRF:
+    """The CRF; raises ValueError where there is none."""
+    if crf is None:
+        raise ValueError(f"the schedule '{schedule}' needs a CRF, and none was given; give one, or '50/50'")
+    return crf
+
+
+def hand_over(teacher: Teacher, schedule: Schedule, reached: Trajectory, clean: Tensor, timestep: float) -> Tensor:
     """From clean latents to what the evaluation at ``timestep`` is given."""
     if schedule.handover == "direct":
         return clean

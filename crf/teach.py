@@ -7,7 +7,7 @@ import torch
 
 from crf.encode import half_channels_last
 from crf.noise import sample_noise
-from crf.sampling import condition, follow
+from crf.sampling import follow
 from crf.schedule import TEACHER_HAND_OVER, TEACHER_STEPS
 from crf.teacher import Teacher
 
@@ -37,7 +37,7 @@ class TeachTrajectories:
     @torch.no_grad()
     def _teach(self, captions: Any, seeds: Any) -> tuple[Any, Any, Any]:
         noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))
-        given = condition(self.teacher, [str(caption) for caption in captions], self.guidance)
+        given = self.teacher.condition([str(caption) for caption in captions], self.guidance)
         path = self.teacher.levels.path(TEACHER_STEPS)
         at_40 = follow(self.teacher, noise_BCHW.to(self.teacher.device), path[:TEACHER_HAND_OVER], given).state
         at_50 = follow(self.teacher, at_40, path[TEACHER_HAND_OVER:], given).state

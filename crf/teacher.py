@@ -1,112 +1,120 @@
-"""The teacher: an unmodified Stable-Diffusion-style model in diffusers format."""
+"""The teacher: an unmodified Stable Diffusion 1.x, 2.x, XL or 3.x model in diffusers format."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from crf.ddim import NoiseLevels
-from crf.teacher_folder import check_teacher
+from crf.families import FAMILIES, Condition, family_name
+from crf.levels import read_levels
+from crf.teacher_folder import TeacherShape, check_teacher, load_arguments
 
 
 class Teacher:
-    """A teacher's parts and the few operations that the pipeline needs of them.
+    """A diffusers pipeline seen as the few operations that LatentCRF needs of it.
 
-    Latents are those of the diffusion process: the VAE's, times its scaling factor.
+    Latents are those of the diffusion process: the VAE's, shifted and scaled. What differs between
+    the kinds of teachers is in ``family`` and ``levels``.
     """
 
     def __init__(self, pipeline: Any) -> None:
-        self.vae, self.unet = pipeline.vae, pipeline.unet
-        self.text_encoder, self.tokenizer = pipeline.text_encoder, pipeline.tokenizer
-        self.levels = NoiseLevels(pipeline.scheduler.config)
-        self.scheduler_config = dict(pipeline.scheduler.config)
-        self.scaling_factor: float = self.vae.config.scaling_factor
-        self.device: torch.device = pipeline.device
+        """``pipeline``: of a known family; raises TypeError for another, ValueError for an unknown prediction."""
+        self.pipeline, self.vae = pipeline, pipeline.vae
+        self.family = FAMILIES[family_name(pipeline)](pipeline)
+        self.levels = read_levels(pipeline.scheduler.config)
+        parts = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+        configs = {name: config_of(part) for name, part in parts.items()}
+        self.shape = TeacherShape.of(configs, dict(pipeline.scheduler.config))
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
         """From a folder in diffusers format; raises TeacherError where it is none."""
-        from diffusers import StableDiffusionPipeline
+        from diffusers import DiffusionPipeline
         from diffusers.utils import logging as diffusers_logging
         from transformers.utils import logging as transformers_logging
 
         diffusers_logging.disable_progress_bar()
         transformers_logging.disable_progress_bar()
         folder = check_teacher(path)
-        pipeline = StableDiffusionPipeline.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+        pipeline = DiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, **load_arguments(folder)
         )
         return cls(pipeline.to(device))
 
     @property
-    def factor(self) -> int:
-        """Pixels a latent, along each side."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+    def device(self) -> torch.device:
+        """Where it computes, also when its weights wait elsewhere."""
+        device: torch.device = self.pipeline._execution_device
+        return device
 
     @property
-    def latent_channels(self) -> int:
-        return int(self.unet.config.in_channels)
+    def dtype(self) -> torch.dtype:
+        """The latents'."""
+        dtype: torch.dtype = self.family.network.dtype
+        return dtype
 
     @property
     def default_size(self) -> int:
-        """Pixels a side that the U-Net was trained for."""
-        return int(self.unet.config.sample_size) * self.factor
+        """Pixels a side that the network was trained for."""
+        return self.shape.default_size
 
-    @property
-    def text_width(self) -> int:
-        return int(self.text_encoder.config.hidden_size)
-
-    def latent_shape(self, size: int) -> tuple[int, int, int]:
-        """(C, H, W) at ``size`` pixels a side."""
-        return self.latent_channels, size // self.factor, size // self.factor
+    def latent_shape(self, height: int, width: int | None = None) -> tuple[int, int, int]:
+        """(C, H, W) at so many pixels; square if no width is given."""
+        return self.shape.latent_shape(height, width)
 
     @torch.no_grad()
     def encode(self, x_BCHW: Tensor) -> Tensor:
         """Pixels in [-1, 1] -> latents: the posterior's mode, so that the same image gives the same bytes."""
         posterior = self.vae.encode(x_BCHW.to(self.device, self.vae.dtype)).latent_dist
-        z_BCHW: Tensor = posterior.mode() * self.scaling_factor
+        z_BCHW: Tensor = (posterior.mode() - self.shape.shift_factor) * self.shape.scaling_factor
         return z_BCHW
 
     @torch.no_grad()
     def decode(self, z_BCHW: Tensor) -> Tensor:
         """Latents -> pixels in [-1, 1]."""
-        z_BCHW = z_BCHW.to(self.device, self.vae.dtype) / self.scaling_factor
+        stored = self.vae.dtype
+        upcast = self.family.upcasts_vae and stored == torch.float16 and self.vae.config.force_upcast
+        if upcast:
+            self.vae.to(torch.float32)
+        z_BCHW = z_BCHW.to(self.device, self.vae.dtype) / self.shape.scaling_factor + self.shape.shift_factor
         x_BCHW: Tensor = self.vae.decode(z_BCHW).sample.clamp(-1, 1)
+        if upcast:
+            self.vae.to(stored)
         return x_BCHW
 
     @torch.no_grad()
-    def embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Captions -> the text encoder's states (B, L, D), and their mean over the caption's own tokens (B, D)."""
-        tokens = self.tokenizer(
-            list(captions),
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        ).to(self.device)
-        states_BLD = self.text_encoder(tokens.input_ids).last_hidden_state
-        mask_BL1 = tokens.attention_mask[..., None].to(states_BLD.dtype)
-        return states_BLD, (states_BLD * mask_BL1).sum(1) / mask_BL1.sum(1)
+    def condition(
+        self, prompts: list[str], guidance: float, negatives: list[str] | None = None, images_each: int = 1
+    ) -> Condition:
+        """What ``guided_output`` and the CRF need of B prompts: B * ``images_each`` rows, a prompt's side by side.
+
+        ``negatives``: what to steer away from, one a prompt; nothing in particular if None.
+        """
+        return self.family.condition(prompts, guidance, negatives, images_each)
+
+    def pooled_text(self, captions: list[str]) -> Tensor:
+        """The CRF's text condition (B, D)."""
+        return self.condition(captions, guidance=1).pooled_BD
 
     @torch.no_grad()
-    def guided_output(self, z_BCHW: Tensor, timestep: int, text_2BLD: Tensor, guidance: float) -> Tensor:
-        """Classifier-free guidance (Ho & Salimans 2022): one U-Net call, without and with the caption.
+    def guided_output(self, z_BCHW: Tensor, timestep: float, given: Condition) -> Tensor:
+        """Classifier-free guidance (Ho & Salimans 2022): one call of the network, without and with the caption."""
+        if not given.is_guided:
+            return self.family.evaluate(z_BCHW, timestep, given.inputs)
+        without, with_caption = self.family.evaluate(torch.cat([z_BCHW] * 2), timestep, given.inputs).chunk(2)
+        return without + given.guidance * (with_caption - without)
 
-        ``text_2BLD``: the empty caption's states B times, then the captions'.
-        """
-        output: Tensor = self.unet(torch.cat([z_BCHW] * 2), timestep, encoder_hidden_states=text_2BLD).sample
-        without, with_caption = output.chunk(2)
-        return without + guidance * (with_caption - without)
 
-    def guidance_text(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Captions -> (states for ``guided_output`` (2B, L, D), pooled (B, D))."""
-        empty_BLD, _ = self.embed([""] * len(captions))
-        states_BLD, pooled_BD = self.embed(captions)
-        return torch.cat([empty_BLD, states_BLD]), pooled_BD
+def config_of(module: Any) -> dict[str, Any]:
+    """diffusers keeps a model's config as a dict, transformers as an object."""
+    config: dict[str, Any] = module.config if isinstance(module.config, dict) else module.config.to_dict()
+    return config
+
+
+def to_images(x_BCHW: Tensor) -> list[Any]:
+    """Pixels in [-1, 1] -> PIL images."""
+    from PIL import Image
+
+    bytes_BHWC = ((x_BCHW + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(pixels) for pixels in bytes_BHWC]

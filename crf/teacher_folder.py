@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-COMPONENTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
-HASHED_SUFFIXES = (".safetensors", ".json", ".txt")
+FAMILIES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline")
+UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
+HASHED_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 
 
 class TeacherError(ValueError):
@@ -15,34 +16,63 @@ class TeacherError(ValueError):
 
 
 def check_teacher(path: str | Path) -> Path:
-    """The folder, if it holds a diffusers text-to-image pipeline with safetensors weights."""
+    """The folder, if it holds a diffusers text-to-image pipeline of a known family, with safetensors weights."""
     folder = Path(path)
     if not (folder / "model_index.json").is_file():
         raise TeacherError(
             f"expected a teacher in diffusers format (a folder with model_index.json), found none at {path}; "
             "save one with pipeline.save_pretrained(FOLDER, safe_serialization=True)"
         )
-    for component in COMPONENTS:
+    family = _index(folder)["_class_name"]
+    if family not in FAMILIES:
+        raise TeacherError(
+            f"expected a teacher of {', '.join(FAMILIES)}, found {family} at {path}; save it as one of these"
+        )
+    for component in components(folder):
         if not (folder / component).is_dir():
             raise TeacherError(f"expected the folder {component} in the teacher {path}, found none; save it again")
-    for component in ("vae", "unet", "text_encoder"):
-        if not list((folder / component).glob("*.safetensors")):
+        if _has_weights(component) and not list((folder / component).glob("*.safetensors")):
             raise TeacherError(f"expected safetensors weights in {path}/{component}, found none; save it again")
     return folder
+
+
+def components(folder: Path) -> list[str]:
+    """The parts that a teacher's images depend on, by the names of their folders."""
+    parts = {name: value for name, value in _index(folder).items() if isinstance(value, list)}
+    return [name for name, (library, _) in parts.items() if library is not None and name not in UNUSED]
+
+
+def load_arguments(folder: Path) -> dict[str, Any]:
+    """What its pipeline's ``from_pretrained`` must be told: to do without the unused parts and the missing ones."""
+    index = _index(folder)
+    absent: dict[str, Any] = {name: None for name, value in index.items() if value == [None, None] or name in UNUSED}
+    return {**absent, **({"requires_safety_checker": False} if "requires_safety_checker" in index else {})}
 
 
 def teacher_fingerprints(path: str | Path) -> dict[str, str]:
     """Component -> SHA-256 (16 hex digits) over the content of its files; moving the folder changes nothing."""
     folder = check_teacher(path)
     fingerprints = {}
-    for component in COMPONENTS:
+    for component in components(folder):
         digest = hashlib.sha256()
         for file in sorted((folder / component).iterdir()):
             if file.suffix in HASHED_SUFFIXES:
                 content = hashlib.sha256(file.read_bytes()).hexdigest()
                 digest.update(f"{file.name}:{content}\n".encode())
         fingerprints[component] = digest.hexdigest()[:16]
+    # SDXL's own setting for images without a negative prompt.
+    if "force_zeros_for_empty_prompt" in _index(folder):
+        fingerprints["empty_prompt"] = "zeros" if _index(folder)["force_zeros_for_empty_prompt"] else "encoded"
     return fingerprints
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    index: dict[str, Any] = json.loads((folder / "model_index.json").read_text())
+    return index
+
+
+def _has_weights(component: str) -> bool:
+    return component != "scheduler" and not component.startswith("tokenizer")
 
 
 @dataclass(frozen=True)
@@ -51,33 +81,55 @@ class TeacherShape:
 
     latent_channels: int
     factor: int  # pixels a latent, along each side
-    default_size: int  # pixels a side that the U-Net was made for
-    text_width: int
-    scaling_factor: float
+    multiple: int  # pixels that divide a side
+    default_size: int  # pixels a side that the network was made for
+    text_width: int  # of the pooled text
+    scaling_factor: float  # the process's latents are (the VAE's - shift_factor) * scaling_factor
+    shift_factor: float
     scheduler_config: dict[str, Any]
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
+        """From a teacher's folder; raises TeacherError where it is none."""
         folder = check_teacher(path)
-        unet, vae, text_encoder = (
-            json.loads((folder / part / "config.json").read_text()) for part in ("unet", "vae", "text_encoder")
-        )
+        parts = [part for part in components(folder) if _has_weights(part)]
+        configs = {part: json.loads((folder / part / "config.json").read_text()) for part in parts}
+        return cls.of(configs, json.loads((folder / "scheduler/scheduler_config.json").read_text()))
+
+    @classmethod
+    def of(cls, configs: dict[str, Any], scheduler_config: dict[str, Any]) -> Self:
+        """From the configs of its parts with weights, by the names of their folders."""
+        vae, network = configs["vae"], configs["transformer" if "transformer" in configs else "unet"]
         factor = 2 ** (len(vae["block_out_channels"]) - 1)
         return cls(
-            latent_channels=unet["in_channels"],
+            latent_channels=network["in_channels"],
             factor=factor,
-            default_size=unet["sample_size"] * factor,
-            text_width=text_encoder["hidden_size"],
+            multiple=factor * network.get("patch_size", 1),
+            default_size=network["sample_size"] * factor,
+            text_width=pooled_text_width(configs),
             scaling_factor=vae["scaling_factor"],
-            scheduler_config=json.loads((folder / "scheduler/scheduler_config.json").read_text()),
+            shift_factor=vae.get("shift_factor") or 0.0,
+            scheduler_config=scheduler_config,
         )
 
     def side(self, size: int | None) -> int:
-        """Pixels a side: as asked, or what the U-Net was made for."""
-        if size is not None and size % self.factor:
-            raise TeacherError(f"expected a size that {self.factor} divides, found {size}; change --size")
+        """Pixels a side: as asked, or what the network was made for."""
+        if size is not None and size % self.multiple:
+            raise TeacherError(
+                f"expected a size that {self.multiple} divides, found {size}; "
+                f"ask for {size - size % self.multiple + self.multiple}"
+            )
         return size or self.default_size
 
-    def latent_shape(self, size: int) -> tuple[int, int, int]:
-        """(C, H, W) at ``size`` pixels a side."""
-        return self.latent_channels, size // self.factor, size // self.factor
+    def latent_shape(self, height: int, width: int | None = None) -> tuple[int, int, int]:
+        """(C, H, W) at so many pixels; square if no width is given."""
+        return self.latent_channels, height // self.factor, (width or height) // self.factor
+
+
+def pooled_text_width(configs: dict[str, Any]) -> int:
+    """The CRF's text condition: SD 1.x and 2.x's mean state, SDXL's one projection, SD 3's two."""
+    if "transformer" in configs:
+        return int(configs["text_encoder"]["projection_dim"] + configs["text_encoder_2"]["projection_dim"])
+    if "text_encoder_2" in configs:
+        return int(configs["text_encoder_2"]["projection_dim"])
+    return int(configs["text_encoder"]["hidden_size"])

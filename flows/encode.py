@@ -15,11 +15,11 @@ from storage.index import index_tables
 
 
 def identify(params: EncodeParameters) -> tuple[Identity, int]:
-    """The VAE and the text encoder matter, the U-Net does not."""
+    """The VAE and the text encoders matter, the denoiser does not."""
     size = TeacherShape.read(params.teacher).side(params.size)
     teacher = teacher_fingerprints(params.teacher)
     images, count = fingerprint_rows(limited(scan_images(params.images), params.limit))
-    inputs = {f"teacher.{part}": teacher[part] for part in ("vae", "text_encoder", "tokenizer")}
+    inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
     parameters = {"size": size, "shard_rows": params.shard_rows}
     return Identity("encode", 1, {"images": images, **inputs}, parameters), -(-count // params.shard_rows)
 
@@ -35,7 +35,7 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
         {"latents": ArraySpec.latent(height, width, channels), "text": ArraySpec.vector(teacher.text_width)},
         index_tables(limited(scan_images(params.images), params.limit), params.shard_rows),
         shard_rows=params.shard_rows,
-        provenance=provenance(work, scaling_factor=teacher.scaling_factor),
+        provenance=provenance(work, scaling_factor=teacher.scaling_factor, shift_factor=teacher.shift_factor),
     )
     fill_store(store, DecodeImages(size), EncodeImages, {"teacher_path": params.teacher}, progress)
     store.seal()

@@ -9,7 +9,6 @@ import torch
 from crf.device import default_device
 from crf.pipeline import PAPER, LatentCRFPipeline
 from crf.schedule import Schedule
-from crf.teacher import Teacher
 from flows.checkpoints import load_crf
 from flows.configs import EMBEDDED
 from flows.stage import is_sealed
@@ -32,14 +31,16 @@ def side_by_side(
     from PIL import Image
 
     model = load_crf(crf or newest_crf(root))
-    loaded = Teacher.load(teacher or EMBEDDED["demo"].parent / "teacher", default_device())
-    noise_BCHW = torch.randn((1, *loaded.latent_shape(loaded.default_size)), generator=torch.manual_seed(seed))
+    pipeline = LatentCRFPipeline.from_teacher(teacher or EMBEDDED["demo"].parent / "teacher", model)
+    pipeline.to(default_device()).set_progress_bar_config(disable=True)
     images, seconds = [], []
-    for schedule in (Schedule.parse("50/50"), Schedule.parse(PAPER)):
-        pipeline = LatentCRFPipeline(loaded, model, schedule)
-        LatentCRFPipeline(loaded, model, Schedule.parse("1/40 + crf"))(prompt, latents=noise_BCHW)
+    for schedule in ("50/50", PAPER):
+        pipeline.schedule = Schedule.parse("1/40 + crf")
+        pipeline(prompt)
+        pipeline.schedule = Schedule.parse(schedule)
         start = time.perf_counter()
-        images += pipeline(prompt, latents=noise_BCHW, guidance_scale=guidance).images
+        noise = torch.Generator().manual_seed(seed)
+        images += pipeline(prompt, generator=noise, guidance_scale=guidance, return_dict=False)[0]
         seconds.append(time.perf_counter() - start)
     picture = Image.new("RGB", (images[0].width * 2, images[0].height), "white")
     for place, image in enumerate(images):

@@ -10,8 +10,7 @@ import torch
 from jinja2 import Environment, PackageLoader
 
 from crf.contenders import CONTENDERS, FEATURES
-from crf.pipeline import to_images
-from crf.teacher import Teacher
+from crf.teacher import Teacher, to_images
 from flows.table import HEADINGS, Measured, formatted
 from storage import LatentStore, locations
 

@@ -32,7 +32,7 @@ def identify(params: TeachParameters) -> tuple[Identity, int]:
 
 
 def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
-    from crf.ddim import NoiseLevels
+    from crf.levels import read_levels
     from crf.teach import TeachTrajectories
 
     teacher = TeacherShape.read(params.teacher)
@@ -47,7 +47,7 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         provenance=provenance(
             work,
             scheduler=teacher.scheduler_config,
-            timesteps=NoiseLevels(teacher.scheduler_config).timesteps(TEACHER_STEPS),
+            timesteps=read_levels(teacher.scheduler_config).timesteps(TEACHER_STEPS),
             dtype="float32",
         ),
     )

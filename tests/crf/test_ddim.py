@@ -48,3 +48,8 @@ def test_split_inverts_add_noise(prediction_type: str) -> None:
     output = eps if prediction_type == "epsilon" else alpha**0.5 * eps - (1 - alpha) ** 0.5 * x0
     for found, expected in zip(levels.split(output, z, 301), (x0, eps), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+def test_a_teacher_that_predicts_x0_is_refused() -> None:
+    with pytest.raises(ValueError, match="found 'sample'"):
+        NoiseLevels({**BASE, "prediction_type": "sample"})

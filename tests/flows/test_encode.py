@@ -41,7 +41,7 @@ def test_a_folder_becomes_latents_and_text(encoded: StageResult, drawings: Path,
     latents = torch.from_numpy(np.asarray(store["latents"][7])).permute(2, 0, 1)[None].float()
     torch.testing.assert_close(latents, teacher.encode(x), rtol=2e-3, atol=2e-3)
     text = torch.from_numpy(np.asarray(store["text"][7]))[None].float()
-    torch.testing.assert_close(text, teacher.embed(["ellipse number 7"])[1], rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(text, teacher.pooled_text(["ellipse number 7"]), rtol=2e-3, atol=2e-3)
 
 
 def test_again_is_cached(encoded: StageResult, drawings: Path, tiny_teacher: Path) -> None:

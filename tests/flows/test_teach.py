@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from crf.noise import sample_noise
-from crf.sampling import condition, follow
+from crf.sampling import follow
 from crf.teacher import Teacher
 from flows.parameters import TeachParameters
 from flows.stage import StageResult, plan_stage, run_stage
@@ -47,7 +47,7 @@ def test_rows_are_trajectories_of_their_own_seeds(taught: StageResult, tiny_teac
     assert (len(store), store.names) == (48, ["step_40", "step_50", "text"])
     teacher = Teacher.load(tiny_teacher)
     noise = sample_noise([int(store["seed"][30])], (8, 4, 4))
-    given = condition(teacher, ["thing 30"], 7.5)
+    given = teacher.condition(["thing 30"], 7.5)
     path = teacher.levels.path(50)
     for name, steps in (("step_40", 40), ("step_50", 50)):
         expected = follow(teacher, noise, path[:steps], given).state

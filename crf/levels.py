@@ -1,0 +1,43 @@
+"""Noise levels, whichever way a teacher mixes latents and noise."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class Levels(Protocol):
+    """What sampling asks of a noise schedule. z: noisy latents, x0, eps: clean and noise estimates; all BCHW."""
+
+    final: float
+    """The timestep that the last step ends at: nothing is left to denoise."""
+
+    def timesteps(self, steps: int) -> Sequence[float]:
+        """Of a whole schedule, falling."""
+
+    def path(self, steps: int) -> Sequence[tuple[float, float]]:
+        """(timestep of the evaluation, timestep stepped to) of a whole schedule."""
+
+    def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
+        """The noisy latents at ``timestep``."""
+
+    def split(self, output: Tensor, z: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
+        """The network's output at z -> (x0, eps)."""
+
+    def step(self, x0: Tensor, eps: Tensor, to_timestep: float) -> Tensor:
+        """The state at ``to_timestep``."""
+
+    def advance(self, output: Tensor, z: Tensor, timestep: float, to_timestep: float) -> Tensor:
+        """One step of the sampler: ``step`` of ``split``, in the order of diffusers' arithmetic."""
+
+
+def read_levels(scheduler_config: Any) -> Levels:
+    """A teacher's scheduler config -> its levels; raises ValueError where they cannot be followed.
+
+    Of a scheduler that is not for flow matching only the noise schedule is taken: the sampler is DDIM.
+    """
+    from crf.ddim import NoiseLevels
+    from crf.flow_matching import FlowLevels
+
+    # Diffusion's schedulers have betas, a flow-matching one has a shift.
+    return FlowLevels(scheduler_config) if "shift" in scheduler_config else NoiseLevels(scheduler_config)

@@ -1,0 +1,59 @@
+"""The computes of encode and teach, and the comparison, with a teacher of every family."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from crf.comparison import compare
+from crf.config import LatentCRFConfig
+from crf.contenders import CONTENDERS
+from crf.encode import EncodeImages
+from crf.model import LatentCRF
+from crf.noise import sample_noise
+from crf.pipeline import LatentCRFPipeline
+from crf.teach import TeachTrajectories
+from crf.teacher import Teacher
+from tests.tiny import TINY, save_pipeline
+
+CAPTIONS = np.array(["a cat", "two red boats"])
+
+
+@pytest.fixture(scope="module", params=list(TINY))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_pipeline(TINY[request.param](), tmp_path_factory.mktemp(request.param))
+
+
+def test_teach_ends_where_the_pipeline_does(folder: Path) -> None:
+    seeds = np.array([5, 6], dtype=np.uint64)
+    taught = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32)({"caption": CAPTIONS, "seed": seeds})
+    pipeline = LatentCRFPipeline.from_teacher(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    noise = sample_noise([5, 6], (8, 4, 4))
+    drawn = pipeline(list(CAPTIONS), latents=noise, output_type="latent").images
+    expected = drawn.permute(0, 2, 3, 1).numpy().astype(np.float16)
+    assert np.array_equal(taught["step_50"], expected)
+    assert taught["step_40"].shape == (2, 4, 4, 8)
+    assert np.isfinite(taught["text"]).all()
+
+
+def test_encode_gives_the_teachers_latents_and_text(folder: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    batch = {"image": image, "caption": CAPTIONS, "valid": np.array([True, False])}
+    encoded = EncodeImages(str(folder), "cpu", 1)(batch)
+    teacher = Teacher.load(folder)
+    z = teacher.encode(torch.from_numpy(image).permute(0, 3, 1, 2).float() / 127.5 - 1)
+    assert np.array_equal(encoded["latents"][0], z[0].permute(1, 2, 0).numpy().astype(np.float16))
+    assert encoded["text"].shape == (2, teacher.shape.text_width)
+    assert np.isnan(encoded["latents"][1]).all()
+
+
+def test_every_contender_runs(folder: Path) -> None:
+    torch.manual_seed(0)
+    teacher = Teacher.load(folder)
+    width = teacher.shape.text_width
+    crf = LatentCRF(LatentCRFConfig(height=4, width=4, text_width=width, hidden=4, filters=4)).eval()
+    compared = compare(teacher, crf, list(CAPTIONS), sample_noise([5, 6], (8, 4, 4)), 7.5)
+    assert list(compared) == [contender.key for contender in CONTENDERS]
+    assert all(latents.isfinite().all() for latents in compared.values())
