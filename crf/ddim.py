@@ -6,7 +6,7 @@ last bit. z: noisy latents, x0: their clean estimate, eps: their noise estimate,
 
 from typing import Any
 
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 
@@ -34,6 +34,10 @@ class NoiseLevels:
         """(timestep of the evaluation, timestep stepped to) of a whole schedule; the last is negative."""
         stride = self._scheduler.config.num_train_timesteps // steps
         return [(t, t - stride) for t in self.timesteps(steps)]
+
+    def multistep(self) -> Any:
+        """DPM-Solver++ (Lu et al. 2022), second order."""
+        return DPMSolverMultistepScheduler.from_config(self._scheduler.config)
 
     def alpha(self, timestep: float) -> Tensor:
         """Cumulative alpha (a scalar tensor) at a whole timestep; below 0, the schedule's final one."""

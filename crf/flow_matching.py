@@ -10,7 +10,7 @@ sigma .101 and .021, whatever the shift. Results are equal to diffusers' to the 
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 
@@ -37,6 +37,13 @@ class FlowLevels:
         """(timestep of the evaluation, timestep stepped to) of a whole schedule."""
         timesteps = self.timesteps(steps)
         return list(zip(timesteps, [*timesteps[1:], self.final], strict=True))
+
+    def multistep(self) -> Any:
+        """DPM-Solver++ (Lu et al. 2022), second order, over the flow's sigmas."""
+        shift = self._scheduler.config.shift
+        return DPMSolverMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, final_sigmas_type="zero"
+        )
 
     def sigma(self, timestep: float, like: Tensor) -> Tensor:
         """The share of noise (a float32 scalar tensor, where ``like`` is)."""

@@ -18,6 +18,9 @@ class Levels(Protocol):
     def path(self, steps: int) -> Sequence[tuple[float, float]]:
         """(timestep of the evaluation, timestep stepped to) of a whole schedule."""
 
+    def multistep(self) -> Any:
+        """A new DPM-Solver++ scheduler of diffusers' over the same levels."""
+
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
         """The noisy latents at ``timestep``."""
 

@@ -43,8 +43,25 @@ def lead(
     teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
 ) -> Trajectory:
     """The schedule's first part, from noise."""
+    if schedule.solver == "dpm++":
+        return follow_multistep(teacher, schedule, noise_BCHW, given, on_step)
     path = teacher.levels.path(schedule.lead_of)[: schedule.lead]
     return follow(teacher, noise_BCHW.to(teacher.device, teacher.dtype), path, given, on_step)
+
+
+def follow_multistep(
+    teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
+) -> Trajectory:
+    """The same by DPM-Solver++, as diffusers has it."""
+    scheduler = teacher.levels.multistep()
+    scheduler.set_timesteps(schedule.lead_of, device=teacher.device)
+    state = noise_BCHW.to(teacher.device, teacher.dtype)
+    for t in scheduler.timesteps[: schedule.lead]:
+        z, output, timestep = state, teacher.guided_output(state, float(t), given), float(t)
+        state = scheduler.step(output, t, z, return_dict=False)[0]
+        if on_step:
+            state = on_step(timestep, state)
+    return Trajectory(state, *teacher.levels.split(output, z, timestep))
 
 
 def tail_path(teacher: Teacher, schedule: Schedule) -> Sequence[tuple[float, float]]:

@@ -14,6 +14,7 @@ from typing import Literal, Self
 # The trajectories that the CRF is distilled from (section 3.5): state 40 of 50 -> state 50.
 TEACHER_STEPS, TEACHER_HAND_OVER = 50, 40
 Handover = Literal["direct", "consistent", "fresh"]
+Solver = Literal["ddim", "dpm++"]
 LEAD = re.compile(r"(\d+)/(\d+)")
 TAIL = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+(?:,\d+)*)")
 
@@ -29,6 +30,7 @@ class Schedule:
     With ``tail_timesteps`` the last evaluations run at those timesteps instead. ``handover`` says
     what the tail gets from the CRF or the x0 prediction: the clean latents as they are ("direct",
     the paper's), with the trajectory's own noise put back ("consistent"), or with new noise.
+    ``solver``: of the first part; "dpm++" is DPM-Solver++ of second order (arXiv 2211.01095).
     """
 
     lead: int
@@ -38,9 +40,10 @@ class Schedule:
     tail_of: int = 0
     tail_timesteps: tuple[int, ...] = ()
     handover: Handover = "direct"
+    solver: Solver = "ddim"
 
     @classmethod
-    def parse(cls, text: str, handover: Handover = "direct") -> Self:
+    def parse(cls, text: str, handover: Handover = "direct", solver: Solver = "ddim") -> Self:
         """Read the notation above; raises ScheduleError."""
         first, *rest = (part.strip() for part in text.split("+"))
         lead = LEAD.fullmatch(first)
@@ -57,6 +60,7 @@ class Schedule:
             tail_of=int(of or 0),
             tail_timesteps=tuple(map(int, timesteps.split(","))) if timesteps else (),
             handover=handover,
+            solver=solver,
         )
         schedule._check(text)
         return schedule

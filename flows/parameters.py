@@ -32,6 +32,8 @@ class TeachOptions(Options):
     shard_rows: int = Field(512, ge=1, description="samples a shard: the unit of work and resume")
     guidance: float = Field(7.5, description="classifier-free guidance scale")
     seed: int = Field(0, ge=0, description="with each sample's id, makes its noise")
+    x0: bool = Field(False, description="also store x0_40, for a CRF that sees the teacher's x0 prediction")
+    inference: str | None = Field(None, description="also store what this lead, such as 31/40, hands over")
 
 
 class TeachParameters(TeachOptions):

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from crf.schedule import TEACHER_HAND_OVER, TEACHER_STEPS
+from crf.schedule import TEACHER_HAND_OVER, TEACHER_STEPS, Schedule
 from crf.teacher_folder import TeacherShape, teacher_fingerprints
 from flows.blocks import SeedRows
 from flows.parameters import TeachParameters
@@ -27,6 +27,8 @@ def identify(params: TeachParameters) -> tuple[Identity, int]:
         "seed": params.seed,
         "steps": TEACHER_STEPS,
         "hand_over": TEACHER_HAND_OVER,
+        "x0": params.x0,
+        "inference": str(Schedule.parse(params.inference)) if params.inference else None,
     }
     return Identity("teach", 1, {"captions": captions, **teacher}, parameters), -(-count // params.shard_rows)
 
@@ -38,10 +40,12 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
+    names = ["step_40", "step_50", *(["x0_40"] if params.x0 else [])]
+    names += ["inference_state", "inference_x0"] if params.inference else []
     latent = ArraySpec.latent(height, width, channels)
     store = LatentStore.create(
         work.url,
-        {"step_40": latent, "step_50": latent, "text": ArraySpec.vector(teacher.text_width)},
+        {**dict.fromkeys(names, latent), "text": ArraySpec.vector(teacher.text_width)},
         index_tables(scan_captions(params.captions, params.limit), params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(
@@ -52,6 +56,7 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         ),
     )
     arguments = {"teacher_path": params.teacher, "guidance": params.guidance, "size": size}
+    arguments |= {"x0": params.x0, "inference": params.inference}
     fill_store(store, SeedRows(params.seed), TeachTrajectories, arguments, progress)
     store.seal()
 

@@ -10,7 +10,7 @@ from crf.model import LatentCRF
 from crf.sampling import finish, lead, tail_path
 from crf.schedule import Schedule
 from crf.teacher import Teacher
-from tests.tiny import TEXT_WIDTH
+from tests.tiny import TEXT_WIDTH, TINY
 
 CAPTIONS = ["a cat", "two red boats"]
 
@@ -31,7 +31,10 @@ def noise() -> torch.Tensor:
 
 
 def run(teacher: Teacher, text: str, crf: LatentCRF | None = None, handover: str = "direct") -> torch.Tensor:
-    schedule = Schedule.parse(text, handover)  # type: ignore[arg-type]
+    return run_schedule(teacher, Schedule.parse(text, handover), crf)  # type: ignore[arg-type]
+
+
+def run_schedule(teacher: Teacher, schedule: Schedule, crf: LatentCRF | None = None) -> torch.Tensor:
     given = teacher.condition(CAPTIONS, 7.5)
     return finish(teacher, schedule, lead(teacher, schedule, noise(), given), given, crf)
 
@@ -66,5 +69,18 @@ def test_a_schedule_with_a_crf_needs_one(teacher: Teacher) -> None:
 def test_compare_gives_what_each_schedule_gives_alone(teacher: Teacher, crf: LatentCRF) -> None:
     together = compare(teacher, crf, CAPTIONS, noise(), 7.5)
     for contender in CONTENDERS:
-        alone = run(teacher, str(contender.schedule), crf, contender.schedule.handover)
+        alone = run_schedule(teacher, contender.schedule, crf)
         assert torch.equal(together[contender.key], alone), contender.label
+
+
+@pytest.mark.parametrize("family", list(TINY))
+def test_dpm_solver_is_the_stock_pipeline_with_that_scheduler(family: str) -> None:
+    stock = TINY[family]()
+    teacher = Teacher(stock)
+    stock.scheduler = teacher.levels.multistep()
+    stock.set_progress_bar_config(disable=True)
+    theirs = stock(CAPTIONS, latents=noise(), num_inference_steps=12, guidance_scale=7.5, output_type="latent").images
+    schedule = Schedule.parse("12/12", solver="dpm++")
+    given = teacher.condition(CAPTIONS, 7.5)
+    ours = finish(teacher, schedule, lead(teacher, schedule, noise(), given), given)
+    torch.testing.assert_close(ours, theirs)

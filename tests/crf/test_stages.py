@@ -9,10 +9,12 @@ import torch
 from crf.comparison import compare
 from crf.config import LatentCRFConfig
 from crf.contenders import CONTENDERS
-from crf.encode import EncodeImages
+from crf.encode import EncodeImages, half_channels_last
 from crf.model import LatentCRF
 from crf.noise import sample_noise
 from crf.pipeline import LatentCRFPipeline
+from crf.sampling import lead
+from crf.schedule import Schedule
 from crf.teach import TeachTrajectories
 from crf.teacher import Teacher
 from tests.tiny import TINY, save_pipeline
@@ -27,7 +29,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_teach_ends_where_the_pipeline_does(folder: Path) -> None:
     seeds = np.array([5, 6], dtype=np.uint64)
-    taught = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32)({"caption": CAPTIONS, "seed": seeds})
+    teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, x0=False, inference=None)
+    taught = teach({"caption": CAPTIONS, "seed": seeds})
     pipeline = LatentCRFPipeline.from_teacher(folder)
     pipeline.set_progress_bar_config(disable=True)
     noise = sample_noise([5, 6], (8, 4, 4))
@@ -36,6 +39,20 @@ def test_teach_ends_where_the_pipeline_does(folder: Path) -> None:
     assert np.array_equal(taught["step_50"], expected)
     assert taught["step_40"].shape == (2, 4, 4, 8)
     assert np.isfinite(taught["text"]).all()
+    assert set(taught) == {"caption", "seed", "step_40", "step_50", "text"}
+
+
+def test_teach_stores_what_a_crf_on_x0_needs(folder: Path) -> None:
+    """x0_40 and step_40 lie on one trajectory; what 31/40 hands over is what sampling meets there."""
+    seeds = np.array([5, 6], dtype=np.uint64)
+    teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, x0=True, inference="31/40")
+    taught = teach({"caption": CAPTIONS, "seed": seeds})
+    teacher = Teacher.load(folder)
+    given, noise = teacher.condition(list(CAPTIONS), 7.5), sample_noise([5, 6], (8, 4, 4))
+    for schedule, state, x0 in (("40/50", "step_40", "x0_40"), ("31/40", "inference_state", "inference_x0")):
+        reached = lead(teacher, Schedule.parse(schedule), noise, given)
+        assert np.array_equal(taught[state], half_channels_last(reached.state))
+        assert np.array_equal(taught[x0], half_channels_last(reached.x0))
 
 
 def test_encode_gives_the_teachers_latents_and_text(folder: Path) -> None:

@@ -1,0 +1,23 @@
+"""A plain convolutional network in the CRF's place: the control that says what the energy's form is worth."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvNet(nn.Module):
+    """State and x0 prediction in, a correction of x0 out; 3x3 convolutions, no text."""
+
+    def __init__(self, channels: int, width: int, layers: int = 3) -> None:
+        super().__init__()
+        widths = [2 * channels, *[width] * (layers - 1), channels]
+        convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)]
+        nn.init.zeros_(convolutions[-1].weight)
+        nn.init.zeros_(convolutions[-1].bias)  # type: ignore[arg-type]
+        self.body = nn.Sequential(*[part for c in convolutions[:-1] for part in (c, nn.SiLU())], convolutions[-1])
+
+    def forward(self, z_BCHW: Tensor, text_BD: Tensor, x0_BCHW: Tensor) -> Tensor:
+        """As ``LatentCRF.forward``."""
+        correction_BCHW: Tensor = self.body(torch.cat([x0_BCHW, z_BCHW], dim=1))
+        return x0_BCHW + correction_BCHW
