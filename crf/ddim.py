@@ -55,6 +55,11 @@ class NoiseLevels:
             return (z - beta**0.5 * output) / alpha**0.5, output
         return (alpha**0.5) * z - (beta**0.5) * output, (alpha**0.5) * output + (beta**0.5) * z
 
+    def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
+        """The eps that makes z of x0."""
+        alpha = self.alpha(timestep)
+        return (z - alpha**0.5 * x0) / (1 - alpha) ** 0.5
+
     def step(self, x0: Tensor, eps: Tensor, to_timestep: float) -> Tensor:
         """Eq. 12: the state at ``to_timestep``."""
         alpha = self.alpha(to_timestep)

@@ -58,6 +58,11 @@ class FlowLevels:
         sigma = self.sigma(timestep, z)
         return z - sigma * output, z + (1 - sigma) * output
 
+    def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
+        """The eps that makes z of x0."""
+        sigma = self.sigma(timestep, z)
+        return (z - (1 - sigma) * x0) / sigma
+
     def step(self, x0: Tensor, eps: Tensor, to_timestep: float) -> Tensor:
         """The state at ``to_timestep``."""
         return self.add_noise(x0, eps, to_timestep)

@@ -16,9 +16,10 @@ OnStep = Callable[[float, Tensor], Tensor]  # (timestep of the evaluation, state
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Where a trajectory stands: the state, and the last evaluation's (x0, eps); all BCHW."""
+    """Where a trajectory stands: the state at ``timestep``, and the last evaluation's (x0, eps); all BCHW."""
 
     state: Tensor
+    timestep: float
     x0: Tensor
     eps: Tensor
 
@@ -36,7 +37,7 @@ def follow(
         state = teacher.levels.advance(output, z, timestep, to_timestep)
         if on_step:
             state = on_step(timestep, state)
-    return Trajectory(state, *teacher.levels.split(output, z, timestep))
+    return Trajectory(state, to_timestep, *teacher.levels.split(output, z, timestep))
 
 
 def lead(
@@ -56,12 +57,13 @@ def follow_multistep(
     scheduler = teacher.levels.multistep()
     scheduler.set_timesteps(schedule.lead_of, device=teacher.device)
     state = noise_BCHW.to(teacher.device, teacher.dtype)
-    for t in scheduler.timesteps[: schedule.lead]:
-        z, output, timestep = state, teacher.guided_output(state, float(t), given), float(t)
-        state = scheduler.step(output, t, z, return_dict=False)[0]
+    timesteps = [*scheduler.timesteps, torch.tensor(teacher.levels.final)][: schedule.lead + 1]
+    for timestep in timesteps[:-1]:
+        z, output = state, teacher.guided_output(state, float(timestep), given)
+        state = scheduler.step(output, timestep, z, return_dict=False)[0]
         if on_step:
-            state = on_step(timestep, state)
-    return Trajectory(state, *teacher.levels.split(output, z, timestep))
+            state = on_step(float(timestep), state)
+    return Trajectory(state, float(timesteps[-1]), *teacher.levels.split(output, z, float(timestep)))
 
 
 def tail_path(teacher: Teacher, schedule: Schedule) -> Sequence[tuple[float, float]]:
@@ -108,5 +110,8 @@ def hand_over(teacher: Teacher, schedule: Schedule, reached: Trajectory, clean: 
     """From clean latents to what the evaluation at ``timestep`` is given."""
     if schedule.handover == "direct":
         return clean
-    noise = reached.eps if schedule.handover == "consistent" else torch.randn_like(clean)
+    if schedule.handover == "recomputed":
+        noise = teacher.levels.noise(reached.state, clean, reached.timestep)
+    else:
+        noise = reached.eps if schedule.handover == "consistent" else torch.randn_like(clean)
     return teacher.levels.step(clean, noise, timestep)

@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 # The trajectories that the CRF is distilled from (section 3.5): state 40 of 50 -> state 50.
 TEACHER_STEPS, TEACHER_HAND_OVER = 50, 40
-Handover = Literal["direct", "consistent", "fresh"]
+Handover = Literal["direct", "consistent", "recomputed", "fresh"]
 Solver = Literal["ddim", "dpm++"]
 LEAD = re.compile(r"(\d+)/(\d+)")
 TAIL = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+(?:,\d+)*)")
@@ -29,7 +29,8 @@ class Schedule:
 
     With ``tail_timesteps`` the last evaluations run at those timesteps instead. ``handover`` says
     what the tail gets from the CRF or the x0 prediction: the clean latents as they are ("direct",
-    the paper's), with the trajectory's own noise put back ("consistent"), or with new noise.
+    the paper's), with the trajectory's own noise put back ("consistent"), with the noise that
+    they imply in the state they came from ("recomputed"), or with new noise ("fresh").
     ``solver``: of the first part; "dpm++" is DPM-Solver++ of second order (arXiv 2211.01095).
     """
 

@@ -44,6 +44,7 @@ def test_split_inverts_add_noise(prediction_type: str) -> None:
     levels = NoiseLevels({**BASE, "prediction_type": prediction_type})
     x0, eps = torch.randn(2, 3, 4, 4, 4, dtype=torch.float64).unbind(0)
     z = levels.add_noise(x0, eps, 301)
+    torch.testing.assert_close(levels.noise(z, x0, 301), eps)
     alpha = levels.alpha(301)
     output = eps if prediction_type == "epsilon" else alpha**0.5 * eps - (1 - alpha) ** 0.5 * x0
     for found, expected in zip(levels.split(output, z, 301), (x0, eps), strict=True):

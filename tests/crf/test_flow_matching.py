@@ -34,6 +34,7 @@ def test_split_inverts_add_noise_and_an_euler_step_is_a_step() -> None:
     levels = FlowLevels({"shift": 3.0})
     x0, eps = torch.randn(2, 3, 4, 4, 4, dtype=torch.float64).unbind(0)
     z = levels.add_noise(x0, eps, 301)
+    torch.testing.assert_close(levels.noise(z, x0, 301), eps)
     for found, expected in zip(levels.split(eps - x0, z, 301), (x0, eps), strict=True):
         torch.testing.assert_close(found, expected)
     advanced = levels.advance(eps - x0, z, 301, 101)

@@ -61,6 +61,11 @@ def test_the_consistent_hand_over_of_x0_is_the_scheduled_jump(teacher: Teacher) 
     assert torch.equal(finish(teacher, schedule, reached, given), expected)
 
 
+@pytest.mark.parametrize("text", ["31/40 + x0 + 2@101,21", "31/40 + x0 + 1/50"])
+def test_recomputed_noise_of_the_teachers_own_x0_is_its_own_noise(teacher: Teacher, text: str) -> None:
+    torch.testing.assert_close(run(teacher, text, handover="recomputed"), run(teacher, text, handover="consistent"))
+
+
 def test_a_schedule_with_a_crf_needs_one(teacher: Teacher) -> None:
     with pytest.raises(ValueError, match="needs a CRF"):
         run(teacher, "31/40 + crf")
