@@ -50,16 +50,33 @@ class CRFOptions(Options):
     iterations: int = Field(5, ge=1, description="mean-field updates")
 
 
-class TrainOptions(Options):
+# How a training is run: these are in no fingerprint.
+RUN_OPTIONS = {"workers", "compile", "checkpoint_every", "keep_checkpoints"}
+
+
+class OptimizerOptions(Options):
+    """``batch_size`` is shared out over the workers: their number changes neither samples nor steps."""
+
+    batch_size: int = Field(16, ge=1, description="samples a step, over all workers")
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="of the averaged weights, which are the result")
+    clip_norm: float = Field(1.0, gt=0, description="longest gradient")
+    accumulate: int = Field(1, ge=1, description="parts a worker's batch is computed in, to save memory")
+    bf16: bool = Field(False, description="forward passes in bfloat16")
+    compile: bool = Field(False, description="torch.compile the CRF")
+    workers: int = Field(1, ge=0, description="each on a GPU where Ray has them; 0: in this process, on its device")
+    checkpoint_every: int = Field(1_000, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(3, ge=1, description="how many of the newest to keep")
+    seed: int = Field(0, ge=0, description="first weights, order of the samples, and noise")
+
+
+class TrainOptions(OptimizerOptions):
     crf: CRFOptions = Field(default_factory=CRFOptions)
     steps: int = Field(300_000, ge=1, description="optimizer steps")
-    batch_size: int = Field(16, ge=2)
     learning_rate: float = Field(1e-4, gt=0)
     warm_up_steps: int = Field(5_000, ge=0)
     adversarial_weight: float = Field(0.1, ge=0, description="lambda of the paper's eq. 13")
     noise_from: int = Field(1, ge=0, le=999, description="lowest timestep whose noise the CRF is trained on")
     noise_to: int = Field(250, ge=0, le=999, description="highest such timestep")
-    seed: int = Field(0, ge=0)
 
 
 class TrainParameters(TrainOptions):
@@ -70,12 +87,11 @@ class TrainParameters(TrainOptions):
     root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
 
 
-class DistillOptions(Options):
+class DistillOptions(OptimizerOptions):
     steps: int = Field(10_000, ge=1, description="optimizer steps")
-    batch_size: int = Field(4, ge=2)
+    batch_size: int = Field(4, ge=1, description="samples a step, over all workers")
     learning_rate: float = Field(1e-5, gt=0)
     warm_up_steps: int = Field(500, ge=0)
-    seed: int = Field(0, ge=0)
 
 
 class DistillParameters(DistillOptions):
