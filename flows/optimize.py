@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Future, wait
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -23,7 +24,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 def optimize(objective: "Objective", work: Work, progress: Progress) -> None:
     """Writes checkpoints, logs, the CRF, losses.json (one record a step) and, last, manifest.json."""
     check_shares(objective.options)
-    with ray_session():
+    with ray_session() if objective.options.workers else nullcontext():
         diverged = run_showing(objective, work, progress)
     if diverged:
         raise UserError("a training that converges", diverged, "see the curves in its tensorboard folder")

@@ -2,6 +2,9 @@
 
 import importlib.util
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,11 +19,17 @@ SHOWN_SAMPLES = 4
 
 
 class TrainLogs:
-    """Event files in {url}/tensorboard; steps after ``first_step`` of an interrupted run are replaced."""
+    """Event files in {url}/tensorboard; steps after ``first_step`` of an interrupted run are replaced.
+
+    Object storage cannot append: there the files are kept here and put in place whole, now and then.
+    """
 
     def __init__(self, url: str, first_step: int) -> None:
         self._wandb = start_wandb(locations.name_of(url)) if wandb_wanted() else None
-        self._writer = SummaryWriter(locations.join(url, "tensorboard"), purge_step=first_step + 1)
+        self._url = locations.join(url, "tensorboard")
+        self._remote = "://" in self._url
+        self._folder = Path(tempfile.mkdtemp() if self._remote else self._url)
+        self._writer = SummaryWriter(str(self._folder), purge_step=first_step + 1)
 
     def figures(self, step: int, figures: dict[str, float]) -> None:
         for name, value in figures.items():
@@ -30,11 +39,20 @@ class TrainLogs:
         """Observed, inferred and wanted latents of a few samples."""
         columns = [batch.z_BCHW, state.infer(batch), batch.target_BCHW]
         self._writer.add_image("observed, inferred, wanted", latent_grid(columns), step)
+        self._put_in_place()
 
     def close(self) -> None:
+        self._put_in_place()
         self._writer.close()
+        if self._remote:
+            shutil.rmtree(self._folder)
         if self._wandb:
             self._wandb.finish()
+
+    def _put_in_place(self) -> None:
+        self._writer.flush()
+        for file in self._folder.iterdir() if self._remote else ():
+            locations.write_bytes(locations.join(self._url, file.name), file.read_bytes())
 
 
 def latent_grid(columns: list[Tensor]) -> Tensor:
