@@ -25,7 +25,7 @@ from storage.checkpoints import complete_steps, newest_step
 from storage.index import index_tables
 
 pytestmark = pytest.mark.usefixtures("ray_local")
-STEPS = 400
+STEPS = 300
 Job = tuple[Stage[Any], Any]
 
 
@@ -140,7 +140,7 @@ def wait_until(true: Callable[[], bool], alive: Callable[[], bool], seconds: flo
 def test_a_killed_worker_is_replaced_and_the_run_ends_by_itself(
     stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
 ) -> None:
-    job = train_job(tmp_path, stores, tiny_teacher, workers=2, steps=3000, checkpoint_every=50)
+    job = train_job(tmp_path, stores, tiny_teacher, workers=2, checkpoint_every=10)
     stage, params = job
     url = find_work(stage, params, params.root).url
     with ThreadPoolExecutor(1) as thread:
@@ -151,9 +151,9 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_by_itself(
         workers[-1].kill()
         assert result.result(280).state == "computed"
     assert not any(worker.is_running() for worker in workers)
-    assert newest_step(url) == 3000
+    assert newest_step(url) == STEPS
     losses = locations.read_json(f"{url}/losses.json")
-    assert len(losses) == 3000
+    assert len(losses) == STEPS
     assert np.isfinite([record["mse"] for record in losses]).all()
     assert locations.read_json(f"{url}/manifest.json")["workers"] == 2
 
