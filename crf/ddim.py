@@ -43,6 +43,10 @@ class NoiseLevels:
         """Cumulative alpha (a scalar tensor) at a whole timestep; below 0, the schedule's final one."""
         return self.alphas[int(timestep)] if timestep >= 0 else self._scheduler.final_alpha_cumprod
 
+    def signal(self, timestep: float) -> Tensor:
+        """What x0 is multiplied by in z (a scalar tensor)."""
+        return self.alpha(timestep) ** 0.5
+
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
         alpha = self.alpha(timestep)
         return alpha**0.5 * x0 + (1 - alpha) ** 0.5 * eps

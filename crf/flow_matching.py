@@ -49,6 +49,10 @@ class FlowLevels:
         """The share of noise (a float32 scalar tensor, where ``like`` is)."""
         return torch.tensor(timestep / self._scheduler.config.num_train_timesteps, device=like.device)
 
+    def signal(self, timestep: float) -> Tensor:
+        """What x0 is multiplied by in z (a scalar tensor)."""
+        return torch.tensor(1 - timestep / self._scheduler.config.num_train_timesteps)
+
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
         sigma = self.sigma(timestep, x0)
         return (1 - sigma) * x0 + sigma * eps

@@ -27,6 +27,9 @@ class Levels(Protocol):
     def split(self, output: Tensor, z: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
         """The network's output at z -> (x0, eps)."""
 
+    def signal(self, timestep: float) -> Tensor:
+        """What x0 is multiplied by in z (a scalar tensor)."""
+
     def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
         """The eps that makes z of x0."""
 

@@ -1,102 +1,101 @@
-"""Both training stages: denoise natural latents, then distil the teacher's late steps.
+"""What both training stages learn from: denoise natural latents, then distil the teacher's late steps."""
 
-A batch is (z, target, text): what the CRF observes, what it should infer (both BCHW, float32),
-and the pooled text (B, D).
-"""
-
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import count
+from operator import itemgetter, methodcaller
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from crf.adversary import Discriminator, discriminator_loss, generator_loss
-from crf.ddim import NoiseLevels
-from crf.model import LatentCRF
+from crf.levels import Levels
 
-Batch = tuple[Tensor, Tensor, Tensor]
-Latents = dict[str, npt.NDArray[np.float16]]
-
-
-class DivergedError(RuntimeError):
-    """The loss is no longer a number."""
+Stored = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Optimization:
-    """AdamW with linear warm-up and cosine decay (section 4); the adversarial weight is lambda of eq. 13."""
+class Pairs:
+    """A batch: what the CRF observes and what it should infer, float32 unless told otherwise.
 
-    steps: int
-    learning_rate: float
-    warm_up_steps: int
-    adversarial_weight: float = 0.0
+    ``z_BCHW``: the noisy state; ``target_BCHW``: the clean latents; ``text_BD``: the pooled text;
+    ``x0_BCHW``: the x0 prediction at z, for a CRF that sees it; ``rows_B``: int64, rows in the store.
+    """
 
-    def learning_rate_at(self, step: int) -> float:
-        if step < self.warm_up_steps:
-            return self.learning_rate * (step + 1) / self.warm_up_steps
-        done = (step - self.warm_up_steps) / max(1, self.steps - self.warm_up_steps)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    z_BCHW: Tensor
+    target_BCHW: Tensor
+    text_BD: Tensor
+    x0_BCHW: Tensor | None
+    rows_B: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        return self._each(methodcaller("to", device))
+
+    def split(self, count: int) -> list[Self]:
+        """``count`` equal parts."""
+        size = len(self.rows_B) // count
+        return [self._each(itemgetter(slice(start, start + size))) for start in range(0, size * count, size)]
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed: dict[str, Any] = {name: part if part is None else change(part) for name, part in parts.items()}
+        return type(self)(**changed)
 
 
-def channels_first(latents_BHWC: npt.NDArray[np.float16]) -> Tensor:
+def noisy_pairs(
+    stored: Iterable[Stored],
+    levels: Levels,
+    between: tuple[int, int],
+    seed: int,
+    *,
+    first_step: int = 0,
+    rank: int = 0,
+    with_x0: bool = False,
+) -> Iterator[Pairs]:
+    """Stage 1 (section 3.4.1): natural latents, and a noisy version at timesteps drawn ``between`` two.
+
+    Timesteps and noise follow from (seed, step, rank). No teacher is asked here: with ``with_x0``
+    the estimate of the clean latents is z over the signal's share, what is left when the noise is
+    put at zero.
+    """
+    for step, batch in zip(count(first_step), stored, strict=False):
+        generator = step_generator(seed, step, rank)
+        x_BCHW = channels_first(batch["latents"])
+        timesteps = torch.randint(between[0], between[1] + 1, (len(x_BCHW),), generator=generator).tolist()
+        eps_BCHW = torch.randn(x_BCHW.shape, generator=generator)
+        z_BCHW = torch.stack(
+            [levels.add_noise(x, eps, t) for x, eps, t in zip(x_BCHW, eps_BCHW, timesteps, strict=True)]
+        )
+        x0_BCHW = None
+        if with_x0:
+            x0_BCHW = torch.stack([z / levels.signal(t) for z, t in zip(z_BCHW, timesteps, strict=True)])
+        yield Pairs(z_BCHW, x_BCHW, text_of(batch), x0_BCHW, torch.from_numpy(batch["row"]))
+
+
+def teacher_pairs(stored: Iterable[Stored], *, state: str = "step_40", x0: str | None = None) -> Iterator[Pairs]:
+    """Stage 2 (section 3.5): the teacher's ``state``, and what it made of it by step 50.
+
+    ``x0``: name of the stored array with the teacher's x0 prediction there.
+    """
+    for batch in stored:
+        x0_BCHW = channels_first(batch[x0]) if x0 else None
+        rows_B = torch.from_numpy(batch["row"])
+        yield Pairs(channels_first(batch[state]), channels_first(batch["step_50"]), text_of(batch), x0_BCHW, rows_B)
+
+
+def channels_first(latents_BHWC: npt.NDArray[Any]) -> Tensor:
     """Stored float16 latents -> float32 (B, C, H, W)."""
     return torch.from_numpy(latents_BHWC).permute(0, 3, 1, 2).float()
 
 
-def noisy_pairs(stored: Iterator[Latents], levels: NoiseLevels, between: tuple[int, int], seed: int) -> Iterator[Batch]:
-    """Stage 1 (section 3.4.1): natural latents, and a noisy version at timesteps drawn ``between`` two."""
-    generator = torch.Generator().manual_seed(seed)
-    for batch in stored:
-        x_BCHW = channels_first(batch["latents"])
-        timesteps_B = torch.randint(between[0], between[1] + 1, (len(x_BCHW),), generator=generator)
-        alpha_B111 = levels.alphas[timesteps_B][:, None, None, None]
-        eps_BCHW = torch.randn(x_BCHW.shape, generator=generator)
-        z_BCHW = alpha_B111**0.5 * x_BCHW + (1 - alpha_B111) ** 0.5 * eps_BCHW
-        yield z_BCHW, x_BCHW, torch.from_numpy(batch["text"]).float()
+def text_of(batch: Stored) -> Tensor:
+    """Stored float16 text embeddings -> float32 (B, D)."""
+    return torch.from_numpy(batch["text"]).float()
 
 
-def teacher_pairs(stored: Iterator[Latents]) -> Iterator[Batch]:
-    """Stage 2 (section 3.5): the teacher's state at step 40, and what it made of it by step 50."""
-    for batch in stored:
-        text_BD = torch.from_numpy(batch["text"]).float()
-        yield channels_first(batch["step_40"]), channels_first(batch["step_50"]), text_BD
-
-
-def fit(crf: LatentCRF, batches: Iterator[Batch], optimization: Optimization) -> Iterator[dict[str, float]]:
-    """Train in place; yields the step's losses after each step (eqs. 13, 14)."""
-    adversarial = optimization.adversarial_weight > 0
-    discriminator = Discriminator(crf.settings.channels).to(crf.device) if adversarial else None
-    optimizer = torch.optim.AdamW(crf.parameters(), lr=0.0)
-    opponent = torch.optim.AdamW(discriminator.parameters(), lr=0.0) if discriminator else None
-    crf.train()
-    for step, batch in zip(range(optimization.steps), batches, strict=False):
-        z_BCHW, target_BCHW, text_BD = (part.to(crf.device) for part in batch)
-        rate = optimization.learning_rate_at(step)
-        output_BCHW = crf(z_BCHW, text_BD)
-        mse = F.mse_loss(output_BCHW, target_BCHW)
-        losses = {"mse": mse.item()}
-        total = mse
-        if discriminator and opponent:
-            against = generator_loss(discriminator(output_BCHW))
-            total = mse + optimization.adversarial_weight * against
-            losses["adversarial"] = against.item()
-        if not torch.isfinite(total):
-            raise DivergedError(f"step {step}: the loss is {total.item()}; lower the learning rate, {rate:.2g} now")
-        _descend(optimizer, total, rate)
-        if discriminator and opponent:
-            against = discriminator_loss(discriminator(target_BCHW), discriminator(output_BCHW.detach()))
-            _descend(opponent, against, rate)
-            losses["discriminator"] = against.item()
-        yield losses
-    crf.eval()
-
-
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, learning_rate: float) -> None:
-    optimizer.param_groups[0]["lr"] = learning_rate
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
+    """The random numbers of one step of one worker: a restart in the middle draws the same."""
+    [mixed] = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(mixed >> np.uint64(1)))

@@ -1,6 +1,7 @@
-"""The report as Prefect artifacts: table, contact sheet and plots."""
+"""What the Prefect UI shows of the results: the report's table, contact sheet and plots, and each training's losses."""
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.context import FlowRunContext
 
 from flows.table import formatted
 from storage import locations
@@ -20,3 +21,14 @@ def publish(report_url: str) -> None:
         f"The whole report: `{report_url}/report.html`",
         key="evaluation-report",
     )
+
+
+def publish_losses(stage: str, url: str) -> None:
+    """Attach a training's loss curves to the flow run, if there is one."""
+    if not FlowRunContext.get():
+        return
+    from flows.loss_curves import curves_png
+    from flows.report import data_url
+
+    losses = locations.read_json(locations.join(url, "losses.json"))
+    create_image_artifact(data_url(curves_png(losses)), key=f"{stage}-losses")

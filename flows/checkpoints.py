@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -19,11 +20,18 @@ def save_crf(crf: LatentCRF, url: str) -> None:
             locations.write_bytes(locations.join(url, file.name), file.read_bytes())
 
 
+def read_config(url: str) -> dict[str, Any]:
+    """A CRF's config.json; raises UserError where there is none."""
+    place = locations.join(url, "config.json")
+    if not locations.exists(place):
+        raise UserError("a CRF (a folder with config.json)", f"none at {url}", "give the url that distill printed")
+    return dict(locations.read_json(place))
+
+
 @contextmanager
 def local_crf(url: str) -> Iterator[str]:
     """A local folder with the CRF's files, for as long as the block runs."""
-    if not locations.exists(locations.join(url, "config.json")):
-        raise UserError("a CRF (a folder with config.json)", f"none at {url}", "give the url that distill printed")
+    read_config(url)
     fs, path = fsspec.url_to_fs(url)
     if "file" in locations.protocols(fs):
         yield str(path)

@@ -2,33 +2,28 @@
 
 from prefect import flow
 
-from flows.parameters import DistillParameters
+from flows.parameters import RUN_OPTIONS, DistillParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, run_stage
 from storage import Identity, LatentStore
-from storage.reader import shuffled_batches
+from storage.checkpoints import newest_step
 
 
 def identify(params: DistillParameters) -> tuple[Identity, int]:
     inputs = {"teach": input_fingerprint(params.pairs), "train": input_fingerprint(params.initial)}
-    return Identity("distill", 1, inputs, params.model_dump(exclude={"pairs", "initial", "root"})), params.steps
+    options = params.model_dump(exclude={"pairs", "initial", "root", *RUN_OPTIONS})
+    return Identity("distill", 2, inputs, options), params.steps
 
 
 def compute(params: DistillParameters, work: Work, progress: Progress) -> None:
-    import torch
-
-    from crf.training import Optimization, teacher_pairs
-    from flows.checkpoints import load_crf
+    from flows.objectives import Distil
     from flows.optimize import optimize
 
-    store = LatentStore.open(params.pairs)
-    torch.manual_seed(params.seed)
-    stored = shuffled_batches(store, ["step_40", "step_50", "text"], params.batch_size, params.seed)
-    optimization = Optimization(params.steps, params.learning_rate, params.warm_up_steps)
-    optimize(load_crf(params.initial), teacher_pairs(stored), optimization, work, progress)
+    LatentStore.open(params.pairs)
+    optimize(Distil(params), work, progress)
 
 
-DISTILL = Stage("distill", identify, compute)
+DISTILL = Stage("distill", identify, compute, unit="steps", done=newest_step)
 
 
 @flow(name="distill")

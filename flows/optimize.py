@@ -1,24 +1,106 @@
-"""What both training stages share: run the steps, keep the losses, save the CRF, seal."""
+"""What both training stages share: a Ray Train job that goes on from its newest checkpoint, then the seal."""
 
-from collections.abc import Iterator
+import threading
+from concurrent.futures import Future, wait
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
-from crf.device import default_device
-from crf.model import LatentCRF
-from crf.training import Batch, Optimization, fit
-from flows.checkpoints import save_crf
+import fsspec
+
+from flows.parameters import OptimizerOptions
 from flows.progress import Progress
+from flows.ray_session import ray_session
 from flows.stage import Work, provenance
-from storage import locations
+from storage import UserError, locations
+
+if TYPE_CHECKING:
+    from flows.objectives import Objective
+    from flows.train_loop import TrainLoop
+
+MAX_FAILURES = 3
+SECONDS_BETWEEN_LOOKS = 0.5
 
 
-def optimize(
-    crf: LatentCRF, batches: Iterator[Batch], optimization: Optimization, work: Work, progress: Progress
-) -> None:
-    """Writes the CRF, losses.json (one record a step) and, last, manifest.json."""
-    losses = []
-    for record in fit(crf.to(default_device()), batches, optimization):
-        losses.append(record)
-        progress.advance(mse=record["mse"])
-    save_crf(crf, work.url)
-    locations.write_json(locations.join(work.url, "losses.json"), losses)
-    locations.write_json(locations.join(work.url, "manifest.json"), provenance(work, steps=len(losses)))
+def optimize(objective: "Objective", work: Work, progress: Progress) -> None:
+    """Writes checkpoints, logs, the CRF, losses.json (one record a step) and, last, manifest.json."""
+    check_shares(objective.options)
+    with ray_session() if objective.options.workers else nullcontext():
+        diverged = run_showing(objective, work, progress)
+    if diverged:
+        raise UserError("a training that converges", diverged, "see the curves in its tensorboard folder")
+    from flows.artifacts import publish_losses
+
+    publish_losses(work.identity.stage, work.url)
+    more = {"steps": work.total, "workers": objective.options.workers}
+    locations.write_json(locations.join(work.url, "manifest.json"), provenance(work, **more))
+
+
+def check_shares(options: OptimizerOptions) -> None:
+    parts = max(1, options.workers) * options.accumulate
+    if options.batch_size % parts:
+        raise UserError(
+            f"a batch_size that {options.workers} workers with {options.accumulate} parts each can share out equally",
+            str(options.batch_size),
+            f"use a multiple of {parts}",
+        )
+
+
+def run_showing(objective: "Objective", work: Work, progress: Progress) -> str | None:
+    """Run the job and show how far it is; returns what made it diverge, if it did.
+
+    The job waits in a thread, so that Ctrl-C and a cancelled flow run reach this one.
+    """
+    from flows.train_loop import TrainLoop, read_progress
+
+    job: Future[str | None] = Future()
+    threading.Thread(target=settle, args=(job, TrainLoop(objective, work.url)), daemon=True).start()
+    shown = work.done
+    while not job.done():
+        wait([job], SECONDS_BETWEEN_LOOKS)
+        now = read_progress(work.url)
+        if now.get("step", 0) > shown:
+            progress.advance(now["step"] - shown, mse=now["mse"])
+            shown = now["step"]
+    return job.result()
+
+
+def settle(job: "Future[str | None]", loop: "TrainLoop") -> None:
+    try:
+        job.set_result(train_job(loop))
+    except BaseException as error:
+        job.set_exception(error)
+
+
+def train_job(loop: "TrainLoop") -> str | None:
+    """A group of Ray Train workers; a lost one restarts the group at the newest checkpoint."""
+    import ray.train
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+    from ray.train.torch import TorchTrainer
+
+    fs, path = fsspec.url_to_fs(locations.join(loop.url, "ray"))
+    trainer = TorchTrainer(
+        loop.run,
+        scaling_config=scaling(loop.objective.options.workers),
+        run_config=ray.train.RunConfig(
+            name="train",
+            storage_path=path,
+            storage_filesystem=PyFileSystem(FSSpecHandler(fs)),
+            failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
+        ),
+    )
+    diverged: str | None = trainer.fit().return_value
+    return diverged
+
+
+def scaling(workers: int) -> Any:
+    """A GPU a worker where Ray has any; otherwise the cores of a node, shared out. No workers: this process."""
+    import ray
+    from ray.train import ScalingConfig
+
+    if not workers:
+        return ScalingConfig(num_workers=0)
+    if ray.cluster_resources().get("GPU"):
+        return ScalingConfig(num_workers=workers, use_gpu=True)
+    nodes = [node["Resources"]["CPU"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    cores = min(nodes) / -(-workers // len(nodes))
+    return ScalingConfig(num_workers=workers, resources_per_worker={"CPU": int(cores) if cores >= 1 else cores})

@@ -3,6 +3,8 @@
 ``...Options`` are what may change a stage's bytes; ``...Parameters`` add where its inputs are.
 """
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -50,18 +52,43 @@ class CRFOptions(Options):
     filters: int = Field(1024, ge=1, description="filters of the Field of Experts")
     kernel_size: int = Field(5, ge=1, description="side of those filters")
     iterations: int = Field(5, ge=1, description="mean-field updates")
+    with_text: bool = Field(True, description="compatibility conditioned on the caption")
+    with_pairwise: bool = Field(True, description="messages along learned similarities")
+    with_higher_order: bool = Field(True, description="Field of Experts")
+    crf_input: Literal["state", "x0", "x0+state"] = Field("state", description="what the CRF observes")
+    potentials: Literal["field", "observed"] = Field("field", description="what the potentials look at")
+    similarity: Literal["dense", "stationary"] = Field("dense", description="tables, or for large latents none")
+    compatibility: Literal["network", "linear"] = Field("network", description="text-conditioned, or the energy's own")
+    normalizer: Literal["batch", "exact", "none"] = Field("batch", description="what stands for the inverse")
 
 
-class TrainOptions(Options):
+# How a training is run: these are in no fingerprint.
+RUN_OPTIONS = {"workers", "compile", "checkpoint_every", "keep_checkpoints"}
+
+
+class OptimizerOptions(Options):
+    """``batch_size`` is shared out over the workers: their number changes neither samples nor steps."""
+
+    batch_size: int = Field(16, ge=1, description="samples a step, over all workers")
+    ema_decay: float = Field(0.999, ge=0, lt=1, description="of the averaged weights, which are the result")
+    clip_norm: float = Field(1.0, gt=0, description="longest gradient")
+    accumulate: int = Field(1, ge=1, description="parts a worker's batch is computed in, to save memory")
+    bf16: bool = Field(False, description="forward passes in bfloat16")
+    compile: bool = Field(False, description="torch.compile the CRF")
+    workers: int = Field(1, ge=0, description="each on a GPU where Ray has them; 0: in this process, on its device")
+    checkpoint_every: int = Field(1_000, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(3, ge=1, description="how many of the newest to keep")
+    seed: int = Field(0, ge=0, description="first weights, order of the samples, and noise")
+
+
+class TrainOptions(OptimizerOptions):
     crf: CRFOptions = Field(default_factory=CRFOptions)
     steps: int = Field(300_000, ge=1, description="optimizer steps")
-    batch_size: int = Field(16, ge=2)
     learning_rate: float = Field(1e-4, gt=0)
     warm_up_steps: int = Field(5_000, ge=0)
     adversarial_weight: float = Field(0.1, ge=0, description="lambda of the paper's eq. 13")
     noise_from: int = Field(1, ge=0, le=999, description="lowest timestep whose noise the CRF is trained on")
     noise_to: int = Field(250, ge=0, le=999, description="highest such timestep")
-    seed: int = Field(0, ge=0)
 
 
 class TrainParameters(TrainOptions):
@@ -72,12 +99,14 @@ class TrainParameters(TrainOptions):
     root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
 
 
-class DistillOptions(Options):
+class DistillOptions(OptimizerOptions):
     steps: int = Field(10_000, ge=1, description="optimizer steps")
-    batch_size: int = Field(4, ge=2)
+    batch_size: int = Field(4, ge=1, description="samples a step, over all workers")
     learning_rate: float = Field(1e-5, gt=0)
     warm_up_steps: int = Field(500, ge=0)
-    seed: int = Field(0, ge=0)
+    observed: Literal["teacher", "inference"] = Field(
+        "teacher", description="the teacher's step 40, or what teach stored with --inference"
+    )
 
 
 class DistillParameters(DistillOptions):

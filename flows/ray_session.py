@@ -28,6 +28,8 @@ def ray_session() -> Iterator[None]:
     if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     else:
+        # Nobody takes this machine away: spare each training a process that watches for it.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         ray.init(
             logging_level=logging.ERROR,
             log_to_driver=False,

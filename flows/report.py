@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from crf.contenders import CONTENDERS, FEATURES
 from crf.teacher import Teacher, to_images
+from flows.loss_curves import draw_curve
 from flows.table import HEADINGS, Measured, formatted
 from storage import LatentStore, locations
 
@@ -84,10 +85,7 @@ def draw_plots(rows: list[Measured], losses: Losses) -> bytes:
     middle.set_title("Frechet distance to full 50")
     middle.set_yticks([])
     for name, records in losses.items():
-        values = np.array([record["mse"] for record in records])
-        width = max(1, len(values) // 50)
-        smooth = np.convolve(values, np.ones(width) / width, "valid")
-        right.plot(np.arange(len(smooth)) + width, smooth, label=name)
+        draw_curve(right, name, records, "mse")
     right.set(title="training loss (MSE)", xlabel="step", yscale="log")
     right.legend()
     out = io.BytesIO()

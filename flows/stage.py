@@ -30,13 +30,22 @@ class Work:
         return is_sealed(self.url)
 
 
+def committed_shards(url: str) -> int:
+    return sum(name[:5].isdigit() for name in locations.list_names(locations.join(url, "commits")))
+
+
 @dataclass(frozen=True)
 class Stage(Generic[P]):
-    """``identify`` is quick and touches no model; ``compute`` fills ``work.url`` and resumes what it finds there."""
+    """``identify`` is quick and touches no model; ``compute`` fills ``work.url`` and resumes what it finds there.
+
+    ``done``: how many ``unit`` an unfinished output has.
+    """
 
     name: str
     identify: Callable[[P], tuple[Identity, int]]
     compute: Callable[[P, Work, Progress], None]
+    unit: str = "shards"
+    done: Callable[[str], int] = committed_shards
 
 
 @dataclass(frozen=True)
@@ -73,8 +82,7 @@ def find_work(stage: Stage[P], params: P, root: str) -> Work:
     """The stage's output for these parameters: where it belongs, and how much of it is there."""
     identity, total = stage.identify(params)
     url = identity.url(locations.absolute(root))
-    commits = [name for name in locations.list_names(locations.join(url, "commits")) if name[:5].isdigit()]
-    return Work(identity, url, total if is_sealed(url) else len(commits), total)
+    return Work(identity, url, total if is_sealed(url) else stage.done(url), total)
 
 
 def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
@@ -84,7 +92,7 @@ def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
     if work.sealed:
         state, reason = "fresh", "sealed"
     elif work.done:
-        state, reason = "partial", f"{work.done} of {work.total} shards are there"
+        state, reason = "partial", f"{work.done} of {work.total} {stage.unit} are done"
     else:
         older = nearest_other(work, root)
         changes = work.identity.changes_since(older) if older else []

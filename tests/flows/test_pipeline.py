@@ -39,7 +39,7 @@ def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipe
             "encode": {"shard_rows": 4},
             "teach": {"shard_rows": 4},
             "train": {"crf": {"hidden": 4, "filters": 4}, "steps": 3, "batch_size": 4, "warm_up_steps": 1},
-            "distill": {"steps": 3, "batch_size": 4, "warm_up_steps": 1},
+            "distill": {"steps": 3, "batch_size": 4, "warm_up_steps": 1, "workers": 0},
             "evaluate": {"limit": 2, "noises": 2, "shard_rows": 4},
         }
     )
@@ -124,6 +124,7 @@ def test_the_report_is_in_the_prefect_ui(first: list[Any]) -> None:
     assert kinds["evaluation-table"] == "table"
     assert kinds["evaluation-contact-sheet"] == kinds["evaluation-plots"] == "image"
     assert kinds["evaluation-report"] == "markdown"
+    assert kinds["train-losses"] == kinds["distill-losses"] == "image"
     assert {kinds[stage] for stage in STAGES} == {"progress"}
     rows = json.loads(next(a.data for a in artifacts if a.key == "evaluation-table"))
     assert len(rows) == len(CONTENDERS)

@@ -3,10 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storage import ArraySpec, LatentStore, UserError
 from storage.index import index_tables
-from storage.reader import shuffled_batches
+from storage.reader import WINDOW_SHARDS, EpochOrder, shuffled_batches
 
 
 def numbered_store(url: str, count: int, shard_rows: int, invalid: set[int]) -> LatentStore:
@@ -31,30 +33,87 @@ def numbered_store(url: str, count: int, shard_rows: int, invalid: set[int]) -> 
     return store
 
 
-def test_an_epoch_has_every_valid_row_once_in_random_order(tmp_path: Path) -> None:
+@st.composite
+def orders(draw: st.DrawFn) -> list[EpochOrder]:
+    """The orders of all workers over one store, with at least one row for each."""
+    ranks = draw(st.integers(1, 4))
+    valid = np.array(draw(st.lists(st.booleans(), min_size=ranks, max_size=120)) + [True] * ranks)
+    shard_rows, seed = draw(st.integers(1, 9)), draw(st.integers(0, 2**32))
+    return [EpochOrder(valid, shard_rows, seed, rank, ranks) for rank in range(ranks)]
+
+
+@given(orders(), st.integers(0, 5))
+def test_an_epoch_is_a_permutation_dealt_to_the_workers(orders: list[EpochOrder], epoch: int) -> None:
+    shares = [order.rows(epoch).tolist() for order in orders]
+    seen = [row for share in shares for row in share]
+    valid = np.flatnonzero(orders[0].valid).tolist()
+    assert len(set(seen)) == len(seen), "a row twice"
+    assert set(seen) <= set(valid)
+    assert {len(share) for share in shares} == {len(valid) // len(orders)}
+
+
+@given(orders(), st.integers(1, 7), st.integers(0, 40))
+def test_starting_at_any_batch_gives_the_same_rest(orders: list[EpochOrder], size: int, start: int) -> None:
+    def rows(order: EpochOrder, first: int, count: int) -> list[list[int]]:
+        batches = (batch for block in order.batches(size, first) for batch in block.tolist())
+        return list(islice(batches, count))
+
+    for order in orders:
+        assert rows(order, start, 5) == rows(order, 0, start + 5)[start:]
+
+
+def test_a_row_is_mixed_with_its_neighbouring_shards_only() -> None:
+    order = EpochOrder(np.ones(4000, bool), 10, seed=0)
+    shards = order.rows(0) // 10
+    assert (order.rows(0) != order.rows(1)).any()
+    first, last = {}, {}
+    for at, shard in enumerate(shards.tolist()):
+        first.setdefault(shard, at)
+        last[shard] = at
+    held = [sum(first[shard] <= at <= last[shard] for shard in first) for at in range(0, 4000, 50)]
+    assert max(held) <= 2 * WINDOW_SHARDS
+    assert len(set(shards[:64].tolist())) > WINDOW_SHARDS / 2, "the first batches come from few shards"
+
+
+def test_batches_hold_the_rows_they_name(tmp_path: Path) -> None:
     store = numbered_store(str(tmp_path / "s"), 20, 3, invalid={4, 11})
     batches = list(islice(shuffled_batches(store, ["n"], 6, seed=0), 3))
-    seen = np.concatenate([batch["n"][:, 0] for batch in batches]).tolist()
-    assert sorted(seen) == [float(n) for n in range(20) if n not in (4, 11)]
+    assert all((batch["n"][:, 0] == batch["row"]).all() for batch in batches)
+    seen = np.concatenate([batch["row"] for batch in batches]).tolist()
+    assert sorted(seen) == [n for n in range(20) if n not in (4, 11)]
     assert seen != sorted(seen)
+
+
+def test_workers_resume_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    store = numbered_store(str(tmp_path / "s"), 23, 4, invalid={3})
+
+    def rows(rank: int, start: int, count: int) -> list[list[int]]:
+        batches = shuffled_batches(store, ["n"], 3, 7, start_batch=start, rank=rank, ranks=2)
+        return [batch["row"].tolist() for batch in islice(batches, count)]
+
+    for rank in (0, 1):
+        assert rows(rank, 5, 4) == rows(rank, 0, 9)[5:]
+    epoch = [row for rank in (0, 1) for batch in rows(rank, 0, 3) for row in batch]
+    assert len(set(epoch)) == 18
 
 
 def test_the_seed_decides_the_order(tmp_path: Path) -> None:
     store = numbered_store(str(tmp_path / "s"), 20, 3, invalid=set())
 
-    def first(seed: int) -> list[float]:
-        return [float(n) for batch in islice(shuffled_batches(store, ["n"], 5, seed), 6) for n in batch["n"][:, 0]]
+    def first(seed: int) -> list[int]:
+        return [row for batch in islice(shuffled_batches(store, ["n"], 5, seed), 6) for row in batch["row"].tolist()]
 
     assert first(1) == first(1)
     assert first(1) != first(2)
 
 
-def test_a_store_without_valid_rows_is_refused(tmp_path: Path) -> None:
-    store = numbered_store(str(tmp_path / "s"), 2, 2, invalid={0, 1})
-    with pytest.raises(UserError, match="valid rows"):
-        next(shuffled_batches(store, ["n"], 2, seed=0))
+def test_a_store_with_too_few_valid_rows_is_refused(tmp_path: Path) -> None:
+    store = numbered_store(str(tmp_path / "s"), 3, 2, invalid={0, 1})
+    with pytest.raises(UserError, match="at least 2 valid rows"):
+        next(shuffled_batches(store, ["n"], 2, seed=0, ranks=2))
 
 
-def test_fewer_rows_than_a_batch(tmp_path: Path) -> None:
+def test_a_batch_larger_than_the_store_goes_over_epochs(tmp_path: Path) -> None:
     store = numbered_store(str(tmp_path / "s"), 3, 2, invalid=set())
-    assert len(next(shuffled_batches(store, ["n"], 16, seed=0))["n"]) == 3
+    rows = next(shuffled_batches(store, ["n"], 7, seed=0))["row"].tolist()
+    assert [rows.count(n) for n in range(3)] in ([3, 2, 2], [2, 3, 2], [2, 2, 3])

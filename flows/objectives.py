@@ -1,0 +1,118 @@
+"""What each training stage trains and on what, as its workers make it. Light to import, as workers do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from crf.config import LatentCRFConfig
+from crf.levels import read_levels
+from crf.model import LatentCRF
+from crf.optimization import Optimization
+from crf.teacher_folder import TeacherShape
+from crf.training import Pairs, Stored, noisy_pairs, teacher_pairs
+from flows.checkpoints import load_crf, read_config
+from flows.parameters import DistillParameters, OptimizerOptions, TrainParameters
+from storage import LatentStore, UserError
+from storage.reader import shuffled_batches
+
+
+# The state and the x0 prediction there, as teach names them.
+OBSERVED = {"teacher": ("step_40", "x0_40"), "inference": ("inference_state", "inference_x0")}
+
+
+@dataclass(frozen=True)
+class Share:
+    """A worker's part of every batch: ``rank`` of ``ranks``, each with ``size`` samples."""
+
+    rank: int
+    ranks: int
+    size: int
+
+
+class Objective(Protocol):
+    """Everything follows from the parameters, the step and the rank."""
+
+    @property
+    def options(self) -> OptimizerOptions: ...
+
+    def optimization(self) -> Optimization: ...
+
+    def crf(self) -> LatentCRF:
+        """The CRF before its first step; its weights are drawn from torch's global generator, if at all."""
+
+    def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
+        """A batch a step, for ever, from ``first_step`` on."""
+
+
+@dataclass(frozen=True)
+class Denoise:
+    """Stage 1: natural latents from their noisy versions, and an adversary."""
+
+    options: TrainParameters
+
+    def optimization(self) -> Optimization:
+        return Optimization(**chosen(self.options), adversarial_weight=self.options.adversarial_weight)
+
+    def crf(self) -> LatentCRF:
+        store = LatentStore.open(self.options.latents)
+        _, height, width, channels = store["latents"].shape
+        text_width = store["text"].shape[1]
+        shape: dict[str, Any] = {"height": height, "width": width, "channels": channels, "text_width": text_width}
+        return LatentCRF(LatentCRFConfig(**shape, **self.options.crf.model_dump()))
+
+    def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
+        stored = batches(self.options.latents, ["latents", "text"], self.options.seed, first_step, share)
+        return noisy_pairs(
+            stored,
+            read_levels(TeacherShape.read(self.options.teacher).scheduler_config),
+            (self.options.noise_from, self.options.noise_to),
+            self.options.seed,
+            first_step=first_step,
+            rank=share.rank,
+            with_x0=self.options.crf.crf_input != "state",
+        )
+
+
+@dataclass(frozen=True)
+class Distil:
+    """Stage 2: the teacher's late steps, from the stage-1 CRF on."""
+
+    options: DistillParameters
+
+    def optimization(self) -> Optimization:
+        return Optimization(**chosen(self.options))
+
+    def crf(self) -> LatentCRF:
+        return load_crf(self.options.initial)
+
+    def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
+        state, x0 = self.observed()
+        names = [state, *([x0] if x0 else []), "step_50", "text"]
+        stored = batches(self.options.pairs, names, self.options.seed, first_step, share)
+        return teacher_pairs(stored, state=state, x0=x0)
+
+    def observed(self) -> tuple[str, str | None]:
+        """The stored arrays that this CRF observes: the state's, and the x0 prediction's if it sees that.
+
+        Raises UserError where ``teach`` did not store them.
+        """
+        state, x0 = OBSERVED[self.options.observed]
+        sees_x0 = read_config(self.options.initial)["crf_input"] != "state"
+        wanted = {state, x0} if sees_x0 else {state}
+        store = LatentStore.open(self.options.pairs)
+        if missing := sorted(wanted - set(store.names)):
+            raise UserError(
+                f"{missing} in {store.url}", f"{store.names}", "teach again with --x0 and --inference 31/40"
+            )
+        return state, x0 if sees_x0 else None
+
+
+def chosen(options: TrainParameters | DistillParameters) -> dict[str, Any]:
+    """What both stages' optimization has in common."""
+    names = ("steps", "learning_rate", "warm_up_steps", "ema_decay", "clip_norm", "accumulate", "bf16", "compile")
+    return {name: getattr(options, name) for name in names}
+
+
+def batches(url: str, names: list[str], seed: int, first_step: int, share: Share) -> Iterator[Stored]:
+    store = LatentStore.open(url)
+    return shuffled_batches(store, names, share.size, seed, start_batch=first_step, rank=share.rank, ranks=share.ranks)

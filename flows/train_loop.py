@@ -1,0 +1,107 @@
+"""What each Ray Train worker runs, in either training stage: resume, step, log, checkpoint, save."""
+
+import io
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from crf.device import default_device
+from crf.optimization import DivergedError, TrainingState
+from crf.training import Pairs
+from flows.checkpoints import save_crf
+from flows.objectives import Objective, Share
+from flows.train_logs import TrainLogs
+from storage import locations
+from storage.checkpoints import newest_step, read_checkpoint, write_checkpoint
+
+SECONDS_BETWEEN_REPORTS = 1.0
+
+
+@dataclass(frozen=True)
+class TrainLoop:
+    """Rank 0 writes; all workers compute. Leaves the CRF and losses.json in ``url``."""
+
+    objective: Objective
+    url: str
+
+    def run(self) -> str | None:
+        """None, or what made the training diverge: the same on every worker, and no use trying again."""
+        state, share = self.resume(), self.share()
+        pairs = self.objective.pairs(state.steps_done, share)
+        writer = Rank0(self, state) if share.rank == 0 else None
+        try:
+            while state.steps_done < state.optimization.steps:
+                batch = next(pairs)
+                figures = state.step(batch)
+                if writer:
+                    writer.after_step(figures, batch)
+        except DivergedError as error:
+            return str(error)
+        if writer:
+            writer.finish()
+        return None
+
+    def resume(self) -> TrainingState:
+        """As the newest complete checkpoint left it, or before the first step."""
+        from ray.train.torch import get_device
+
+        torch.manual_seed(self.objective.options.seed)
+        device = get_device() if self.objective.options.workers else default_device()
+        state = TrainingState(self.objective.crf().to(device), self.objective.optimization())
+        step = newest_step(self.url)
+        if step:
+            saved = io.BytesIO(read_checkpoint(self.url, step))
+            state.load_state_dict(torch.load(saved, map_location=device, weights_only=True))
+        return state
+
+    def share(self) -> Share:
+        import ray.train
+
+        context = ray.train.get_context()
+        ranks = context.get_world_size()
+        return Share(context.get_world_rank(), ranks, self.objective.options.batch_size // ranks)
+
+
+class Rank0:
+    """Everything that leaves the process: logs, progress, checkpoints, the result."""
+
+    def __init__(self, loop: TrainLoop, state: TrainingState) -> None:
+        self._url = loop.url
+        self._options = loop.objective.options
+        self._state = state
+        self._logs = TrainLogs(loop.url, state.steps_done)
+        self._reported = 0.0
+
+    def after_step(self, figures: dict[str, float], batch: Pairs) -> None:
+        state, step = self._state, self._state.steps_done
+        self._logs.figures(step, {**figures, "learning_rate": state.learning_rate})
+        if time.monotonic() > self._reported + SECONDS_BETWEEN_REPORTS:
+            self._reported = time.monotonic()
+            write_progress(self._url, step, figures["mse"])
+        if step % self._options.checkpoint_every == 0 or step == state.optimization.steps:
+            self._logs.samples(step, state, batch)
+            saved = io.BytesIO()
+            torch.save(state.state_dict(), saved)
+            write_checkpoint(self._url, step, saved.getvalue(), self._options.keep_checkpoints)
+
+    def finish(self) -> None:
+        self._logs.close()
+        save_crf(self._state.result, self._url)
+        names, values = zip(*self._state.history.items(), strict=True)
+        records = [dict(zip(names, step, strict=True)) for step in zip(*values, strict=True)]
+        locations.write_json(locations.join(self._url, "losses.json"), records)
+
+
+def write_progress(url: str, step: int, mse: float) -> None:
+    locations.write_json(locations.join(url, "progress.json"), {"step": step, "mse": mse})
+
+
+def read_progress(url: str) -> dict[str, Any]:
+    """Step and loss that the running training last wrote; nothing before the first."""
+    try:
+        return dict(json.loads(locations.read_bytes(locations.join(url, "progress.json"))))
+    except FileNotFoundError:
+        return {}

@@ -1,0 +1,205 @@
+"""Both training stages over Ray Train, as an interrupted run meets them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from flows.distill import DISTILL
+from flows.parameters import DistillParameters, TrainParameters
+from flows.stage import Stage, StageResult, find_work, plan_stage, run_stage
+from flows.train import TRAIN
+from storage import ArraySpec, LatentStore, UserError, locations
+from storage.checkpoints import complete_steps, newest_step
+from storage.index import index_tables
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+STEPS = 300
+Job = tuple[Stage[Any], Any]
+
+
+def write_store(url: str, names: list[str], bad_row: int | None = None) -> str:
+    """24 rows of 4x4x8 latents and text, in shards of 4; one row can hold what is no number."""
+    rows = ({"id": str(i), "caption": "", "uri": "", "sha256": ""} for i in range(24))
+    arrays = {**dict.fromkeys(names, ArraySpec.latent(4, 4, 8)), "text": ArraySpec.vector(16)}
+    store = LatentStore.create(url, arrays, index_tables(rows, 4), shard_rows=4, provenance={})
+    random = np.random.default_rng(0)
+    for shard in range(6):
+        extent = store.extent(shard)
+        values = {name: random.standard_normal((4, *spec.row_shape)) for name, spec in arrays.items()}
+        if bad_row is not None and extent.start <= bad_row < extent.stop:
+            values[names[0]][bad_row - extent.start] = np.nan
+        store.write_shard(shard, values, valid=np.ones(4, bool), seed=np.zeros(4), rejected={}, timing={})
+    store.seal()
+    return url
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("stores")
+    names = {"natural": ["latents"], "taught": ["step_40", "step_50"]}
+    return {store: write_store(str(folder / store), arrays) for store, arrays in names.items()}
+
+
+def train_job(root: Path | str, stores: dict[str, str], teacher: Path, **options: Any) -> Job:
+    crf = {"hidden": 4, "filters": 4, "heads": 2}
+    common = {"steps": STEPS, "batch_size": 4, "warm_up_steps": 5, "checkpoint_every": 20, "workers": 0}
+    paths = {"latents": stores["natural"], "teacher": str(teacher), "root": str(root)}
+    return TRAIN, TrainParameters.model_validate({"crf": crf, **common, **paths, **options})
+
+
+def distill_job(root: Path | str, stores: dict[str, str], initial: str, **options: Any) -> Job:
+    common = {"steps": STEPS, "batch_size": 4, "warm_up_steps": 5, "checkpoint_every": 20, "workers": 0}
+    paths = {"pairs": stores["taught"], "initial": initial, "root": str(root)}
+    return DISTILL, DistillParameters.model_validate({**common, **paths, **options})
+
+
+def run(job: Job) -> StageResult:
+    stage, params = job
+    return run_stage(stage, params, params.root)
+
+
+@pytest.fixture(scope="module")
+def trained(
+    stores: dict[str, str], tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+) -> StageResult:
+    return run(train_job(tmp_path_factory.mktemp("runs"), stores, tiny_teacher))
+
+
+@pytest.fixture(scope="module")
+def distilled(
+    trained: StageResult, stores: dict[str, str], tmp_path_factory: pytest.TempPathFactory, ray_local: None
+) -> StageResult:
+    return run(distill_job(tmp_path_factory.mktemp("runs"), stores, trained.url))
+
+
+@pytest.mark.parametrize("name", ["train", "distill"])
+def test_killed_at_any_step_and_run_again_gives_the_same_bytes(
+    name: str, trained: StageResult, distilled: StageResult, stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    if name == "train":
+        undisturbed, job = trained, train_job(tmp_path, stores, tiny_teacher)
+    else:
+        undisturbed, job = distilled, distill_job(tmp_path, stores, trained.url)
+    stage, params = job
+    url = find_work(stage, params, params.root).url
+    assert Path(url).name == undisturbed.fingerprint
+    with driver(name, params) as process:
+        wait_until(lambda: newest_step(url) > 0, lambda: process.poll() is None)
+        os.kill(process.pid, signal.SIGKILL)
+    plan = plan_stage(stage, params, params.root)
+    assert plan.state == "partial"
+    assert 0 < plan.done < STEPS
+    assert plan.reason == f"{plan.done} of {STEPS} steps are done"
+
+    assert run(job).state == "computed"
+    for file in ("diffusion_pytorch_model.safetensors", "config.json", "losses.json"):
+        assert (Path(url) / file).read_bytes() == (Path(undisturbed.url) / file).read_bytes(), file
+    assert complete_steps(url) == [STEPS - 40, STEPS - 20, STEPS]
+    assert len(locations.read_json(f"{url}/losses.json")) == STEPS
+
+
+@contextmanager
+def driver(name: str, params: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """The stage in a process of its own, for as long as the block runs."""
+    parameters = type(params).__name__
+    code = (
+        f"from flows.parameters import {parameters}\nfrom flows.stage import run_stage\n"
+        f"from flows.{name} import {name.upper()}\n"
+        f"p = {parameters}(**{params.model_dump()!r})\nrun_stage({name.upper()}, p, p.root)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until(true: Callable[[], bool], alive: Callable[[], bool], seconds: float = 200) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert alive(), "the training ended before it was disturbed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_killed_worker_is_replaced_and_the_run_ends_by_itself(
+    stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    job = train_job(tmp_path, stores, tiny_teacher, workers=2, checkpoint_every=10)
+    stage, params = job
+    url = find_work(stage, params, params.root).url
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(run, job)
+        wait_until(lambda: newest_step(url) > 0, lambda: not result.done())
+        workers = train_workers()
+        assert len(workers) == 2
+        workers[-1].kill()
+        assert result.result(280).state == "computed"
+    assert not any(worker.is_running() for worker in workers)
+    assert newest_step(url) == STEPS
+    losses = locations.read_json(f"{url}/losses.json")
+    assert len(losses) == STEPS
+    assert np.isfinite([record["mse"] for record in losses]).all()
+    assert locations.read_json(f"{url}/manifest.json")["workers"] == 2
+
+
+def train_workers() -> list[psutil.Process]:
+    """Ray Train's workers among this process's own descendants."""
+    return [each for each in psutil.Process().children(recursive=True) if "RayTrainWo" in each.name()]
+
+
+def test_what_is_no_number_stops_the_run_and_is_named(tiny_teacher: Path, tmp_path: Path) -> None:
+    bad = {"natural": write_store(str(tmp_path / "bad"), ["latents"], bad_row=17)}
+    with pytest.raises(UserError, match=r"step \d: .* mse nan.*rows \[17\] hold values that are no numbers; verify"):
+        run(train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0))
+
+
+def test_curves_and_samples_are_in_tensorboard(trained: StageResult) -> None:
+    events = EventAccumulator(f"{trained.url}/tensorboard").Reload()
+    scalars = {"mse", "adversarial", "discriminator", "gradient_norm", "learning_rate"}
+    assert set(events.Tags()["scalars"]) == scalars
+    assert [event.step for event in events.Scalars("mse")] == list(range(1, STEPS + 1))
+    [images] = events.Tags()["images"]
+    [*_, newest] = events.Images(images)
+    assert (newest.step, newest.width, newest.height) == (STEPS, 3 * 4, 4 * 4)
+
+
+def test_on_object_storage(stores: dict[str, str], tiny_teacher: Path, gcs_root: str) -> None:
+    root = f"{gcs_root}/trained"
+    result = run(train_job(root, stores, tiny_teacher, steps=40))
+    assert complete_steps(result.url) == [20, 40]
+    assert locations.exists(f"{result.url}/diffusion_pytorch_model.safetensors")
+    assert locations.list_names(f"{result.url}/tensorboard")
+
+
+def test_how_a_training_is_run_is_in_no_fingerprint(
+    trained: StageResult, stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    def fingerprint(**options: Any) -> str:
+        stage, params = train_job(tmp_path, stores, tiny_teacher, **options)
+        return find_work(stage, params, params.root).identity.fingerprint
+
+    assert fingerprint(workers=3, compile=True, checkpoint_every=7, keep_checkpoints=1) == trained.fingerprint
+    assert fingerprint(batch_size=8) != trained.fingerprint
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused(
+    stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"batch_size that 3 workers .* found 4; use a multiple of 6"):
+        run(train_job(tmp_path, stores, tiny_teacher, workers=3, accumulate=2))

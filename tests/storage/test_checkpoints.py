@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from storage.checkpoints import complete_steps, newest_step, read_checkpoint, remove_checkpoint, write_checkpoint
+
+
+@pytest.fixture(params=["file", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "run") if request.param == "file" else f"memory://{tmp_path.name}/run"
+
+
+def test_the_newest_is_found_and_the_last_are_kept(url: str) -> None:
+    assert newest_step(url) == 0
+    for step in (5, 10, 15):
+        write_checkpoint(url, step, f"state {step}".encode(), keep=2)
+    assert complete_steps(url) == [10, 15]
+    assert read_checkpoint(url, newest_step(url)) == b"state 15"
+    remove_checkpoint(url, 10)
+    assert complete_steps(url) == [15]
+
+
+def test_what_has_no_marker_is_no_checkpoint(tmp_path: Path) -> None:
+    write_checkpoint(str(tmp_path), 5, b"whole", keep=2)
+    cut_short = tmp_path / "checkpoints/step-00000010"
+    cut_short.mkdir()
+    (cut_short / "state.pt").write_bytes(b"a part")
+    assert newest_step(str(tmp_path)) == 5
+    write_checkpoint(str(tmp_path), 10, b"whole", keep=2)
+    assert newest_step(str(tmp_path)) == 10
