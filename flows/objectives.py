@@ -15,7 +15,6 @@ from flows.parameters import DistillParameters, OptimizerOptions, TrainParameter
 from storage import LatentStore, UserError
 from storage.reader import shuffled_batches
 
-
 # The state and the x0 prediction there, as teach names them.
 OBSERVED = {"teacher": ("step_40", "x0_40"), "inference": ("inference_state", "inference_x0")}
 
