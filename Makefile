@@ -2,13 +2,15 @@
 #   make demo   the whole pipeline on real drawings, with a table and pictures
 #   make test   the tests
 #   make lint   ruff and mypy
+#   make bench  what the paper-size CRF costs beside the U-Net's evaluations
+#   make ablation   which of its parts earn their place, against every control; about an hour
 #   make ui     Prefect server and worker with a deployment of every stage
 
 PYTHON ?= python3
 BIN := .venv/bin
 space := $(subst ,, )
 
-.PHONY: env demo test lint ui clean
+.PHONY: env demo test lint bench ablation ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -31,6 +33,12 @@ lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: env
+	$(BIN)/python -m tests.benchmarks.crf_cost --output docs/crf_cost.json
+
+ablation: env
+	$(BIN)/python -m tests.benchmarks.ablation --root runs/ablation --output docs/ablation
 
 ui: env
 	$(BIN)/latentcrf ui

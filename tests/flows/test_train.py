@@ -49,6 +49,7 @@ def write_store(url: str, names: list[str], bad_row: int | None = None) -> str:
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("stores")
     names = {"natural": ["latents"], "taught": ["step_40", "step_50"]}
+    names["taught with x0"] = ["step_40", "step_50", "inference_state", "inference_x0"]
     return {store: write_store(str(folder / store), arrays) for store, arrays in names.items()}
 
 
@@ -161,6 +162,19 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_by_itself(
 def train_workers() -> list[psutil.Process]:
     """Ray Train's workers among this process's own descendants."""
     return [each for each in psutil.Process().children(recursive=True) if "RayTrainWo" in each.name()]
+
+
+@pytest.mark.parametrize("crf_input", ["x0", "x0+state"])
+def test_a_crf_that_sees_x0_trains_in_both_stages(
+    crf_input: str, stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    crf = {"hidden": 4, "filters": 4, "heads": 2, "crf_input": crf_input, "potentials": "observed"}
+    first = run(train_job(tmp_path, stores, tiny_teacher, steps=20, crf=crf))
+    there = {**stores, "taught": stores["taught with x0"]}
+    last = run(distill_job(tmp_path, there, first.url, steps=20, observed="inference"))
+    assert locations.read_json(f"{last.url}/config.json")["crf_input"] == crf_input
+    with pytest.raises(UserError, match=r"expected \['x0_40'\].*teach again with --x0"):
+        run(distill_job(tmp_path, stores, first.url, steps=20))
 
 
 def test_what_is_no_number_stops_the_run_and_is_named(tiny_teacher: Path, tmp_path: Path) -> None:
