@@ -12,7 +12,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from crf.config import LatentCRFConfig
 from crf.convnet import ConvNet
+from crf.feature_caching import with_cached_features
 from crf.model import LatentCRF
 from crf.noise import sample_noise, sample_seed
 from crf.optimization import Optimization, TrainingState
@@ -38,6 +39,7 @@ from storage.reader import shuffled_batches
 
 DEMO = Path(__file__).parents[2] / "deploy/demo"
 # The lead and what follows a hand-over near t = 201, at two thirds, half and a third of 50 evaluations.
+FULL = Schedule.parse("50/50")
 BUDGETS = {33: "31/40", 25: "23/30", 17: "15/20"}
 # (name, schedule after the lead, hand-over)
 ENDINGS = (
@@ -159,14 +161,30 @@ def cost(network: nn.Module, shape: dict[str, int]) -> tuple[int, float]:
     return sum(p.numel() for p in network.parameters()), counter.get_total_flops() / 1e6
 
 
+@torch.no_grad()
+def shallow_share(cached: Heldout) -> float:
+    """Of the U-Net's FLOPs, in a call that remembers the deep features."""
+    given, flops = cached.teacher.condition(cached.captions[:1], cached.guidance), []
+    for _ in range(2):
+        with FlopCounterMode(display=False) as counter:
+            cached.teacher.guided_output(cached.noise_BCHW[:1], 501, given)
+        flops.append(counter.get_total_flops())
+    return flops[1] / flops[0]
+
+
 def rows(heldout: Heldout, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A record for each control and each form, at each budget."""
-    full = heldout.latents(Schedule.parse("50/50"))
+    full = heldout.latents(FULL)
     for evaluations, lead_text in BUDGETS.items():
         for name, text, handover, solver in CONTROLS:
             schedule = Schedule.parse(text.format(n=evaluations, lead=lead_text), handover, solver)
             error = mse(heldout.latents(schedule), full)
             yield {"evaluations": schedule.evaluations, "name": name, "ending": str(schedule), "mse": [error]}
+        if evaluations == 33:
+            cached = replace(heldout, teacher=with_cached_features(heldout.teacher, 2))
+            costs = 25 + 25 * shallow_share(cached)
+            record = {"evaluations": round(costs), "name": "DeepCache, every other step", "ending": "50/50"}
+            yield {**record, "mse": [mse(cached.latents(FULL), full)]}
         store = taught(args, lead_text)
         _, height, width, channels = store["step_50"].shape
         shape = {"height": height, "width": width, "channels": channels, "text_width": store["text"].shape[1]}
