@@ -48,6 +48,8 @@ class LatentCRFConfig:
     normalizer: Literal["batch", "exact", "none"] = "batch"
 
     def __post_init__(self) -> None:
+        if not (self.with_pairwise or self.with_higher_order):
+            raise ValueError("expected with_pairwise or with_higher_order, found neither; leave out one of them only")
         if self.normalizer == "exact" and (self.compatibility, self.crf_input) != ("linear", "state"):
             raise ValueError(
                 "the exact normalizer is the inverse of the linear compatibility's own matrix: expected "

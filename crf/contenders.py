@@ -22,7 +22,7 @@ CONTENDERS = (
     Contender("none_2", "31 + 0 + 2", Schedule.parse("31/40 + 2/50")),
     Contender("none_0", "31 + 0 + 0", Schedule.parse("31/40")),
     Contender("ddim_33", "33-step DDIM", Schedule.parse("33/33")),
-    Contender("dpm_33", "33-step DPM-Solver++", Schedule.parse("33/33", solver="dpm++")),
+    Contender("dpm_33", "33-step DPM-Solver++", Schedule.parse("33/33 (dpm++)")),
     Contender("jump_2", "31 + scheduled jump (2)", Schedule.parse("31/40 + 2@201,21")),
     Contender("x0", "31st step's own x0", Schedule.parse("31/40 + x0")),
 )

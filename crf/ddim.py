@@ -9,6 +9,8 @@ from typing import Any
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
+from crf.teacher_folder import check_scheduler
+
 
 class NoiseLevels:
     """The teacher's noise schedule: cumulative alphas, and which timesteps a step count visits."""
@@ -16,14 +18,10 @@ class NoiseLevels:
     final: float = -1
 
     def __init__(self, scheduler_config: Any) -> None:
+        check_scheduler(dict(scheduler_config))
         self._scheduler = DDIMScheduler.from_config(scheduler_config)
         self.alphas: Tensor = self._scheduler.alphas_cumprod
         self.prediction_type: str = self._scheduler.config.prediction_type
-        if self.prediction_type not in ("epsilon", "v_prediction"):
-            raise ValueError(
-                "expected a teacher that predicts epsilon or v_prediction, "
-                f"found {self.prediction_type!r} in its scheduler_config.json; take another teacher"
-            )
 
     def timesteps(self, steps: int) -> list[int]:
         """Of a whole schedule, falling: 50 -> [981, 961, ..., 1] with "leading" spacing."""

@@ -30,6 +30,7 @@ class StableDiffusionLatentCRFPipeline(LatentCRFPipeline, StableDiffusionPipelin
         image_encoder: Any = None,
         requires_safety_checker: bool = False,
         crf: LatentCRF | None = None,
+        schedule: str | None = None,
     ) -> None:
         super().__init__(
             vae,
@@ -42,7 +43,7 @@ class StableDiffusionLatentCRFPipeline(LatentCRFPipeline, StableDiffusionPipelin
             image_encoder,
             requires_safety_checker,
         )
-        self._add_crf(crf)
+        self._add_crf(crf, schedule)
 
 
 class StableDiffusionXLLatentCRFPipeline(LatentCRFPipeline, StableDiffusionXLPipeline):  # type: ignore[misc]
@@ -64,6 +65,7 @@ class StableDiffusionXLLatentCRFPipeline(LatentCRFPipeline, StableDiffusionXLPip
         feature_extractor: Any = None,
         force_zeros_for_empty_prompt: bool = True,
         crf: LatentCRF | None = None,
+        schedule: str | None = None,
     ) -> None:
         super().__init__(
             vae,
@@ -78,7 +80,7 @@ class StableDiffusionXLLatentCRFPipeline(LatentCRFPipeline, StableDiffusionXLPip
             force_zeros_for_empty_prompt,
             add_watermarker=False,
         )
-        self._add_crf(crf)
+        self._add_crf(crf, schedule)
 
 
 class StableDiffusion3LatentCRFPipeline(LatentCRFPipeline, StableDiffusion3Pipeline):  # type: ignore[misc]
@@ -101,6 +103,7 @@ class StableDiffusion3LatentCRFPipeline(LatentCRFPipeline, StableDiffusion3Pipel
         image_encoder: Any = None,
         feature_extractor: Any = None,
         crf: LatentCRF | None = None,
+        schedule: str | None = None,
     ) -> None:
         super().__init__(
             transformer,
@@ -115,7 +118,7 @@ class StableDiffusion3LatentCRFPipeline(LatentCRFPipeline, StableDiffusion3Pipel
             image_encoder,
             feature_extractor,
         )
-        self._add_crf(crf)
+        self._add_crf(crf, schedule)
 
 
 def pipeline_class(teacher: Any) -> type[LatentCRFPipeline]:

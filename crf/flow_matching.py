@@ -13,6 +13,8 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
+from crf.teacher_folder import check_scheduler
+
 
 class FlowLevels:
     """The teacher's noise schedule, with the methods of ``crf.ddim.NoiseLevels``."""
@@ -20,12 +22,8 @@ class FlowLevels:
     final = 0.0
 
     def __init__(self, scheduler_config: Any) -> None:
+        check_scheduler(dict(scheduler_config))
         self._scheduler = FlowMatchEulerDiscreteScheduler.from_config(scheduler_config)
-        if self._scheduler.config.use_dynamic_shifting:
-            raise ValueError(
-                "expected a flow-matching scheduler with a fixed shift, found use_dynamic_shifting; "
-                "set it to false and give the shift of your image size in scheduler_config.json"
-            )
 
     def timesteps(self, steps: int) -> list[float]:
         """Of a whole schedule, falling: 50, with shift 3 -> [1000.0, 993.2, ..., 8.9]."""

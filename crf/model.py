@@ -67,12 +67,20 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """
         observed = self.observe(z_BCHW, x0_BCHW)
         x_BCHW: Tensor = self.unary(observed)
-        for iteration in range(iterations or self.settings.iterations):
-            x_BCHW = self.update(x_BCHW, observed, text_BD, iteration)
+        prepared = self.pairwise.similarity.prepared() if self.pairwise else None
+        for iteration in range(self.settings.iterations if iterations is None else iterations):
+            x_BCHW = self.update(x_BCHW, observed, text_BD, prepared, iteration)
         return x_BCHW
 
-    def update(self, x_BCHW: Tensor, observed: Observed, text_BD: Tensor | None = None, iteration: int = 0) -> Tensor:
-        """One parallel update of every location (eq. 11).
+    def update(
+        self,
+        x_BCHW: Tensor,
+        observed: Observed,
+        text_BD: Tensor | None,
+        prepared: Tensor | None,
+        iteration: int = 0,
+    ) -> Tensor:
+        """One parallel update of every location (eq. 11); ``prepared``: the pairwise term's similarities.
 
         On the state, the unary's message goes through the normalizer with the others, as in the
         paper; on x0, the normalized messages correct it.
@@ -80,7 +88,7 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         unary_BCHW: Tensor = self.unary(observed)
         message_BCHW = torch.zeros_like(x_BCHW)
         if self.pairwise is not None:
-            message_BCHW = message_BCHW + self.pairwise(x_BCHW, observed, text_BD)
+            message_BCHW = message_BCHW + self.pairwise(x_BCHW, observed, text_BD, prepared)
         if self.experts is not None:
             message_BCHW = message_BCHW + self.experts(x_BCHW, observed)
         if self.settings.normalizer == "exact":
@@ -130,5 +138,6 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         matrix_BNCC = self.pairwise.precision(text_BD, len(right_BCHW))
         matrix_BNCC = matrix_BNCC + torch.eye(right_BCHW.shape[1]).to(right_BCHW)
         right_BNC1 = right_BCHW.flatten(2).transpose(1, 2)[..., None]
-        solved_BNC: Tensor = torch.linalg.solve(matrix_BNCC, right_BNC1)[..., 0]
-        return solved_BNC.transpose(1, 2).reshape(right_BCHW.shape)
+        exact = torch.promote_types(right_BCHW.dtype, torch.float32)  # there is no solve in half precision
+        solved_BNC: Tensor = torch.linalg.solve(matrix_BNCC.to(exact), right_BNC1.to(exact))[..., 0]
+        return solved_BNC.transpose(1, 2).reshape(right_BCHW.shape).to(right_BCHW.dtype)

@@ -99,7 +99,7 @@ class TrainingState:
     def __init__(self, crf: LatentCRF, optimization: Optimization) -> None:
         self.optimization = optimization
         self.steps_done = 0
-        # Buffers too: batch-norm's statistics must be those of the averaged weights.
+        # Buffers too: batch-norm's statistics are averaged as the weights are.
         self.ema = AveragedModel(crf, avg_fn=optimization.average, use_buffers=True).eval()
         self.history: dict[str, list[float]] = defaultdict(list)
         if optimization.compile:
@@ -108,6 +108,10 @@ class TrainingState:
         self.adversary: Descent | None = None
         if optimization.adversarial_weight:
             self.adversary = Descent(Discriminator(crf.settings.channels).to(crf.device), optimization)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.ema.parameters()).device
 
     @property
     def result(self) -> LatentCRF:
@@ -124,7 +128,7 @@ class TrainingState:
 
         Raises DivergedError, with the step and the batch's rows, on every worker alike.
         """
-        parts = pairs.to(self.result.device).split(self.optimization.accumulate)
+        parts = pairs.to(self.device).split(self.optimization.accumulate)
         outputs, losses = self._infer(parts)
         norms = [self.crf.step()]
         if self.adversary:
@@ -142,7 +146,7 @@ class TrainingState:
     @torch.no_grad()
     def infer(self, pairs: Pairs) -> Tensor:
         """The averaged CRF's output (B, C, H, W); changes nothing."""
-        on_device = pairs.to(self.result.device)
+        on_device = pairs.to(self.device)
         output_BCHW: Tensor = self.result(on_device.z_BCHW, on_device.text_BD, on_device.x0_BCHW)
         return output_BCHW
 
@@ -198,7 +202,8 @@ class TrainingState:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.optimization.bf16)
 
     def _diagnosis(self, pairs: Pairs, figures: dict[str, float]) -> str:
-        sound_B = (torch.isfinite(pairs.z_BCHW) & torch.isfinite(pairs.target_BCHW)).flatten(1).all(1)
+        given = [pairs.z_BCHW, pairs.target_BCHW, pairs.text_BD, *([] if pairs.x0_BCHW is None else [pairs.x0_BCHW])]
+        sound_B = torch.stack([torch.isfinite(part).flatten(1).all(1) for part in given]).all(0)
         rows = gathered(pairs.rows_B.tolist())
         unsound = gathered(pairs.rows_B[~sound_B].tolist())
         found = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())

@@ -13,12 +13,12 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from crf.model import LatentCRF
-from crf.sampling import OnStep, finish, lead, require_crf
+from crf.sampling import Generators, OnStep, finish, lead, require_crf
 from crf.schedule import Schedule
 from crf.teacher import Teacher
+from crf.teacher_folder import TeacherError
 
 PAPER = "31/40 + crf + 2/50"
-Generators = torch.Generator | list[torch.Generator]
 # (pipeline, number of the evaluation, its timestep, {"latents": ...}) -> the same dict, changed or not
 Callback = Callable[[Any, int, float, dict[str, Tensor]], dict[str, Tensor]]
 
@@ -42,7 +42,6 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     _callback_tensor_inputs = ("latents",)
     crf: LatentCRF | None
-    schedule: Schedule
 
     @classmethod
     def from_teacher(
@@ -61,12 +60,14 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
         stock = Teacher.load(teacher).pipeline if isinstance(teacher, (str, Path)) else teacher
         model = LatentCRF.from_pretrained(crf) if isinstance(crf, (str, Path)) else crf
-        pipeline: LatentCRFPipeline = pipeline_class(stock)(**{**stock.components, "crf": model}, **stock.parameters)
-        if schedule:
-            pipeline.schedule = schedule
+        pipeline: LatentCRFPipeline = pipeline_class(stock)(
+            **{**stock.components, "crf": model},
+            **stock.parameters,
+            schedule=str(schedule) if schedule else None,
+        )
         return pipeline
 
-    def _add_crf(self, crf: LatentCRF | None) -> None:
+    def _add_crf(self, crf: LatentCRF | None, schedule: str | None) -> None:
         """What is left to do once the teacher's own constructor has run."""
         self.register_modules(crf=crf)
         if crf:
@@ -74,7 +75,16 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         # diffusers warns of every change of dtype.
         if crf and crf.dtype != self.teacher.dtype:
             crf.to(self.teacher.dtype)
-        self.schedule = Schedule.parse(PAPER if crf else "50/50")
+        self.schedule = Schedule.parse(schedule or (PAPER if crf else "50/50"))
+
+    @property
+    def schedule(self) -> Schedule:
+        """What runs; saved with the pipeline."""
+        return Schedule.parse(self.config.schedule)
+
+    @schedule.setter
+    def schedule(self, schedule: Schedule) -> None:
+        self.register_to_config(schedule=str(schedule))
 
     @property
     def teacher(self) -> Teacher:
@@ -126,7 +136,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         with self.progress_bar(total=self.schedule.evaluations) as bar:
             on_step = self._on_step(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
             reached = lead(teacher, self.schedule, noise_BCHW, given, on_step)
-            z_BCHW = finish(teacher, self.schedule, reached, given, self.crf, on_step)
+            z_BCHW = finish(teacher, self.schedule, reached, given, self.crf, on_step, generator)
         images = z_BCHW
         if output_type != "latent":
             images = self.image_processor.postprocess(teacher.decode(z_BCHW), output_type=output_type)
@@ -154,10 +164,10 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
 
 def check_crf(crf: LatentCRF, shape_CHW: tuple[int, int, int], text_width: int) -> None:
-    """Raises ValueError where a CRF was made for other latents or another text encoder."""
+    """Raises TeacherError where a CRF was made for other latents or another text encoder."""
     made_for = (crf.config.channels, crf.config.height, crf.config.width), crf.config.text_width
     if made_for != (shape_CHW, text_width):
-        raise ValueError(
+        raise TeacherError(
             f"expected latents {made_for[0]} (C, H, W) and text of width {made_for[1]}, which this CRF was made for, "
             f"found {shape_CHW} and {text_width}; ask for its height and width, or take a CRF of this teacher"
         )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from crf.families import Condition
@@ -11,6 +12,7 @@ from crf.model import LatentCRF
 from crf.schedule import Schedule
 from crf.teacher import Teacher
 
+Generators = torch.Generator | list[torch.Generator]
 OnStep = Callable[[float, Tensor], Tensor]  # (timestep of the evaluation, state after it) -> state to go on with
 
 
@@ -81,11 +83,9 @@ def finish(
     given: Condition,
     crf: LatentCRF | None = None,
     on_step: OnStep | None = None,
+    generator: Generators | None = None,
 ) -> Tensor:
-    """What follows the first part -> final latents.
-
-    "fresh" noise is drawn from torch's global generator.
-    """
+    """What follows the first part -> final latents. ``generator``: of "fresh" noise."""
     path = tail_path(teacher, schedule)
     clean = None
     if schedule.middle == "crf":
@@ -95,7 +95,9 @@ def finish(
         clean = reached.x0
     if not path:
         return reached.state if clean is None else clean
-    state = reached.state if clean is None else hand_over(teacher, schedule, reached, clean, path[0][0])
+    state = reached.state
+    if clean is not None:
+        state = hand_over(teacher, schedule, reached, clean, path[0][0], generator)
     return follow(teacher, state, path, given, on_step).state
 
 
@@ -106,12 +108,21 @@ def require_crf(schedule: Schedule, crf: LatentCRF | None) -> LatentCRF:
     return crf
 
 
-def hand_over(teacher: Teacher, schedule: Schedule, reached: Trajectory, clean: Tensor, timestep: float) -> Tensor:
+def hand_over(
+    teacher: Teacher,
+    schedule: Schedule,
+    reached: Trajectory,
+    clean: Tensor,
+    timestep: float,
+    generator: Generators | None = None,
+) -> Tensor:
     """From clean latents to what the evaluation at ``timestep`` is given."""
     if schedule.handover == "direct":
         return clean
     if schedule.handover == "recomputed":
         noise = teacher.levels.noise(reached.state, clean, reached.timestep)
+    elif schedule.handover == "consistent":
+        noise = reached.eps
     else:
-        noise = reached.eps if schedule.handover == "consistent" else torch.randn_like(clean)
+        noise = randn_tensor(clean.shape, generator, clean.device, clean.dtype)
     return teacher.levels.step(clean, noise, timestep)

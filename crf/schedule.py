@@ -5,6 +5,9 @@
 "31/40 + 2/50"              the same without the CRF
 "31/40 + 2@201,21"          the last evaluations at timesteps of their own
 "31/40 + x0"                end with the last evaluation's own prediction of the clean latents
+
+The hand-over and the solver follow in brackets where they are not the paper's:
+"31/40 + crf + 2/50 (consistent)", "33/33 (dpm++)".
 """
 
 import re
@@ -17,6 +20,7 @@ Handover = Literal["direct", "consistent", "recomputed", "fresh"]
 Solver = Literal["ddim", "dpm++"]
 LEAD = re.compile(r"(\d+)/(\d+)")
 TAIL = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+(?:,\d+)*)")
+BRACKETS = re.compile(r"\((consistent|recomputed|fresh|dpm\+\+)\)\s*$")
 
 
 class ScheduleError(ValueError):
@@ -44,13 +48,20 @@ class Schedule:
     solver: Solver = "ddim"
 
     @classmethod
-    def parse(cls, text: str, handover: Handover = "direct", solver: Solver = "ddim") -> Self:
+    def parse(cls, text: str, handover: Handover = "direct") -> Self:
         """Read the notation above; raises ScheduleError."""
-        first, *rest = (part.strip() for part in text.split("+"))
+        rest, solver = text, "ddim"
+        while bracket := BRACKETS.search(rest):
+            rest = rest[: bracket.start()]
+            if bracket[1] == "dpm++":
+                solver = "dpm++"
+            else:
+                handover = bracket[1]  # type: ignore[assignment]
+        first, *others = (part.strip() for part in rest.split("+"))
         lead = LEAD.fullmatch(first)
-        middle = rest.pop(0) if rest and rest[0] in ("crf", "x0") else ""
-        tail = TAIL.fullmatch(rest[0]) if len(rest) == 1 else None
-        if lead is None or len(rest) > 1 or (rest and tail is None):
+        middle = others.pop(0) if others and others[0] in ("crf", "x0") else ""
+        tail = TAIL.fullmatch(others[0]) if len(others) == 1 else None
+        if lead is None or len(others) > 1 or (others and tail is None):
             raise ScheduleError(f"expected a schedule like '31/40 + crf + 2/50' or '50/50', found {text!r}")
         steps, of, count, timesteps = tail.groups() if tail else (None, None, None, None)
         schedule = cls(
@@ -61,9 +72,17 @@ class Schedule:
             tail_of=int(of or 0),
             tail_timesteps=tuple(map(int, timesteps.split(","))) if timesteps else (),
             handover=handover,
-            solver=solver,
+            solver=solver,  # type: ignore[arg-type]
         )
         schedule._check(text)
+        return schedule
+
+    @classmethod
+    def parse_lead(cls, text: str) -> Self:
+        """The first part alone, "31/40"; raises ScheduleError for more."""
+        schedule = cls.parse(text)
+        if schedule.middle or schedule.tail:
+            raise ScheduleError(f"expected the first part of a schedule alone, like '31/40', found {text!r}")
         return schedule
 
     def _check(self, text: str) -> None:
@@ -75,6 +94,10 @@ class Schedule:
             raise ScheduleError(f"{text!r}: {self.tail} evaluations, but {len(self.tail_timesteps)} timesteps")
         if list(self.tail_timesteps) != sorted(set(self.tail_timesteps), reverse=True):
             raise ScheduleError(f"{text!r}: the timesteps must fall")
+        if max(self.tail_timesteps, default=0) > 999:
+            raise ScheduleError(f"{text!r}: expected timesteps of at most 999")
+        if self.handover == "recomputed" and self.lead == self.lead_of:
+            raise ScheduleError(f"{text!r}: after all {self.lead} steps no noise is left to recompute")
 
     @property
     def evaluations(self) -> int:
@@ -84,4 +107,6 @@ class Schedule:
     def __str__(self) -> str:
         places = ",".join(map(str, self.tail_timesteps))
         tail = f"{self.tail}@{places}" if places else f"{self.tail}/{self.tail_of}"
-        return " + ".join([f"{self.lead}/{self.lead_of}", *filter(None, [self.middle]), *([tail] if self.tail else [])])
+        parts = [f"{self.lead}/{self.lead_of}", *filter(None, [self.middle]), *([tail] if self.tail else [])]
+        brackets = [name for name in (self.handover, self.solver) if name not in ("direct", "ddim")]
+        return " + ".join(parts) + "".join(f" ({name})" for name in brackets)

@@ -1,6 +1,7 @@
 """Learned similarities k_ij of two locations, a table a head: messages m_i = sum over j != i of k_ij x_j.
 
-Both forms start as Gaussians of the distance with widths 1, 2, 4, ... latents. h: heads, N = H*W.
+``prepared`` is what all iterations of one inference share. Both forms start as Gaussians of the
+distance with widths 1, 2, 4, ... latents. h: heads, N = H*W.
 """
 
 import torch
@@ -15,24 +16,27 @@ class DenseSimilarity(nn.Module):
     def __init__(self, config: LatentCRFConfig) -> None:
         super().__init__()
         self.k_hNN = nn.Parameter(gaussian_similarities(config))
-        self.others_NN: Tensor
-        self.register_buffer("others_NN", 1 - torch.eye(config.height * config.width), persistent=False)
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
+    def prepared(self) -> Tensor:
+        """The table without its diagonal."""
+        return self.table()
+
+    def forward(self, x_BCHW: Tensor, prepared: Tensor) -> Tensor:
         """-> (B, h, C, H, W)."""
-        message_BhCN = torch.einsum("hnm,bcm->bhcn", self.table(), x_BCHW.flatten(2))
+        message_BhCN = torch.einsum("hnm,bcm->bhcn", prepared, x_BCHW.flatten(2))
         return message_BhCN.reshape(*message_BhCN.shape[:3], *x_BCHW.shape[2:])
 
     def table(self) -> Tensor:
         """k (h, N, N) with a zero diagonal."""
-        return self.k_hNN * self.others_NN
+        own_NN = torch.eye(self.k_hNN.shape[1], dtype=torch.bool, device=self.k_hNN.device)
+        return self.k_hNN.masked_fill(own_NN, 0)
 
 
 class StationarySimilarity(nn.Module):
     """k_ij = g(i - j), convolved by FFT in float32.
 
-    ``kernel[h, dy, dx]`` holds g at the offset (dy, dx) modulo (2H - 1, 2W - 1): just enough
-    places for every offset of two locations, so that the circular convolution wraps nothing.
+    ``kernel[h, dy, dx]`` holds g at the offset (dy, dx) modulo (2H, 2W): enough places for every
+    offset of two locations, so that the circular convolution wraps nothing.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -40,18 +44,20 @@ class StationarySimilarity(nn.Module):
         self.height, self.width = config.height, config.width
         dy, dx = (wrapped_offsets(side).float() for side in (config.height, config.width))
         kernel_hYX = gaussians(dy[:, None].square() + dx[None, :].square(), config.heads)
-        self.others_YX: Tensor
-        others_YX = torch.ones(kernel_hYX.shape[1:])
-        others_YX[0, 0] = 0
-        self.register_buffer("others_YX", others_YX, persistent=False)
-        self.kernel_hYX = nn.Parameter(kernel_hYX / (kernel_hYX * others_YX).sum((1, 2), keepdim=True))
+        of_others_h11 = kernel_hYX.sum((1, 2), keepdim=True) - kernel_hYX[:, :1, :1]
+        self.kernel_hYX = nn.Parameter(kernel_hYX / of_others_h11)
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
+    def prepared(self) -> Tensor:
+        """The kernel's spectrum; there is no FFT in half precision."""
+        kernel_hYX = self._without_self()
+        spectrum: Tensor = torch.fft.rfft2(kernel_hYX.to(torch.promote_types(kernel_hYX.dtype, torch.float32)))
+        return spectrum
+
+    def forward(self, x_BCHW: Tensor, prepared: Tensor) -> Tensor:
         """-> (B, h, C, H, W)."""
         places = self.kernel_hYX.shape[1:]
-        kernel = torch.fft.rfft2((self.kernel_hYX * self.others_YX).to(self._fft_dtype(x_BCHW)))
-        field = torch.fft.rfft2(x_BCHW.to(self._fft_dtype(x_BCHW)), s=places)
-        message: Tensor = torch.fft.irfft2(field[:, None] * kernel[:, None], s=places)
+        field = torch.fft.rfft2(x_BCHW.to(prepared.real.dtype), s=places)
+        message: Tensor = torch.fft.irfft2(field[:, None] * prepared[:, None], s=places)
         return message[..., : self.height, : self.width].to(x_BCHW.dtype)
 
     def table(self) -> Tensor:
@@ -59,11 +65,12 @@ class StationarySimilarity(nn.Module):
         ys, xs = torch.meshgrid(torch.arange(self.height), torch.arange(self.width), indexing="ij")
         dy = ys.flatten()[:, None] - ys.flatten()[None]
         dx = xs.flatten()[:, None] - xs.flatten()[None]
-        return (self.kernel_hYX * self.others_YX)[:, dy, dx]
+        return self._without_self()[:, dy, dx]
 
-    @staticmethod
-    def _fft_dtype(x_BCHW: Tensor) -> torch.dtype:
-        return torch.float64 if x_BCHW.dtype == torch.float64 else torch.float32
+    def _without_self(self) -> Tensor:
+        kernel_hYX = self.kernel_hYX.clone()
+        kernel_hYX[:, 0, 0] = 0
+        return kernel_hYX
 
 
 Similarity = DenseSimilarity | StationarySimilarity
@@ -88,5 +95,5 @@ def gaussian_similarities(config: LatentCRFConfig) -> Tensor:
 
 
 def wrapped_offsets(side: int) -> Tensor:
-    """[0, 1, ..., side - 1, 1 - side, ..., -1]."""
-    return torch.cat([torch.arange(side), torch.arange(1 - side, 0)])
+    """[0, 1, ..., side - 1, -side, ..., -1]."""
+    return torch.cat([torch.arange(side), torch.arange(-side, 0)])

@@ -30,7 +30,7 @@ class TeachTrajectories:
         torch.set_num_threads(threads)
         self.teacher = Teacher.load(teacher_path, device)
         self.guidance, self.size = guidance, size
-        self.x0, self.inference = x0, Schedule.parse(inference) if inference else None
+        self.x0, self.inference = x0, Schedule.parse_lead(inference) if inference else None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         parts = [

@@ -1,5 +1,6 @@
 """A teacher's folder: is it one, what is in it, and what does it hold. Reads no weights into memory."""
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ HASHED_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 
 
 class TeacherError(ValueError):
-    """The folder does not hold a teacher."""
+    """No teacher, or none that fits."""
 
 
 def check_teacher(path: str | Path) -> Path:
@@ -57,13 +58,44 @@ def teacher_fingerprints(path: str | Path) -> dict[str, str]:
         digest = hashlib.sha256()
         for file in sorted((folder / component).iterdir()):
             if file.suffix in HASHED_SUFFIXES:
-                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                status = file.stat()
+                content = file_digest(file, status.st_size, status.st_mtime_ns)
                 digest.update(f"{file.name}:{content}\n".encode())
         fingerprints[component] = digest.hexdigest()[:16]
     # SDXL's own setting for images without a negative prompt.
     if "force_zeros_for_empty_prompt" in _index(folder):
         fingerprints["empty_prompt"] = "zeros" if _index(folder)["force_zeros_for_empty_prompt"] else "encoded"
     return fingerprints
+
+
+@functools.lru_cache(maxsize=256)
+def file_digest(file: Path, size: int, changed_ns: int) -> str:
+    """Of one version of a file; a stage asks for it several times."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def check_scheduler(config: dict[str, Any]) -> None:
+    """Raises TeacherError where sampling cannot follow the teacher's scheduler.
+
+    A key that is absent is taken as off, whatever diffusers' schedulers would take it for.
+    """
+    prediction = config.get("prediction_type", "epsilon")
+    if "shift" not in config and prediction not in ("epsilon", "v_prediction"):
+        raise TeacherError(
+            "expected a teacher that predicts epsilon or v_prediction, "
+            f"found {prediction!r} in its scheduler_config.json; take another teacher"
+        )
+    if config.get("use_dynamic_shifting"):
+        raise TeacherError(
+            "expected a flow-matching scheduler with a fixed shift, found use_dynamic_shifting; "
+            "set it to false and give the shift of your image size in scheduler_config.json"
+        )
+    for key in ("clip_sample", "thresholding"):
+        if config.get(key):
+            raise TeacherError(
+                f"expected a scheduler for latents, found {key} in its scheduler_config.json; set it to false"
+            )
 
 
 def _index(folder: Path) -> dict[str, Any]:
@@ -99,6 +131,7 @@ class TeacherShape:
     @classmethod
     def of(cls, configs: dict[str, Any], scheduler_config: dict[str, Any]) -> Self:
         """From the configs of its parts with weights, by the names of their folders."""
+        check_scheduler(scheduler_config)
         vae, network = configs["vae"], configs["transformer" if "transformer" in configs else "unet"]
         factor = 2 ** (len(vae["block_out_channels"]) - 1)
         return cls(

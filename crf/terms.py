@@ -64,10 +64,10 @@ class Pairwise(nn.Module):
         self.modulate = text_modulation(config) if config.with_text else None
         self.compatibility = None if self.linear else nn.Conv2d(config.hidden, config.channels, 1)
 
-    def forward(self, x_BCHW: Tensor, observed: Observed, text_BD: Tensor | None) -> Tensor:
-        """The message to each location (B, C, H, W)."""
+    def forward(self, x_BCHW: Tensor, observed: Observed, text_BD: Tensor | None, prepared: Tensor) -> Tensor:
+        """The message to each location (B, C, H, W); ``prepared``: of ``similarity``."""
         seen = torch.cat([x_BCHW, *observed], dim=1) if self.sees_observed else x_BCHW
-        message_BhCHW = self.similarity(seen)
+        message_BhCHW = self.similarity(seen, prepared)
         if self.compatibility is None:
             a_BhDC = self._compatibility_factor(text_BD, len(x_BCHW))
             return torch.einsum("bhdc,bhde,bheyx->bcyx", a_BhDC, a_BhDC, message_BhCHW)

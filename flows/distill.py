@@ -5,7 +5,7 @@ from prefect import flow
 from flows.parameters import RUN_OPTIONS, DistillParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, run_stage
-from storage import Identity, LatentStore
+from storage import Identity, locations
 from storage.checkpoints import newest_step
 
 
@@ -19,8 +19,9 @@ def compute(params: DistillParameters, work: Work, progress: Progress) -> None:
     from flows.objectives import Distil
     from flows.optimize import optimize
 
-    LatentStore.open(params.pairs)
-    optimize(Distil(params), work, progress)
+    # Ray Train's workers run in a folder of their own.
+    places = {"pairs": locations.absolute(params.pairs), "initial": locations.absolute(params.initial)}
+    optimize(Distil(params.model_copy(update=places)), work, progress)
 
 
 DISTILL = Stage("distill", identify, compute, unit="steps", done=newest_step)

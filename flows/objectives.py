@@ -1,4 +1,4 @@
-"""What each training stage trains and on what, as its workers make it. Light to import, as workers do."""
+"""What each training stage trains and on what, as its workers make it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,10 +29,13 @@ class Share:
 
 
 class Objective(Protocol):
-    """Everything follows from the parameters, the step and the rank."""
+    """Everything follows from the parameters, the step and the share."""
 
     @property
     def options(self) -> OptimizerOptions: ...
+
+    def check(self) -> None:
+        """Raises UserError for what no worker could train on."""
 
     def optimization(self) -> Optimization: ...
 
@@ -48,6 +51,9 @@ class Denoise:
     """Stage 1: natural latents from their noisy versions, and an adversary."""
 
     options: TrainParameters
+
+    def check(self) -> None:
+        check_rows(self.options.latents, self.options.workers)
 
     def optimization(self) -> Optimization:
         return Optimization(**chosen(self.options), adversarial_weight=self.options.adversarial_weight)
@@ -77,6 +83,19 @@ class Distil:
     """Stage 2: the teacher's late steps, from the stage-1 CRF on."""
 
     options: DistillParameters
+
+    def check(self) -> None:
+        check_rows(self.options.pairs, self.options.workers)
+        store, (state, _) = LatentStore.open(self.options.pairs), self.observed()
+        config = read_config(self.options.initial)
+        made_for = (*(config[name] for name in ("height", "width", "channels")), config["text_width"])
+        taught = (*store[state].shape[1:], store["text"].shape[1])
+        if made_for != taught:
+            raise UserError(
+                f"pairs of (height, width, channels, text width) {made_for}, which the CRF was made for",
+                f"{taught} in {store.url}",
+                "train a CRF on a natural store of the same teacher and size",
+            )
 
     def optimization(self) -> Optimization:
         return Optimization(**chosen(self.options))
@@ -110,6 +129,12 @@ def chosen(options: TrainParameters | DistillParameters) -> dict[str, Any]:
     """What both stages' optimization has in common."""
     names = ("steps", "learning_rate", "warm_up_steps", "ema_decay", "clip_norm", "accumulate", "bf16", "compile")
     return {name: getattr(options, name) for name in names}
+
+
+def check_rows(url: str, workers: int) -> None:
+    valid = int(LatentStore.open(url).valid.sum())
+    if valid < max(1, workers):
+        raise UserError(f"at least {max(1, workers)} valid rows, one a worker", f"{valid} in {url}", "see its index")
 
 
 def batches(url: str, names: list[str], seed: int, first_step: int, share: Share) -> Iterator[Stored]:

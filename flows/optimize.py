@@ -24,10 +24,12 @@ SECONDS_BETWEEN_LOOKS = 0.5
 def optimize(objective: "Objective", work: Work, progress: Progress) -> None:
     """Writes checkpoints, logs, the CRF, losses.json (one record a step) and, last, manifest.json."""
     check_shares(objective.options)
+    objective.check()
     with ray_session() if objective.options.workers else nullcontext():
         diverged = run_showing(objective, work, progress)
     if diverged:
-        raise UserError("a training that converges", diverged, "see the curves in its tensorboard folder")
+        curves = locations.join(work.url, "tensorboard")
+        raise UserError("a training that converges", diverged, f"see the curves in {curves}")
     from flows.artifacts import publish_losses
 
     publish_losses(work.identity.stage, work.url)
@@ -54,9 +56,10 @@ def run_showing(objective: "Objective", work: Work, progress: Progress) -> str |
 
     job: Future[str | None] = Future()
     threading.Thread(target=settle, args=(job, TrainLoop(objective, work.url)), daemon=True).start()
-    shown = work.done
-    while not job.done():
+    shown, ended = work.done, False
+    while not ended:
         wait([job], SECONDS_BETWEEN_LOOKS)
+        ended = job.done()
         now = read_progress(work.url)
         if now.get("step", 0) > shown:
             progress.advance(now["step"] - shown, mse=now["mse"])
@@ -99,7 +102,9 @@ def scaling(workers: int) -> Any:
 
     if not workers:
         return ScalingConfig(num_workers=0)
-    if ray.cluster_resources().get("GPU"):
+    if gpus := int(ray.cluster_resources().get("GPU", 0)):
+        if workers > gpus:
+            raise UserError(f"at most {gpus} workers, one a GPU", str(workers), "lower --workers")
         return ScalingConfig(num_workers=workers, use_gpu=True)
     nodes = [node["Resources"]["CPU"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     cores = min(nodes) / -(-workers // len(nodes))

@@ -3,9 +3,11 @@
 ``...Options`` are what may change a stage's bytes; ``...Parameters`` add where its inputs are.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from crf.config import LatentCRFConfig
 
 
 class Options(BaseModel):
@@ -32,7 +34,7 @@ class TeachOptions(Options):
     size: int | None = Field(None, ge=8, description="pixels a side; the teacher's own if not given")
     limit: int | None = Field(None, ge=1, description="only the first so many captions")
     shard_rows: int = Field(512, ge=1, description="samples a shard: the unit of work and resume")
-    guidance: float = Field(7.5, description="classifier-free guidance scale")
+    guidance: float = Field(7.5, ge=1, description="classifier-free guidance scale")
     seed: int = Field(0, ge=0, description="with each sample's id, makes its noise")
     x0: bool = Field(False, description="also store x0_40, for a CRF that sees the teacher's x0 prediction")
     inference: str | None = Field(None, description="also store what this lead, such as 31/40, hands over")
@@ -61,13 +63,18 @@ class CRFOptions(Options):
     compatibility: Literal["network", "linear"] = Field("network", description="text-conditioned, or the energy's own")
     normalizer: Literal["batch", "exact", "none"] = Field("batch", description="what stands for the inverse")
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        LatentCRFConfig(**self.model_dump())
+        return self
+
 
 # How a training is run: these are in no fingerprint.
-RUN_OPTIONS = {"workers", "compile", "checkpoint_every", "keep_checkpoints"}
+RUN_OPTIONS = {"workers", "checkpoint_every", "keep_checkpoints"}
 
 
 class OptimizerOptions(Options):
-    """``batch_size`` is shared out over the workers: their number changes neither samples nor steps."""
+    """``batch_size`` is shared out over the workers: a step has as many samples whatever their number."""
 
     batch_size: int = Field(16, ge=1, description="samples a step, over all workers")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="of the averaged weights, which are the result")
@@ -89,6 +96,14 @@ class TrainOptions(OptimizerOptions):
     adversarial_weight: float = Field(0.1, ge=0, description="lambda of the paper's eq. 13")
     noise_from: int = Field(1, ge=0, le=999, description="lowest timestep whose noise the CRF is trained on")
     noise_to: int = Field(250, ge=0, le=999, description="highest such timestep")
+
+    @model_validator(mode="after")
+    def _noise_is_a_range(self) -> Self:
+        if self.noise_from > self.noise_to:
+            raise ValueError(
+                f"expected noise_from up to noise_to, found {self.noise_from} and {self.noise_to}; exchange them"
+            )
+        return self
 
 
 class TrainParameters(TrainOptions):

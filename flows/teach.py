@@ -28,9 +28,9 @@ def identify(params: TeachParameters) -> tuple[Identity, int]:
         "steps": TEACHER_STEPS,
         "hand_over": TEACHER_HAND_OVER,
         "x0": params.x0,
-        "inference": str(Schedule.parse(params.inference)) if params.inference else None,
+        "inference": str(Schedule.parse_lead(params.inference)) if params.inference else None,
     }
-    return Identity("teach", 1, {"captions": captions, **teacher}, parameters), -(-count // params.shard_rows)
+    return Identity("teach", 2, {"captions": captions, **teacher}, parameters), -(-count // params.shard_rows)
 
 
 def compute(params: TeachParameters, work: Work, progress: Progress) -> None:

@@ -6,7 +6,7 @@ from crf.teacher_folder import teacher_fingerprints
 from flows.parameters import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, run_stage
-from storage import Identity, LatentStore
+from storage import Identity, locations
 from storage.checkpoints import newest_step
 
 
@@ -23,8 +23,9 @@ def compute(params: TrainParameters, work: Work, progress: Progress) -> None:
     from flows.objectives import Denoise
     from flows.optimize import optimize
 
-    LatentStore.open(params.latents)
-    optimize(Denoise(params), work, progress)
+    # Ray Train's workers run in a folder of their own.
+    places = {"latents": locations.absolute(params.latents), "teacher": locations.absolute(params.teacher)}
+    optimize(Denoise(params.model_copy(update=places)), work, progress)
 
 
 TRAIN = Stage("train", identify, compute, unit="steps", done=newest_step)

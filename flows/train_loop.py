@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import distributed
 
 from crf.device import default_device
-from crf.optimization import DivergedError, TrainingState
+from crf.optimization import DivergedError, TrainingState, workers
 from crf.training import Pairs
 from flows.checkpoints import save_crf
 from flows.objectives import Objective, Share
@@ -38,10 +39,13 @@ class TrainLoop:
                 figures = state.step(batch)
                 if writer:
                     writer.after_step(figures, batch)
+            if writer:
+                writer.save()
         except DivergedError as error:
             return str(error)
-        if writer:
-            writer.finish()
+        finally:
+            if writer:
+                writer.close()
         return None
 
     def resume(self) -> TrainingState:
@@ -51,7 +55,7 @@ class TrainLoop:
         torch.manual_seed(self.objective.options.seed)
         device = get_device() if self.objective.options.workers else default_device()
         state = TrainingState(self.objective.crf().to(device), self.objective.optimization())
-        step = newest_step(self.url)
+        step = agreed(newest_step(self.url))
         if step:
             saved = io.BytesIO(read_checkpoint(self.url, step))
             state.load_state_dict(torch.load(saved, map_location=device, weights_only=True))
@@ -74,29 +78,45 @@ class Rank0:
         self._state = state
         self._logs = TrainLogs(loop.url, state.steps_done)
         self._reported = 0.0
+        self._show()  # what an interrupted run wrote may be ahead of its last checkpoint
 
     def after_step(self, figures: dict[str, float], batch: Pairs) -> None:
         state, step = self._state, self._state.steps_done
         self._logs.figures(step, {**figures, "learning_rate": state.learning_rate})
         if time.monotonic() > self._reported + SECONDS_BETWEEN_REPORTS:
             self._reported = time.monotonic()
-            write_progress(self._url, step, figures["mse"])
+            self._show()
         if step % self._options.checkpoint_every == 0 or step == state.optimization.steps:
             self._logs.samples(step, state, batch)
             saved = io.BytesIO()
             torch.save(state.state_dict(), saved)
             write_checkpoint(self._url, step, saved.getvalue(), self._options.keep_checkpoints)
 
-    def finish(self) -> None:
+    def close(self) -> None:
         self._logs.close()
+        self._show()
+
+    def _show(self) -> None:
+        if self._state.steps_done:
+            locations.write_json(
+                locations.join(self._url, "progress.json"),
+                {"step": self._state.steps_done, "mse": self._state.history["mse"][-1]},
+            )
+
+    def save(self) -> None:
         save_crf(self._state.result, self._url)
         names, values = zip(*self._state.history.items(), strict=True)
         records = [dict(zip(names, step, strict=True)) for step in zip(*values, strict=True)]
         locations.write_json(locations.join(self._url, "losses.json"), records)
 
 
-def write_progress(url: str, step: int, mse: float) -> None:
-    locations.write_json(locations.join(url, "progress.json"), {"step": step, "mse": mse})
+def agreed(step: int) -> int:
+    """Rank 0's: another worker may list the checkpoints a moment later."""
+    if workers() == 1:
+        return step
+    steps = [step]
+    distributed.broadcast_object_list(steps)
+    return steps[0]
 
 
 def read_progress(url: str) -> dict[str, Any]:

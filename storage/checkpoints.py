@@ -9,15 +9,20 @@ import hashlib
 import fsspec
 
 from storage import locations
+from storage.errors import UserError
 
 MARKER = "manifest.json"
 
 
+def all_steps(url: str) -> list[int]:
+    """Steps of an output's checkpoints, complete or not, ascending."""
+    names = locations.list_names(locations.join(url, "checkpoints"))
+    return [int(name[5:]) for name in names if name.startswith("step-")]
+
+
 def complete_steps(url: str) -> list[int]:
     """Steps of the complete checkpoints of an output, ascending."""
-    folder = locations.join(url, "checkpoints")
-    names = [name for name in locations.list_names(folder) if name.startswith("step-")]
-    return [int(name[5:]) for name in names if locations.exists(locations.join(folder, name, MARKER))]
+    return [step for step in all_steps(url) if locations.exists(locations.join(checkpoint_url(url, step), MARKER))]
 
 
 def newest_step(url: str) -> int:
@@ -31,18 +36,30 @@ def write_checkpoint(url: str, step: int, state: bytes, keep: int) -> None:
     locations.write_bytes(locations.join(folder, "state.pt"), state)
     marker = {"step": step, "bytes": len(state), "sha256": hashlib.sha256(state).hexdigest()}
     locations.write_json(locations.join(folder, MARKER), marker)
-    for old in complete_steps(url)[:-keep]:
+    kept = complete_steps(url)[-keep:]
+    for old in set(all_steps(url)) - set(kept):
         remove_checkpoint(url, old)
 
 
 def read_checkpoint(url: str, step: int) -> bytes:
-    return locations.read_bytes(locations.join(checkpoint_url(url, step), "state.pt"))
+    """Raises UserError where the bytes are not those that were written."""
+    folder = checkpoint_url(url, step)
+    state = locations.read_bytes(locations.join(folder, "state.pt"))
+    written, found = locations.read_json(locations.join(folder, MARKER))["sha256"], hashlib.sha256(state).hexdigest()
+    if found != written:
+        raise UserError(
+            f"the checkpoint {folder} as it was written (SHA-256 {written[:16]})",
+            found[:16],
+            "delete that folder; the same command then goes on from the one before",
+        )
+    return state
 
 
 def remove_checkpoint(url: str, step: int) -> None:
-    """The marker first: what is left of a removal that was cut short is no checkpoint."""
+    """The marker first: what is left of a removal that was cut short is no checkpoint, and goes with the next."""
     fs, folder = fsspec.url_to_fs(checkpoint_url(url, step))
-    fs.rm_file(locations.join(folder, MARKER))
+    if fs.exists(locations.join(folder, MARKER)):
+        fs.rm_file(locations.join(folder, MARKER))
     fs.rm(folder, recursive=True)
 
 

@@ -50,13 +50,14 @@ def flops(run: Callable[[], Any]) -> int:
 def fastest(runs: dict[str, Callable[[], Any]], rounds: int, device: str) -> dict[str, float]:
     """Seconds of each, in turns."""
     best = dict.fromkeys(runs, float("inf"))
-    for _ in range(rounds + 1):  # the first round warms up, and is never the fastest
+    for number in range(rounds + 1):
         for name, run in runs.items():
             start = time.perf_counter()
             run()
             if device == "cuda":
                 torch.cuda.synchronize()
-            best[name] = min(best[name], time.perf_counter() - start)
+            if number:  # the first round warms up
+                best[name] = min(best[name], time.perf_counter() - start)
     return best
 
 
@@ -133,6 +134,7 @@ def main() -> None:
     for name, value in record.items():
         print(f"{name:>28}  {value:.4g}" if isinstance(value, float) else f"{name:>28}  {value}")
     if args.output:
+        args.output.parent.mkdir(exist_ok=True)
         args.output.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -214,10 +214,11 @@ def test_the_teacher_is_left_as_it_was(family: str, tmp_path: Path) -> None:
 
 @FAMILIES
 def test_a_saved_pipeline_loads_with_its_crf(family: str, tmp_path: Path) -> None:
-    pipeline = with_crf(family, schedule=None)
+    pipeline = with_crf(family, schedule=Schedule.parse("3/4 + crf + 1/5 (fresh)"))
     pipeline.save_pretrained(tmp_path)
     loaded = quiet(type(pipeline).from_pretrained(tmp_path))
     made, again = (each("a cat", generator=seeded(), output_type="latent").images for each in (pipeline, loaded))
+    assert loaded.schedule == pipeline.schedule
     assert torch.equal(made, again)
 
 

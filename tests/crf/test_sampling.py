@@ -85,7 +85,7 @@ def test_dpm_solver_is_the_stock_pipeline_with_that_scheduler(family: str) -> No
     stock.scheduler = teacher.levels.multistep()
     stock.set_progress_bar_config(disable=True)
     theirs = stock(CAPTIONS, latents=noise(), num_inference_steps=12, guidance_scale=7.5, output_type="latent").images
-    schedule = Schedule.parse("12/12", solver="dpm++")
+    schedule = Schedule.parse("12/12 (dpm++)")
     given = teacher.condition(CAPTIONS, 7.5)
     ours = finish(teacher, schedule, lead(teacher, schedule, noise(), given), given)
     torch.testing.assert_close(ours, theirs)

@@ -22,7 +22,7 @@ def test_messages_are_weighted_sums_over_the_other_locations(form: str) -> None:
         for i in range(20):
             for j in set(range(20)) - {i}:
                 slow[head, :, i] += k[head, i, j] * flat[:, j]
-    torch.testing.assert_close(similarity(x).flatten(3)[0], slow)
+    torch.testing.assert_close(similarity(x, similarity.prepared()).flatten(3)[0], slow)
 
 
 def test_dense_similarities_start_as_gaussians_without_a_diagonal() -> None:
@@ -46,4 +46,4 @@ def test_the_fft_is_the_table_at_every_size(height: int, width: int) -> None:
     torch.nn.init.normal_(similarity.kernel_hYX)
     x = torch.randn(2, 3, height, width, dtype=torch.float64)
     expected = torch.einsum("hnm,bcm->bhcn", similarity.table(), x.flatten(2))
-    torch.testing.assert_close(similarity(x).flatten(3), expected)
+    torch.testing.assert_close(similarity(x, similarity.prepared()).flatten(3), expected)
