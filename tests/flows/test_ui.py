@@ -75,7 +75,7 @@ def test_a_run_started_in_the_browser_completes(
             named = page.locator(".schema-form-property__label", has_text=re.compile(f"^{re.escape(label)}$"))
             page.locator(".schema-form-property", has=named).last.locator("textarea").fill(str(value))
         page.get_by_role("button", name="Submit").click()
-        page.get_by_text("View run").click()
+        page.get_by_role("button", name="View run").first.click()
         expect(page.get_by_text("Completed").first).to_be_visible(timeout=120_000)
         browser.close()
     [store] = (tmp_path / "runs/teach").iterdir()
