@@ -1,12 +1,25 @@
-"""The evaluation's table on the terminal."""
+"""What the commands print: text or one JSON object, and tables."""
 
-from flows.table import formatted
+import json
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
 from storage import locations
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON object as the last line")]
+
+
+def report(result: dict[str, Any], text: str, as_json: bool) -> None:
+    print(json.dumps(result) if as_json else text, flush=True)
 
 
 def print_table(report_url: str) -> None:
+    """The evaluation's table."""
     from rich.console import Console
     from rich.table import Table
+
+    from flows.table import formatted
 
     report = locations.read_json(locations.join(report_url, "report.json"))
     rows = [formatted(row) for row in report["rows"]]
