@@ -14,6 +14,36 @@ def report(result: dict[str, Any], text: str, as_json: bool) -> None:
     print(json.dumps(result) if as_json else text, flush=True)
 
 
+def print_columns(lines: list[dict[str, str]], right: frozenset[str] | set[str] = frozenset()) -> None:
+    """A table of records that share their keys; ``right``: the columns that stand to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for heading in lines[0] if lines else ():
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(value) for value in line.values()))  # a caption may look like markup
+    Console().print(table)
+
+
+def size(count: float) -> str:
+    """Bytes, in the unit that leaves up to three digits."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB"
+
+
+def age(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def print_table(report_url: str) -> None:
     """The evaluation's table."""
     from rich.console import Console

@@ -16,7 +16,7 @@ from storage.verification import CHANGED, FOREIGN, MISSING, Problem, repair, ver
 from tests.storage.test_store import create, values
 
 ROWS, SHARD_ROWS, SHARDS = 8, 3, 3
-IDENTITY = Identity("encode", 1, {"images": "ab12"}, {"size": 32})
+IDENTITY = Identity("encode", 1, {"images": "ab12"}, {"size": 32, "shard_rows": 3})
 
 
 def make(root: Path) -> Path:
