@@ -1,6 +1,5 @@
 """``latentcrf``: every stage, the whole pipeline, its plan, and generation. See ``--help`` of each."""
 
-import json
 import os
 import sys
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import App, Parameter
 
+from flows import browse
 from flows.parameters import (
     DistillParameters,
     EncodeParameters,
@@ -15,14 +15,12 @@ from flows.parameters import (
     TeachParameters,
     TrainParameters,
 )
+from flows.terminal import Json, report
 
 app = App(name="latentcrf", help="LatentCRF: make a text-to-image diffusion model a third faster.")
-Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON object as the last line")]
+for command in browse.COMMANDS:
+    app.command(command)
 Root = Annotated[str | None, Parameter(help="where outputs go; the configuration's own if not given")]
-
-
-def report(result: dict[str, Any], text: str, as_json: bool) -> None:
-    print(json.dumps(result) if as_json else text, flush=True)
 
 
 def run_one(stage: Any, flow: Any, params: Any, as_json: bool) -> None:

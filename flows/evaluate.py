@@ -50,7 +50,7 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     from crf.teacher import Teacher
     from flows.checkpoints import local_crf
     from flows.measurements import real_features, seconds, training_losses
-    from flows.report import write_report
+    from flows.report import PRODUCTS, write_report
     from flows.table import measure
 
     store = sample_store(params, work)
@@ -66,7 +66,7 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     measured = measure(store, real_features(params.images, size), seconds(params, size), params.noises)
     teacher = Teacher.load(params.teacher)
     write_report(work.url, measured, store, teacher, training_losses(params), provenance(work))
-    store.seal()
+    store.seal(PRODUCTS)
 
 
 def sample_store(params: EvaluateParameters, work: Work) -> LatentStore:

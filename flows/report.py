@@ -15,6 +15,7 @@ from flows.loss_curves import draw_curve
 from flows.table import HEADINGS, Measured, formatted
 from storage import LatentStore, locations
 
+PRODUCTS = ("report.json", "contact_sheet.png", "plots.png", "report.html")
 SHOWN_CAPTIONS, MARGIN = 8, 26
 Losses = dict[str, list[dict[str, float]]]
 
@@ -22,7 +23,7 @@ Losses = dict[str, list[dict[str, float]]]
 def write_report(
     url: str, rows: list[Measured], store: LatentStore, teacher: Teacher, losses: Losses, made: dict[str, Any]
 ) -> None:
-    """Four objects in ``url``: report.json, contact_sheet.png, plots.png and report.html."""
+    """PRODUCTS in ``url``."""
     report = {
         "rows": [asdict(row) for row in rows],
         "features": FEATURES,

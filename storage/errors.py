@@ -17,3 +17,12 @@ class UserError(Exception):
 
 class UnsealedStoreError(UserError):
     """The store is not finished, so what it holds may be incomplete."""
+
+
+class DamagedStoreError(UserError):
+    """An object of a store is not what was written."""
+
+    def __init__(self, object_url: str) -> None:
+        super().__init__(
+            "what was written", f"something else at {object_url}", "see what `latentcrf verify` says of its store"
+        )

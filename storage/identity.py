@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from storage import locations
+from storage.errors import UserError
 
 DOCUMENT = "identity.json"
 
@@ -49,7 +50,18 @@ class Identity:
 
 
 def read_identity(url: str) -> Identity:
-    return Identity(**locations.read_json(locations.join(url, DOCUMENT)))
+    """The identity of the output at ``url``; raises UserError where it does not give the fingerprint in the URL."""
+    try:
+        identity = Identity(**json.loads(locations.read_bytes(locations.join(url, DOCUMENT))))
+        if identity.fingerprint == locations.name_of(url):
+            return identity
+    except (ValueError, TypeError):  # no JSON, or other fields
+        pass
+    raise UserError(
+        f"the identity of {locations.name_of(url)}",
+        f"another or none in {url}/{DOCUMENT}",
+        "give the folder back its name, or see `latentcrf verify`",
+    )
 
 
 def fingerprint_rows(rows: Iterable[dict[str, str]]) -> tuple[str, int]:

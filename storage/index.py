@@ -1,5 +1,7 @@
 """index.parquet: which sample stands in which row. One row group a shard."""
 
+import io
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,30 +10,39 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import locations
+from storage.records import sha256
 
 SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
 
 
-def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> int:
-    """Write the tables as one row group each; with ``rejected`` (row -> reason) add the reasons. -> rows."""
+def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> tuple[int, list[str]]:
+    """Write the tables as one row group each; with ``rejected`` (row -> reason) add the reasons.
+
+    -> the number of rows, and each shard's checksum.
+    """
     schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
     sink, row = pa.BufferOutputStream(), 0
+    checksums = []
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for table in shards:
             table = table.select(SCHEMA.names)
             if rejected is not None:
                 reasons = [rejected.get(row + offset) for offset in range(len(table))]
                 table = table.append_column("reason", pa.array(reasons, pa.string()))
+            checksums.append(table_checksum(table))
             writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
             row += len(table)
     locations.write_bytes(url, sink.getvalue().to_pybytes())
-    return row
+    return row, checksums
 
 
-def read_index(url: str) -> pa.Table:
-    fs, path = fsspec.url_to_fs(url)
-    with fs.open(path, "rb") as file:
-        return pq.read_table(file)
+def table_checksum(table: pa.Table) -> str:
+    """Over a shard's rows, whatever their encoding."""
+    return sha256(json.dumps(table.to_pylist()).encode())
+
+
+def parse_index(data: bytes) -> pa.Table:
+    return pq.read_table(io.BytesIO(data))
 
 
 def read_index_shard(url: str, shard: int) -> pa.Table:

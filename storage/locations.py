@@ -40,6 +40,20 @@ def list_names(url: str) -> list[str]:
     return sorted(posixpath.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False))
 
 
+def find(url: str) -> dict[str, int]:
+    """Every object below a folder: its path from there -> its size in bytes."""
+    fs, root = fsspec.url_to_fs(url)
+    fs.invalidate_cache(root)
+    found = fs.find(root, detail=True)
+    return {posixpath.relpath(path, root): int(entry["size"]) for path, entry in sorted(found.items())}
+
+
+def remove(url: str) -> None:
+    """Remove one object."""
+    fs, path = fsspec.url_to_fs(url)
+    fs.rm_file(path)
+
+
 def read_bytes(url: str) -> bytes:
     fs, path = fsspec.url_to_fs(url)
     return bytes(fs.cat_file(path))
@@ -61,4 +75,8 @@ def read_json(url: str) -> Any:
 
 
 def write_json(url: str, value: Any) -> None:
-    write_bytes(url, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode())
+    write_bytes(url, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()

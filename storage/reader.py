@@ -12,7 +12,8 @@ from itertools import chain, count
 import numpy as np
 
 from storage.errors import UserError
-from storage.store import Array, LatentStore
+from storage.layout import Array
+from storage.store import LatentStore
 
 WINDOW_SHARDS = 16
 
@@ -94,7 +95,7 @@ def _read(
     """The batches of ``rows_nB``; a shard is held from its first use to its last."""
 
     def load(shard: int) -> dict[str, Array]:
-        return {name: np.asarray(store[name][store.extent(shard)]) for name in names}
+        return {name: store.values(name, shard) for name in names}
 
     shards_nB = (rows_nB // store.shard_rows).tolist()
     last_use = {shard: batch for batch, shards in enumerate(shards_nB) for shard in shards}

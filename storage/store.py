@@ -9,10 +9,8 @@ The shard is the unit of work, retry and resume: one writer per shard, one objec
 shard, put in place in one step. Never written means NaN, so it cannot pass for data.
 """
 
-import hashlib
-import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -21,30 +19,24 @@ import pyarrow as pa
 import zarr
 
 from storage import locations
-from storage.errors import UnsealedStoreError, UserError
-from storage.index import read_index, read_index_shard, write_index
-
-Array = npt.NDArray[Any]
-LAYOUT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """One array of a store: the shape of a row, its dtype, and the names of the row's dimensions."""
-
-    row_shape: tuple[int, ...]
-    dtype: str
-    dimensions: tuple[str, ...]
-
-    @classmethod
-    def latent(cls, height: int, width: int, channels: int) -> Self:
-        """float16 latents, channels last: ``permute(0, 3, 1, 2)`` is a channels-last torch view."""
-        return cls((height, width, channels), "float16", ("y", "x", "channel"))
-
-    @classmethod
-    def vector(cls, size: int) -> Self:
-        """float16 vectors: text embeddings, features."""
-        return cls((size,), "float16", ("feature",))
+from storage.errors import DamagedStoreError, UnsealedStoreError, UserError
+from storage.index import parse_index, read_index_shard, table_checksum, write_index
+from storage.layout import (
+    CREATED,
+    FLAGS,
+    GROUP,
+    INDEX,
+    LAYOUT_VERSION,
+    MANIFEST,
+    Array,
+    ArraySpec,
+    commit_path,
+    create_array,
+    shard_object,
+)
+from storage.records import read_record, sha256, write_record
+from storage.sealing import seal
+from storage.verification import Problem, verify
 
 
 class LatentStore:
@@ -73,9 +65,9 @@ class LatentStore:
 
         ``rows`` yields one index table a shard, in order.
         """
-        if locations.exists(locations.join(url, "commits/created.json")):
+        if locations.exists(locations.join(url, CREATED)):
             return cls.resume(url)
-        count = write_index(locations.join(url, "index.parquet"), rows)
+        count, _ = write_index(locations.join(url, INDEX), rows)
         attributes: dict[str, Any] = {
             "layout_version": LAYOUT_VERSION,
             "shard_rows": shard_rows,
@@ -84,11 +76,10 @@ class LatentStore:
         }
         group = zarr.open_group(url, mode="a")
         group.attrs.update(attributes)
-        flags = {"valid": ArraySpec((), "bool", ()), "seed": ArraySpec((), "uint64", ())}
-        for name, spec in {**arrays, **flags}.items():
+        for name, spec in {**arrays, **FLAGS}.items():
             if name not in group:
-                _create_array(group, name, spec, count, shard_rows)
-        locations.write_json(locations.join(url, "commits/created.json"), {"rows": count})
+                create_array(group, name, spec, count, shard_rows)
+        write_record(locations.join(url, CREATED), {"rows": count})
         return cls(url, group)
 
     @classmethod
@@ -98,10 +89,16 @@ class LatentStore:
 
     @classmethod
     def open(cls, url: str, *, allow_unsealed: bool = False) -> Self:
-        """Open for reading; UserError where there is no store, UnsealedStoreError where it is not finished."""
+        """Open for reading; UserError where there is no store, UnsealedStoreError where it is not finished.
+
+        What is read from a sealed store is what was written: where an object was changed since, reading
+        it raises DamagedStoreError (zarr's own ValueError where it is read through ``store[name]``).
+        """
         url = locations.absolute(url)
-        if not locations.exists(f"{url}/zarr.json"):
+        if not locations.exists(locations.join(url, GROUP)):
             raise UserError("a latent store", f"none at {url}", "check the URL, or run the stage that writes it")
+        if locations.exists(locations.join(url, MANIFEST)):
+            _read_sealed(url, GROUP, read_record(locations.join(url, MANIFEST)))
         store = cls(url, zarr.open_group(url, mode="r"))
         if not (allow_unsealed or store.sealed):
             raise UnsealedStoreError(
@@ -132,12 +129,20 @@ class LatentStore:
     @property
     def index(self) -> pa.Table:
         """id, caption, uri, sha256 of each row; in a sealed store also why a row was rejected."""
-        return read_index(locations.join(self.url, "index.parquet"))
+        if self.sealed:
+            return parse_index(_read_sealed(self.url, INDEX, self.manifest))
+        return parse_index(locations.read_bytes(locations.join(self.url, INDEX)))
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
         """(N,): False where the row was rejected (its reason is in the index) or never written."""
-        return np.asarray(self["valid"][:], dtype=np.bool_)
+        try:
+            valid = np.asarray(self["valid"][:], dtype=np.bool_)
+        except ValueError:  # a chunk's checksum is wrong
+            raise DamagedStoreError(locations.join(self.url, "valid")) from None
+        if self.sealed and valid.sum() != self.manifest["valid"]:  # an object is missing
+            raise DamagedStoreError(locations.join(self.url, "valid"))
+        return valid
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -145,16 +150,17 @@ class LatentStore:
 
     @property
     def sealed(self) -> bool:
-        return locations.exists(locations.join(self.url, "manifest.json"))
+        return locations.exists(locations.join(self.url, MANIFEST))
 
-    @property
+    @cached_property
     def manifest(self) -> dict[str, Any]:
-        """Rows, valid, rejected, and each shard's commit record."""
-        return dict(locations.read_json(locations.join(self.url, "manifest.json")))
+        """Of a sealed store: rows, valid, rejected, the checksums of each shard and of all other objects."""
+        return read_record(locations.join(self.url, MANIFEST))
 
     def committed(self) -> set[int]:
         """Numbers of the shards that are complete."""
-        return {int(name[:5]) for name in locations.list_names(f"{self.url}/commits") if name[:5].isdigit()}
+        names = locations.list_names(locations.join(self.url, "commits"))
+        return {int(name[:5]) for name in names if name[:5].isdigit()}
 
     def extent(self, shard: int) -> slice:
         """The rows of a shard."""
@@ -162,11 +168,29 @@ class LatentStore:
 
     def rows(self, shard: int) -> pa.Table:
         """The shard's part of the index."""
-        return read_index_shard(locations.join(self.url, "index.parquet"), shard)
+        url = locations.join(self.url, INDEX)
+        table = read_index_shard(url, shard)
+        if self.sealed and table_checksum(table) != self.manifest["shards"][shard]["index"]:
+            raise DamagedStoreError(url)
+        return table
 
     def shard(self, shard: int) -> dict[str, Array]:
         """All arrays of one shard, ``valid`` and ``seed`` included: one request an array."""
-        return {name: np.asarray(self[name][self.extent(shard)]) for name in [*self.names, "valid", "seed"]}
+        return {name: self.values(name, shard) for name in [*self.names, *FLAGS]}
+
+    def values(self, name: str, shard: int) -> Array:
+        """One array of one shard."""
+        array = self[name]
+        object_url = locations.join(self.url, name, shard_object(array, shard))
+        try:
+            values = np.asarray(array[self.extent(shard)])
+        except ValueError:  # a chunk's checksum is wrong
+            raise DamagedStoreError(object_url) from None
+        # To Zarr an object that is missing, or empty, is one full of fill values.
+        fills = np.isnan(values.flat[0]) or not values.flat[0]
+        if fills and self.sealed and sha256(values.tobytes()) != self.manifest["shards"][shard]["sha256"][name]:
+            raise DamagedStoreError(object_url)
+        return values
 
     def write_shard(
         self,
@@ -187,7 +211,7 @@ class LatentStore:
                 raise ValueError(f"shard {shard} of {self.url} has {expected} rows; {name} came with {len(values)}")
             stored = np.ascontiguousarray(values, dtype=self[name].dtype)
             self[name][extent] = stored
-            checksums[name] = hashlib.sha256(stored.tobytes()).hexdigest()
+            checksums[name] = sha256(stored.tobytes())
         record = {
             "shard": shard,
             "rows": [extent.start, extent.stop],
@@ -196,53 +220,23 @@ class LatentStore:
             "sha256": checksums,
             "timing": timing,
         }
-        locations.write_json(f"{self.url}/commits/{shard:05d}.json", record)
+        write_record(locations.join(self.url, commit_path(shard)), record)
 
-    def seal(self) -> None:
-        """Check that every shard is committed, then write the final index and the manifest."""
-        missing = sorted(set(range(self.shard_count)) - self.committed())
-        if missing:
-            raise UserError(
-                f"{self.shard_count} committed shards", f"{len(missing)} missing, the first {missing[0]}", "run again"
-            )
-        commits = [locations.read_json(f"{self.url}/commits/{shard:05d}.json") for shard in range(self.shard_count)]
-        rejected = {int(row): reason for commit in commits for row, reason in commit["rejected"].items()}
-        shards = (self.rows(shard) for shard in range(self.shard_count))
-        write_index(locations.join(self.url, "index.parquet"), shards, rejected=rejected)
-        with warnings.catch_warnings():
-            # Other readers may ignore consolidated metadata, and lose nothing.
-            warnings.filterwarnings("ignore", message="Consolidated metadata")
-            # index.parquet, commits/ and the manifest lie beside the arrays on purpose.
-            warnings.filterwarnings("ignore", message="Object at .* is not recognized")
-            zarr.consolidate_metadata(self._group.store)
-        manifest = {
-            "rows": len(self),
-            "valid": sum(commit["valid"] for commit in commits),
-            "rejected": len(rejected),
-            "shards": [{key: commit[key] for key in ("shard", "rows", "sha256")} for commit in commits],
-        }
-        locations.write_json(f"{self.url}/manifest.json", manifest)
+    def seal(self, products: Iterable[str] = ()) -> None:
+        """Finish the store; raises UserError where a shard is not committed.
 
-    def verify(self) -> list[str]:
-        """Re-read everything against the checksums; one line for each array and shard that differs."""
-        problems = []
-        for commit in self.manifest["shards"]:
-            for name, values in self.shard(commit["shard"]).items():
-                if hashlib.sha256(values.tobytes()).hexdigest() != commit["sha256"][name]:
-                    problems.append(f"{name}, shard {commit['shard']} (rows {commit['rows']}): not what was written")
-        return problems
+        ``products``: names of the other objects that the stage has put beside the arrays.
+        """
+        seal(self, products)
+
+    def verify(self) -> list[Problem]:
+        """Re-read every object against its checksum: what is damaged, missing or foreign."""
+        return verify(self.url)
 
 
-def _create_array(group: zarr.Group, name: str, spec: ArraySpec, count: int, shard_rows: int) -> None:
-    """One chunk a sample and one object a shard; flags, which are tiny, one chunk a shard."""
-    flag = not spec.row_shape
-    group.create_array(
-        name,
-        shape=(count, *spec.row_shape),
-        dtype=spec.dtype,
-        chunks=(shard_rows,) if flag else (1, *spec.row_shape),
-        shards=None if flag else (shard_rows, *spec.row_shape),
-        compressors=None,  # float16 latents are noise to a compressor
-        fill_value=np.nan if spec.dtype.startswith("float") else 0,
-        dimension_names=("sample", *spec.dimensions),
-    )
+def _read_sealed(url: str, path: str, manifest: dict[str, Any]) -> bytes:
+    """An object of a sealed store; raises DamagedStoreError where it is not what was sealed."""
+    data = locations.read_bytes(locations.join(url, path))
+    if sha256(data) != manifest["objects"][path]:
+        raise DamagedStoreError(locations.join(url, path))
+    return data

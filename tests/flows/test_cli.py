@@ -78,7 +78,8 @@ def test_plan_of_the_demo_as_json(
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "plan", "encode", "teach", "train", "distill", "evaluate", "generate", "ui"]
+    "command",
+    ["run", "plan", "encode", "teach", "train", "distill", "evaluate", "generate", "ui", "ls", "show", "verify", "gc"],
 )
 def test_every_command_has_help(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -1,0 +1,141 @@
+"""``latentcrf`` on what is there already: list, show, verify, delete. These start no stage and no server."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from flows.terminal import Json, age, print_columns, report, size
+
+if TYPE_CHECKING:
+    from storage.outputs import Output
+
+
+def ls(root: str, *, json: Json = False) -> None:
+    """The outputs below ROOT: kind, rows, size, how far, which teacher, how old."""
+    from storage.outputs import find_outputs
+
+    print_outputs(find_outputs(root), json)
+
+
+def print_outputs(outputs: "list[Output]", as_json: bool) -> None:
+    from storage.outputs import teacher_parts
+
+    records = [record(output, teacher_parts(output, outputs)) for output in outputs]
+    if as_json:
+        report({"outputs": records}, "", as_json)
+        return
+    lines = [
+        {
+            "stage": item["stage"],
+            "fingerprint": item["fingerprint"],
+            "kind": item["kind"],
+            "rows": "" if item["rows"] is None else f"{item['rows']:,}",
+            "size": size(item["bytes"]),
+            "state": "sealed" if item["sealed"] else f"{item['done']} of {item['total']}",
+            "teacher": " ".join(f"{part}:{value[:6]}" for part, value in item["teacher"].items()),
+            "age": age(item["age_seconds"]),
+        }
+        for item in records
+    ]
+    print_columns(lines, right={"rows", "size", "age"})
+
+
+def record(output: "Output", teacher: dict[str, str]) -> dict[str, Any]:
+    done, total = output.progress
+    return {
+        "stage": output.identity.stage,
+        "fingerprint": output.fingerprint,
+        "url": output.url,
+        "kind": output.kind,
+        "rows": output.rows,
+        "bytes": sum(output.sizes.values()),
+        "sealed": output.sealed,
+        "done": done,
+        "total": total,
+        "teacher": teacher,
+        "age_seconds": round(output.age()),
+    }
+
+
+def show(url: str, *, rows: int = 5, json: Json = False) -> None:
+    """A latent store: its arrays, how it was made, and its first rows."""
+    from json import dumps
+
+    from storage import LatentStore
+
+    store = LatentStore.open(url, allow_unsealed=True)
+    arrays = [
+        {
+            "array": name,
+            "shape": list(store[name].shape),
+            "dtype": str(store[name].dtype),
+            "dimensions": list(store[name].metadata.dimension_names),  # type: ignore[union-attr, arg-type]
+        }
+        for name in [*store.names, "valid", "seed"]
+    ]
+    first = store.rows(0).slice(0, rows).to_pylist() if len(store) else []
+    if json:
+        found = {"url": store.url, "sealed": store.sealed, "arrays": arrays, "provenance": store.provenance}
+        report({**found, "rows": first}, "", json)
+        return
+    state = "sealed" if store.sealed else f"{len(store.committed())} of {store.shard_count} shards"
+    print(f"{store.url}: {len(store):,} rows in shards of {store.shard_rows}, {state}")
+    print_columns([{key: str(value) for key, value in array.items()} for array in arrays])
+    print(dumps(store.provenance, indent=2))
+    print_columns([{key: "" if value is None else str(value) for key, value in row.items()} for row in first])
+
+
+def gc(
+    root: str,
+    *,
+    keep: Annotated[list[str], Parameter(help="URL or fingerprint of an output to keep; several times for several")],
+    yes: Annotated[bool, Parameter(negative="", help="delete; without it nothing is deleted")] = False,
+    json: Json = False,
+) -> None:
+    """Delete the outputs below ROOT, but for those to KEEP and all that they were made from."""
+    from storage.outputs import find_outputs, remove_output, split_by_use
+
+    kept, rest = split_by_use(find_outputs(root), keep)
+    freed = sum(sum(output.sizes.values()) for output in rest)
+    lines = [f"{'keep' if output in kept else 'delete':>6}  {output.url}" for output in kept + rest]
+    end = "" if yes or not rest else "; nothing is deleted yet: add --yes"
+    lines.append(f"{len(rest)} outputs, {size(freed)}{end}")
+    if not json:
+        print("\n".join(lines), flush=True)  # before the deletion, which may take long
+    if yes:
+        for output in rest:
+            remove_output(output)
+    result = {"keep": [o.url for o in kept], "delete": [o.url for o in rest], "bytes": freed, "deleted": yes}
+    if json:
+        report(result, "", json)
+
+
+def verify(
+    url: str,
+    *,
+    repair: Annotated[
+        bool, Parameter(negative="", help="delete what is damaged, so that its stage makes it again")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Read a latent store against its checksums; name each damaged, missing or foreign object. Exit code 1 if any."""
+    from storage import verification
+
+    problems = verification.verify(url)
+    lines = [f"{problem.path}: {problem.problem}" for problem in problems]
+    found: dict[str, Any] = {
+        "ok": not problems,
+        "objects": [{"path": problem.path, "problem": problem.problem} for problem in problems],
+    }
+    if repair:
+        deleted = verification.repair(url, problems)
+        found["deleted"] = deleted
+        if deleted:
+            lines.append(f"{len(deleted)} objects deleted; run the store's stage again to make them")
+    report(found, "\n".join(lines) or f"{url}: every object is what was written", json)
+    if problems:
+        sys.exit(1)
+
+
+COMMANDS = (ls, show, verify, gc)
