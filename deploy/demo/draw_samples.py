@@ -13,10 +13,12 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 HERE = Path(__file__).parent
-SHOWN = (
-    "a red apple|a house building|an anchor|a cheese wedge|a top hat|a delivery truck|a dog face|a banana"
-    "|a rose|a whale|a guitar|a grinning face|a woman astronaut|a hot beverage|an evergreen tree|a sailboat"
-).split("|")
+SHOWN = [
+    *("a red apple", "a house building", "an anchor", "a cheese wedge"),
+    *("a top hat", "a delivery truck", "a dog face", "a banana"),
+    *("a rose", "a whale", "a guitar", "a grinning face"),
+    *("a woman astronaut", "a hot beverage", "an evergreen tree", "a sailboat"),
+]
 COLUMNS, SIDE = 8, 128
 
 

@@ -188,6 +188,9 @@ def main() -> None:
             feature_extractor=None,
             requires_safety_checker=False,
         ).save_pretrained(args.teacher)
+        # transformers would load it in float16, and diffusers all other parts in float32.
+        config = args.teacher / "text_encoder/config.json"
+        config.write_text(config.read_text().replace('"dtype": "float16"', '"dtype": "float32"'))
 
     train_for(
         args.minutes,
