@@ -1,4 +1,4 @@
-"""Caption input sets: Parquet, JSONL, TSV, CSV or TXT, at any fsspec URL, in the file's own order."""
+"""Caption input sets: Parquet, COCO captions JSON, JSONL, TSV, CSV, TXT; any fsspec URL, in the file's order."""
 
 import csv
 import itertools
@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 import fsspec
 import pyarrow.parquet as pq
 
+from storage.coco import read_annotations
 from storage.errors import UserError
 from storage.images import CAPTION_COLUMNS, Row, without_duplicates
 
-FORMATS = ".parquet, .jsonl, .tsv, .csv or .txt"
+FORMATS = ".parquet, .json (COCO captions), .jsonl, .tsv, .csv or .txt"
 
 
 def scan_captions(url: str, limit: int | None = None) -> Iterator[Row]:
@@ -20,7 +21,14 @@ def scan_captions(url: str, limit: int | None = None) -> Iterator[Row]:
     fs, path = fsspec.url_to_fs(url)
     if not fs.isfile(path):
         raise UserError(f"a caption file ({FORMATS})", f"nothing at {url}", "check --captions")
-    readers = {".parquet": _parquet, ".jsonl": _jsonl, ".tsv": _tsv, ".csv": _csv, ".txt": _txt}
+    readers = {
+        ".parquet": _parquet,
+        ".json": read_annotations,
+        ".jsonl": _jsonl,
+        ".tsv": _tsv,
+        ".csv": _csv,
+        ".txt": _txt,
+    }
     reader = readers.get(PurePosixPath(path).suffix)
     if reader is None:
         raise UserError(f"a caption file ({FORMATS})", url, "convert it, or rename it to what it is")

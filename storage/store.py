@@ -115,6 +115,7 @@ class LatentStore:
         return array
 
     def __len__(self) -> int:
+        """Rows, the rejected ones included."""
         return self["valid"].shape[0]
 
     @property
@@ -163,11 +164,15 @@ class LatentStore:
         return {int(name[:5]) for name in names if name[:5].isdigit()}
 
     def extent(self, shard: int) -> slice:
-        """The rows of a shard."""
+        """The rows of a shard: a slice of row numbers."""
         return slice(shard * self.shard_rows, min((shard + 1) * self.shard_rows, len(self)))
 
     def rows(self, shard: int) -> pa.Table:
-        """The shard's part of the index."""
+        """The shard's part of the index: one line a row, strings ``id``, ``caption``, ``uri``, ``sha256``.
+
+        In a sealed store also ``reason``, null unless the row was rejected. Raises DamagedStoreError
+        where a sealed index is not what was written.
+        """
         url = locations.join(self.url, INDEX)
         table = read_index_shard(url, shard)
         if self.sealed and table_checksum(table) != self.manifest["shards"][shard]["index"]:
@@ -175,8 +180,22 @@ class LatentStore:
         return table
 
     def shard(self, shard: int) -> dict[str, Array]:
-        """All arrays of one shard, ``valid`` and ``seed`` included: one request an array."""
+        """All arrays of one shard (n rows) by name: latents float16 (n, y, x, channel) in the teacher's latent
+        units (scaled; its ``scaling_factor`` is in the provenance), vectors (n, feature), ``valid`` bool (n,)
+        and ``seed`` uint64 (n,). A rejected row is NaN. One request an array. Raises DamagedStoreError.
+        """
         return {name: self.values(name, shard) for name in [*self.names, *FLAGS]}
+
+    def sample(self, row: int) -> dict[str, Any]:
+        """One row: its line of the index, and its part of each array: latents float16 (y, x, channel), vectors
+        (feature,), ``valid`` and ``seed`` (). Raises IndexError beyond the last row, ValueError where a
+        chunk's checksum is wrong. For many rows read whole shards.
+        """
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)} in {self.url}")
+        shard, place = divmod(row, self.shard_rows)
+        line: dict[str, Any] = self.rows(shard).slice(place, 1).to_pylist()[0]
+        return {**line, **{name: np.asarray(self[name][row]) for name in [*self.names, *FLAGS]}}
 
     def values(self, name: str, shard: int) -> Array:
         """One array of one shard."""

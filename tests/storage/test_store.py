@@ -134,3 +134,17 @@ def test_index_tables_group_by_shard() -> None:
     tables = list(index_tables(rows(5), 2))
     assert [len(table) for table in tables] == [2, 2, 1]
     assert pa.concat_tables(tables).to_pylist() == rows(5)
+
+
+def test_a_sample_is_its_line_of_the_index_and_its_part_of_each_array(tmp_path: Path) -> None:
+    store = create(str(tmp_path / "s"), 5, 2)
+    written = [fill(store, shard) for shard in range(3)]
+    store.seal()
+    sample = LatentStore.open(store.url).sample(3)
+    assert (sample["id"], sample["caption"], sample["reason"]) == ("id-3", "caption 3", None)
+    assert (bool(sample["valid"]), int(sample["seed"])) == (True, 1)
+    np.testing.assert_array_equal(sample["latents"], written[1]["latents"][1])
+    assert (sample["latents"].dtype, sample["text"].shape) == (np.float16, (3,))
+    for row in (-1, 5):
+        with pytest.raises(IndexError, match=f"row {row} of 5"):
+            store.sample(row)
