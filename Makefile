@@ -27,7 +27,7 @@ demo: env
 	$(BIN)/latentcrf generate --prompt "a red apple" --root runs/demo --output runs/demo/red-apple.png
 
 test: env
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: env
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 
 from crf.levels import read_levels
 from crf.noise import sample_noise, sample_seed
@@ -151,3 +152,10 @@ def test_noise_depends_on_seed_and_id_alone() -> None:
     whole = sample_noise(seeds, (2, 3, 3))
     for place, seed in enumerate(seeds):
         assert torch.equal(whole[place], sample_noise([seed], (2, 3, 3))[0])
+
+
+def test_stock_diffusers_loads_the_demos_teacher_and_draws() -> None:
+    stock = StableDiffusionPipeline.from_pretrained(Path(__file__).parents[2] / "deploy/demo/teacher")
+    stock.set_progress_bar_config(disable=True)
+    [image] = stock("a red apple", num_inference_steps=2).images
+    assert image.size == (128, 128)
