@@ -10,7 +10,8 @@ Sources (see LICENSES.md beside this file):
 
 Writes ``images/train.parquet`` and ``images/heldout.parquet`` with the columns ``id``,
 ``caption``, ``title``, ``image`` (WebP bytes, 128 px, on white), ``source`` and ``license``.
-No title occurs in both files.
+No title occurs in both files. ``images/captions.txt``: captions for ``teach``, of held-out drawings that no
+evaluation asks for: of captions that it knows by heart, the teacher draws what users will never see.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 SIZE, DRAWN = 128, 116
 HELDOUT_PERCENT = 10
+EVALUATED = 120  # held-out rows whose captions are kept for evaluation
 SERIES = 6  # a title on more drawings than this says nothing about any of them
 # Abstract shapes and signs, screen furniture whose names draw nothing ("konqueror"), and trademarks.
 LEFT_OUT = re.compile(
@@ -179,6 +181,10 @@ def main() -> None:
         target = HERE / "images" / f"{name}.parquet"
         pq.write_table(pa.Table.from_pylist(part), target, compression="zstd", row_group_size=512)
         print(f"{target}: {len(part)} images, {target.stat().st_size / 2**20:.1f} MiB")
+        if side:
+            captions = [str(row["caption"]) for row in part]
+            captions = [caption for caption in captions[EVALUATED:] if caption not in captions[:EVALUATED]]
+            (HERE / "images/captions.txt").write_text("".join(f"{caption}\n" for caption in captions))
 
 
 if __name__ == "__main__":
