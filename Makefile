@@ -24,7 +24,7 @@ comma := ,
 
 demo: env
 	$(BIN)/latentcrf run demo --root runs/demo
-	$(BIN)/latentcrf generate --prompt "a red apple" --root runs/demo --output runs/demo/red-apple.png
+	$(BIN)/latentcrf generate --prompt "a red apple" --guidance 4 --root runs/demo --output runs/demo/red-apple.png
 
 test: env
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

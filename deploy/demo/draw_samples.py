@@ -26,7 +26,7 @@ def main() -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(HERE / "teacher")
     heldout = pq.read_table(HERE / "images/heldout.parquet", columns=["caption"])["caption"].to_pylist()[:COLUMNS]
     noise = torch.Generator().manual_seed(0)
-    images = pipeline([*SHOWN, *heldout], guidance_scale=7.5, generator=noise).images
+    images = pipeline([*SHOWN, *heldout], guidance_scale=4, generator=noise).images
     sheet = Image.new("RGB", (COLUMNS * SIDE, len(images) // COLUMNS * SIDE))
     for place, image in enumerate(images):
         sheet.paste(image, (place % COLUMNS * SIDE, place // COLUMNS * SIDE))
