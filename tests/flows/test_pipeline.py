@@ -16,7 +16,8 @@ from flows.parameters import PipelineParameters
 from flows.pipeline import pipeline, plan
 from storage import LatentStore
 
-pytestmark = pytest.mark.usefixtures("ray_local", "prefect_server")
+# The first test to ask for it waits for a whole pipeline, on half a machine.
+pytestmark = [pytest.mark.usefixtures("ray_local", "prefect_server"), pytest.mark.timeout(600)]
 STAGES = ["encode", "teach", "train", "distill", "evaluate"]
 
 
