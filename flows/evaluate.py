@@ -32,7 +32,7 @@ def identify(params: EvaluateParameters) -> tuple[Identity, int]:
     images, _ = fingerprint_rows(scan_images(params.images))
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     inputs = {"distill": input_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
-    contenders = {contender.label: f"{contender.schedule}, {contender.schedule.handover}" for contender in CONTENDERS}
+    contenders = {contender.label: str(contender.schedule) for contender in CONTENDERS}
     parameters = {
         "size": size,
         "shard_rows": params.shard_rows,
@@ -48,7 +48,7 @@ def identify(params: EvaluateParameters) -> tuple[Identity, int]:
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     from crf.evaluate import CompareContenders
     from crf.teacher import Teacher
-    from flows.checkpoints import local_crf
+    from flows.checkpoints import local_crf, read_config
     from flows.measurements import real_features, seconds, training_losses
     from flows.report import PRODUCTS, write_report
     from flows.table import measure
@@ -65,7 +65,8 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
         fill_store(store, SeedRows(params.seed), CompareContenders, arguments, progress)
     measured = measure(store, real_features(params.images, size), seconds(params, size), params.noises)
     teacher = Teacher.load(params.teacher)
-    write_report(work.url, measured, store, teacher, training_losses(params), provenance(work))
+    made = provenance(work, crf=read_config(params.crf))
+    write_report(work.url, measured, store, teacher, training_losses(params), made)
     store.seal(PRODUCTS)
 
 

@@ -1,0 +1,74 @@
+"""The study's records as JSON, as tables and as curves."""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from tests.benchmarks.ablation.forms import HANDOVERS
+
+Record = dict[str, Any]
+CURVE_ENDING = "+0"
+
+
+def write_table(output: Path, records: list[Record], options: dict[str, Any]) -> None:
+    """OUTPUT.json, OUTPUT.md and OUTPUT.png."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    made = {name: value if isinstance(value, int | float) else str(value) for name, value in options.items()}
+    output.with_suffix(".json").write_text(json.dumps({"options": made, "records": records}, indent=1) + "\n")
+    groups = sorted({record["evaluations"] for record in records}, reverse=True)
+    parts = [table([record for record in records if record["evaluations"] == group]) for group in groups]
+    titles = [f"## {group} evaluations in place of 50\n" for group in groups]
+    text = "\n".join(f"{title}\n{part}" for title, part in zip(titles, parts, strict=True))
+    output.with_suffix(".md").write_text(text)
+    draw_curves([record for record in records if record["evaluations"] == groups[0]], output.with_suffix(".png"))
+
+
+def table(records: list[Record]) -> str:
+    """Controls line by line; then the forms, a column an ending."""
+    controls = [record for record in records if "parameters" not in record]
+    lines = ["| control | schedule | evaluations | latent MSE to full 50 |", "|---|---|--:|--:|"]
+    for one in controls:
+        lines.append(f"| {one['name']} | `{one['ending']}` | {one['cost']} | {figure(one['mse'])} |")
+    forms: dict[str, dict[str, Record]] = {}
+    for one in records:
+        if "parameters" in one:
+            forms.setdefault(one["name"], {})[one["ending"]] = one
+    names = [ending.name for ending in HANDOVERS]
+    lines += ["", f"| network | {' | '.join(names)} | parameters | MFLOP |", "|---|" + "--:|" * (len(names) + 2)]
+    for form, by_ending in forms.items():
+        size = by_ending[names[0]]
+        errors = " | ".join(figure(by_ending[name]["mse"]) if name in by_ending else "" for name in names)
+        lines.append(f"| {form} | {errors} | {size['parameters']:,} | {size['mflop']:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(errors: list[float]) -> str:
+    """Mean and, over several seeds, standard deviation; in thousandths."""
+    spread = f" ± {1000 * statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+    return f"{1000 * statistics.mean(errors):.2f}{spread}"
+
+
+def draw_curves(records: list[Record], file: Path) -> None:
+    """Each family's error against pairs (one size), and against parameters (all pairs)."""
+    drawn = [record for record in records if record["ending"] == CURVE_ENDING and record.get("family")]
+    every = max(record["pairs"] for record in drawn)
+    figure_ = Figure(figsize=(10, 3.6), layout="constrained")
+    by_pairs, by_size = figure_.subplots(1, 2, sharey=True)
+    for family in sorted({record["family"] for record in drawn}):
+        own = [record for record in drawn if record["family"] == family]
+        one_size = {record["parameters"] for record in own if record["pairs"] < every}
+        errorbars(by_pairs, family, [(one["pairs"], one["mse"]) for one in own if one["parameters"] in one_size])
+        errorbars(by_size, family, [(one["parameters"], one["mse"]) for one in own if one["pairs"] == every])
+    by_pairs.set(xlabel="training pairs", xscale="log", ylabel="latent MSE to full 50, no evaluation after")
+    by_size.set(xlabel="parameters", xscale="log")
+    by_pairs.legend()
+    figure_.savefig(file, dpi=90)
+
+
+def errorbars(axes: Any, label: str, points: list[tuple[float, list[float]]]) -> None:
+    points = sorted(points)
+    spreads = [statistics.stdev(errors) if len(errors) > 1 else 0.0 for _, errors in points]
+    axes.errorbar([x for x, _ in points], [statistics.mean(e) for _, e in points], spreads, marker="o", label=label)
