@@ -42,8 +42,8 @@ class ReadRows:
 class WriteShard:
     """A computed block -> the shard and its commit record; returns the shard's number."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, fingerprints: list[str]) -> None:
+        self.url, self.fingerprints = url, fingerprints
 
     def __call__(self, block: Block) -> Block:
         store = LatentStore.resume(self.url)
@@ -59,6 +59,7 @@ class WriteShard:
             seed=block["seed"],
             rejected={int(row): str(block["reason"][i]) for i, row in enumerate(block["row"]) if not valid[i]},
             timing={"seconds": time.time() - float(block["started"][0])},
+            fingerprint=self.fingerprints[shard],
         )
         return {"shard": np.array([shard])}
 

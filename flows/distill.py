@@ -4,15 +4,15 @@ from prefect import flow
 
 from flows.parameters import RUN_OPTIONS, DistillParameters
 from flows.progress import Progress
-from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, run_stage
+from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, run_stage
 from storage import Identity, locations
 from storage.checkpoints import newest_step
 
 
-def identify(params: DistillParameters) -> tuple[Identity, int]:
+def identify(params: DistillParameters) -> Target:
     inputs = {"teach": input_fingerprint(params.pairs), "train": input_fingerprint(params.initial)}
     options = params.model_dump(exclude={"pairs", "initial", "root", *RUN_OPTIONS})
-    return Identity("distill", 2, inputs, options), params.steps
+    return Target(Identity("distill", 2, inputs, options), params.steps)
 
 
 def compute(params: DistillParameters, work: Work, progress: Progress) -> None:

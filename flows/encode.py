@@ -7,21 +7,21 @@ from flows.blocks import DecodeImages
 from flows.parameters import EncodeParameters
 from flows.progress import Progress
 from flows.sharded import fill_store
-from flows.stage import Stage, StageResult, Work, prefect_state, provenance, run_stage
+from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
-from storage.identity import fingerprint_rows
+from storage.identity import fingerprint_rows, unchanged_rows
 from storage.images import limited, scan_images
 from storage.index import index_tables
 
 
-def identify(params: EncodeParameters) -> tuple[Identity, int]:
+def identify(params: EncodeParameters) -> Target:
     """The VAE and the text encoders matter, the denoiser does not."""
     size = TeacherShape.read(params.teacher).side(params.size)
     teacher = teacher_fingerprints(params.teacher)
-    images, count = fingerprint_rows(limited(scan_images(params.images), params.limit))
+    images, shards = fingerprint_rows(limited(scan_images(params.images), params.limit), params.shard_rows)
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
     parameters = {"size": size, "shard_rows": params.shard_rows}
-    return Identity("encode", 1, {"images": images, **inputs}, parameters), -(-count // params.shard_rows)
+    return Target.store(Identity("encode", 1, {"images": images, **inputs}, parameters), shards, "images")
 
 
 def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
@@ -30,14 +30,15 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
+    rows = unchanged_rows(limited(scan_images(params.images), params.limit), work.identity.inputs["images"])
     store = LatentStore.create(
         work.url,
         {"latents": ArraySpec.latent(height, width, channels), "text": ArraySpec.vector(teacher.text_width)},
-        index_tables(limited(scan_images(params.images), params.limit), params.shard_rows),
+        index_tables(rows, params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(work, scaling_factor=teacher.scaling_factor, shift_factor=teacher.shift_factor),
     )
-    fill_store(store, DecodeImages(size), EncodeImages, {"teacher_path": params.teacher}, progress)
+    fill_store(store, work.shards, DecodeImages(size), EncodeImages, {"teacher_path": params.teacher}, progress)
     store.seal()
 
 

@@ -11,10 +11,10 @@ from flows.blocks import SeedRows
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
 from flows.sharded import fill_store
-from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, provenance, run_stage
+from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.captions import scan_captions
-from storage.identity import fingerprint_rows
+from storage.identity import fingerprint_rows, unchanged_rows
 from storage.images import Row, scan_images
 from storage.index import index_tables
 
@@ -26,10 +26,10 @@ def samples(params: EvaluateParameters) -> Iterator[Row]:
             yield {**row, "id": f"{row['id']}/noise-{number}", "uri": row["id"]}
 
 
-def identify(params: EvaluateParameters) -> tuple[Identity, int]:
+def identify(params: EvaluateParameters) -> Target:
     size = TeacherShape.read(params.teacher).side(params.size)
-    captions, count = fingerprint_rows(samples(params))
-    images, _ = fingerprint_rows(scan_images(params.images))
+    captions, shards = fingerprint_rows(samples(params), params.shard_rows)
+    images, _ = fingerprint_rows(scan_images(params.images), params.shard_rows)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     inputs = {"distill": input_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
     contenders = {contender.label: str(contender.schedule) for contender in CONTENDERS}
@@ -42,7 +42,8 @@ def identify(params: EvaluateParameters) -> tuple[Identity, int]:
         "contenders": contenders,
         "features": FEATURES,
     }
-    return Identity("evaluate", 1, inputs, parameters), -(-count // params.shard_rows)
+    # Only the report depends on the images.
+    return Target.store(Identity("evaluate", 1, inputs, parameters), shards, "captions", "images")
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
@@ -62,7 +63,7 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
             "guidance": params.guidance,
             "size": size,
         }
-        fill_store(store, SeedRows(params.seed), CompareContenders, arguments, progress)
+        fill_store(store, work.shards, SeedRows(params.seed), CompareContenders, arguments, progress)
     measured = measure(store, real_features(params.images, size), seconds(params, size), params.noises)
     teacher = Teacher.load(params.teacher)
     made = provenance(work, crf=read_config(params.crf))
@@ -80,7 +81,7 @@ def sample_store(params: EvaluateParameters, work: Work) -> LatentStore:
     return LatentStore.create(
         work.url,
         arrays,
-        index_tables(samples(params), params.shard_rows),
+        index_tables(unchanged_rows(samples(params), work.identity.inputs["captions"]), params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(work),
     )

@@ -8,6 +8,7 @@ from flows.blocks import Chain, ReadRows, WriteShard
 from flows.progress import Progress
 from flows.ray_session import ray_session
 from storage import LatentStore
+from storage.reuse import copy_shards
 
 
 @dataclass(frozen=True)
@@ -28,23 +29,35 @@ class Actors:
 
 
 def fill_store(
-    store: LatentStore, prepare: Any, actor_class: type, actor_arguments: dict[str, Any], progress: Progress
+    store: LatentStore,
+    fingerprints: list[str],
+    prepare: Any,
+    actor_class: type,
+    actor_arguments: dict[str, Any],
+    progress: Progress,
 ) -> None:
-    """Compute and commit every shard that is not committed yet.
+    """Commit every shard that is not committed yet: copied where an older store has it, else computed.
 
-    ``prepare`` is a callable from index columns to what the actor needs. A task that keeps
-    failing ends the job: its shard stays uncommitted, all others are kept.
+    ``fingerprints``: of all shards. ``prepare`` is a callable from index columns to what the actor
+    needs. A task that keeps failing ends the job: its shard stays uncommitted, all others are kept.
     """
+    for _ in copy_shards(store, fingerprints):
+        progress.advance()
     shards = sorted(set(range(store.shard_count)) - store.committed())
-    if not shards:  # the last driver ended before it sealed
+    if not shards:  # all copied, or the last driver ended before it sealed
         return
     with ray_session():
-        for _ in committed_shards(store, shards, prepare, actor_class, actor_arguments):
+        for _ in committed_shards(store, shards, fingerprints, prepare, actor_class, actor_arguments):
             progress.advance()
 
 
 def committed_shards(
-    store: LatentStore, shards: list[int], prepare: Any, actor_class: type, actor_arguments: dict[str, Any]
+    store: LatentStore,
+    shards: list[int],
+    fingerprints: list[str],
+    prepare: Any,
+    actor_class: type,
+    actor_arguments: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """A record for each shard once it is committed."""
     import ray.data
@@ -61,6 +74,6 @@ def committed_shards(
             num_cpus=0.5,
             num_gpus=actors.gpus,
         )
-        .map_batches(WriteShard(store.url), batch_size=None, num_cpus=0.25)
+        .map_batches(WriteShard(store.url, fingerprints), batch_size=None, num_cpus=0.25)
     )
     yield from dataset.iter_rows()

@@ -1,8 +1,8 @@
 """What a stage is to the rest: parameters -> identity -> plan -> result. Prefect only wires these."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Generic, Literal, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
@@ -11,9 +11,28 @@ from pydantic import BaseModel, ConfigDict
 from flows.progress import Progress
 from storage import Identity, locations
 from storage.identity import DOCUMENT, read_identity
+from storage.layout import committed_shards
+from storage.reuse import find_sources, shard_fingerprints
 
 P = TypeVar("P", bound=BaseModel)
 PlanState = Literal["fresh", "stale", "partial", "missing"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an output is to be: its identity, of how many units; of a store also each shard's fingerprint."""
+
+    identity: Identity
+    total: int
+    shards: list[str] = field(default_factory=list)
+
+    @classmethod
+    def store(cls, identity: Identity, rows: list[str], *row_sets: str) -> Self:
+        """``rows``: the fingerprint of each shard's rows.
+
+        ``row_sets``: the inputs that a shard depends on through its own rows only, or not at all.
+        """
+        return cls(identity, len(rows), shard_fingerprints(identity.without(*row_sets), rows))
 
 
 @dataclass(frozen=True)
@@ -24,14 +43,11 @@ class Work:
     url: str
     done: int
     total: int
+    shards: list[str]
 
     @property
     def sealed(self) -> bool:
         return is_sealed(self.url)
-
-
-def committed_shards(url: str) -> int:
-    return sum(name[:5].isdigit() for name in locations.list_names(locations.join(url, "commits")))
 
 
 @dataclass(frozen=True)
@@ -42,10 +58,10 @@ class Stage(Generic[P]):
     """
 
     name: str
-    identify: Callable[[P], tuple[Identity, int]]
+    identify: Callable[[P], Target]
     compute: Callable[[P, Work, Progress], None]
     unit: str = "shards"
-    done: Callable[[str], int] = committed_shards
+    done: Callable[[str], int] = lambda url: len(committed_shards(url))
 
 
 @dataclass(frozen=True)
@@ -80,25 +96,32 @@ def is_sealed(url: str) -> bool:
 
 def find_work(stage: Stage[P], params: P, root: str) -> Work:
     """The stage's output for these parameters: where it belongs, and how much of it is there."""
-    identity, total = stage.identify(params)
-    url = identity.url(locations.absolute(root))
-    return Work(identity, url, total if is_sealed(url) else stage.done(url), total)
+    target = stage.identify(params)
+    url = target.identity.url(locations.absolute(root))
+    done = target.total if is_sealed(url) else stage.done(url)
+    return Work(target.identity, url, done, target.total, target.shards)
 
 
 def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
-    """Fresh, or why not: which input or parameter differs from the nearest output of the stage."""
+    """Fresh, or why not: which input or parameter differs from the nearest output of the stage.
+
+    What can be copied from older outputs counts as done.
+    """
     work = find_work(stage, params, root)
-    state: PlanState
     if work.sealed:
-        state, reason = "fresh", "sealed"
-    elif work.done:
-        state, reason = "partial", f"{work.done} of {work.total} {stage.unit} are done"
-    else:
-        older = nearest_other(work, root)
-        changes = work.identity.changes_since(older) if older else []
-        state = "stale" if older else "missing"
-        reason = f"changed: {', '.join(changes)}" if older else "never made"
-    return StagePlan(stage.name, state, reason, work.done, work.total, work.identity.fingerprint)
+        return StagePlan(stage.name, "fresh", "sealed", work.done, work.total, work.identity.fingerprint)
+    sources = find_sources(work.url, work.shards)
+    older = None if work.done else nearest_other(work, root)
+    reasons = [f"{work.done} of {work.total} {stage.unit} are done"] if work.done else []
+    if older:
+        reasons.append(f"changed: {', '.join(work.identity.changes_since(older))}")
+    if sources:
+        urls = ", ".join(sorted({source.url for source in sources.values()}))
+        reasons.append(f"{len(sources)} of {work.total} {stage.unit} can be copied from {urls}")
+    done = work.done + len(sources)
+    state: PlanState = "partial" if done else "stale" if older else "missing"
+    reason = "; ".join(reasons) or "never made"
+    return StagePlan(stage.name, state, reason, done, work.total, work.identity.fingerprint)
 
 
 def nearest_other(work: Work, root: str) -> Identity | None:

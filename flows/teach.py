@@ -8,18 +8,18 @@ from flows.blocks import SeedRows
 from flows.parameters import TeachParameters
 from flows.progress import Progress
 from flows.sharded import fill_store
-from flows.stage import Stage, StageResult, Work, prefect_state, provenance, run_stage
+from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.captions import scan_captions
-from storage.identity import fingerprint_rows
+from storage.identity import fingerprint_rows, unchanged_rows
 from storage.index import index_tables
 
 
-def identify(params: TeachParameters) -> tuple[Identity, int]:
+def identify(params: TeachParameters) -> Target:
     size = TeacherShape.read(params.teacher).side(params.size)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     del teacher["teacher.vae"]  # trajectories never leave latent space
-    captions, count = fingerprint_rows(scan_captions(params.captions, params.limit))
+    captions, shards = fingerprint_rows(scan_captions(params.captions, params.limit), params.shard_rows)
     parameters = {
         "size": size,
         "shard_rows": params.shard_rows,
@@ -30,7 +30,7 @@ def identify(params: TeachParameters) -> tuple[Identity, int]:
         "x0": params.x0,
         "inference": str(Schedule.parse_lead(params.inference)) if params.inference else None,
     }
-    return Identity("teach", 2, {"captions": captions, **teacher}, parameters), -(-count // params.shard_rows)
+    return Target.store(Identity("teach", 2, {"captions": captions, **teacher}, parameters), shards, "captions")
 
 
 def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
@@ -43,10 +43,11 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     names = ["step_40", "step_50", *(["x0_40"] if params.x0 else [])]
     names += ["inference_state", "inference_x0"] if params.inference else []
     latent = ArraySpec.latent(height, width, channels)
+    rows = unchanged_rows(scan_captions(params.captions, params.limit), work.identity.inputs["captions"])
     store = LatentStore.create(
         work.url,
         {**dict.fromkeys(names, latent), "text": ArraySpec.vector(teacher.text_width)},
-        index_tables(scan_captions(params.captions, params.limit), params.shard_rows),
+        index_tables(rows, params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(
             work,
@@ -57,7 +58,7 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     )
     arguments = {"teacher_path": params.teacher, "guidance": params.guidance, "size": size}
     arguments |= {"x0": params.x0, "inference": params.inference}
-    fill_store(store, SeedRows(params.seed), TeachTrajectories, arguments, progress)
+    fill_store(store, work.shards, SeedRows(params.seed), TeachTrajectories, arguments, progress)
     store.seal()
 
 

@@ -5,18 +5,18 @@ from prefect import flow
 from crf.teacher_folder import teacher_fingerprints
 from flows.parameters import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
-from flows.stage import Stage, StageResult, Work, input_fingerprint, prefect_state, run_stage
+from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, run_stage
 from storage import Identity, locations
 from storage.checkpoints import newest_step
 
 
-def identify(params: TrainParameters) -> tuple[Identity, int]:
+def identify(params: TrainParameters) -> Target:
     inputs = {
         "encode": input_fingerprint(params.latents),
         "teacher.scheduler": teacher_fingerprints(params.teacher)["scheduler"],
     }
     options = params.model_dump(exclude={"latents", "teacher", "root", *RUN_OPTIONS})
-    return Identity("train", 2, inputs, options), params.steps
+    return Target(Identity("train", 2, inputs, options), params.steps)
 
 
 def compute(params: TrainParameters, work: Work, progress: Progress) -> None:

@@ -6,14 +6,15 @@ Every output lives at ``{root}/{stage}/{fingerprint}`` with its identity beside 
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from storage import locations
 from storage.errors import UserError
 
 DOCUMENT = "identity.json"
+Row = dict[str, str]
 
 
 def digest(value: Any) -> str:
@@ -41,6 +42,10 @@ class Identity:
     def write(self, root: str) -> None:
         locations.write_json(locations.join(self.url(root), DOCUMENT), asdict(self))
 
+    def without(self, *inputs: str) -> "Identity":
+        """What is left where these inputs do not matter."""
+        return replace(self, inputs={name: value for name, value in self.inputs.items() if name not in inputs})
+
     def changes_since(self, older: "Identity") -> list[str]:
         """Names of the inputs and parameters that differ: ``["teacher.unet", "guidance"]``."""
         changed = [name for name in self.inputs if self.inputs[name] != older.inputs.get(name)]
@@ -64,10 +69,26 @@ def read_identity(url: str) -> Identity:
     )
 
 
-def fingerprint_rows(rows: Iterable[dict[str, str]]) -> tuple[str, int]:
-    """Fingerprint and number of an input set's rows: id, caption and content, in order; not where they lie."""
-    hashed, count = hashlib.sha256(), 0
+def fingerprint_rows(rows: Iterable[Row], shard_rows: int) -> tuple[str, list[str]]:
+    """Fingerprints of an input set's rows, and of each shard's: id, caption, content, in order; not where they lie."""
+    whole, shards = hashlib.sha256(), []
+    for number, row in enumerate(rows):
+        if number % shard_rows == 0:
+            shards.append(hashlib.sha256())
+        for hashed in (whole, shards[-1]):
+            hashed.update(_row_bytes(row))
+    return whole.hexdigest()[:16], [shard.hexdigest()[:16] for shard in shards]
+
+
+def unchanged_rows(rows: Iterable[Row], fingerprint: str) -> Iterator[Row]:
+    """Pass on the rows of an input set that is read again; raises UserError where it has changed meanwhile."""
+    hashed = hashlib.sha256()
     for row in rows:
-        hashed.update(json.dumps([row["id"], row["caption"], row["sha256"]]).encode())
-        count += 1
-    return hashed.hexdigest()[:16], count
+        hashed.update(_row_bytes(row))
+        yield row
+    if hashed.hexdigest()[:16] != fingerprint:
+        raise UserError("the input set as it was when this run began", "other rows", "run it again")
+
+
+def _row_bytes(row: Row) -> bytes:
+    return json.dumps([row["id"], row["caption"], row["sha256"]]).encode()

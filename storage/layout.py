@@ -8,6 +8,8 @@ import numpy.typing as npt
 import zarr
 from zarr.codecs import Crc32cCodec
 
+from storage import locations
+
 Array = npt.NDArray[Any]
 LAYOUT_VERSION = 2
 GROUP, INDEX, CREATED, MANIFEST = "zarr.json", "index.parquet", "commits/created.json", "manifest.json"
@@ -15,6 +17,12 @@ GROUP, INDEX, CREATED, MANIFEST = "zarr.json", "index.parquet", "commits/created
 
 def commit_path(shard: int) -> str:
     return f"commits/{shard:05d}.json"
+
+
+def committed_shards(url: str) -> set[int]:
+    """Numbers of the shards of the store at ``url`` that are complete."""
+    numbers = (name.removesuffix(".json") for name in locations.list_names(locations.join(url, "commits")))
+    return {int(number) for number in numbers if number.isdigit()}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 import posixpath
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 
@@ -59,6 +60,14 @@ def read_bytes(url: str) -> bytes:
     return bytes(fs.cat_file(path))
 
 
+def read_many(urls: list[str]) -> list[bytes]:
+    """Objects of one filesystem, many at a time where it can."""
+    if not urls:
+        return []
+    fs, _ = fsspec.url_to_fs(urls[0])
+    return list(fs.cat_ranges([fsspec.url_to_fs(url)[1] for url in urls], None, None, on_error="raise"))
+
+
 def write_bytes(url: str, data: bytes) -> None:
     """Write one object in one step: readers see the old object or the new one, never a part."""
     fs, path = fsspec.url_to_fs(url)
@@ -68,6 +77,21 @@ def write_bytes(url: str, data: bytes) -> None:
         fs.mv(f"{path}.partial", path)
     else:
         fs.pipe_file(path, data)
+
+
+def copy(source: str, target: str) -> None:
+    """Copy one object within a filesystem in one step: by the server, where it can, else through this process."""
+    fs, path = fsspec.url_to_fs(target)
+    local = "file" in protocols(fs)
+    place = f"{path}.{uuid4().hex}.partial" if local else path
+    fs.makedirs(posixpath.dirname(path), exist_ok=True)
+    try:
+        fs.cp_file(fsspec.url_to_fs(source)[1], place)
+    except NotImplementedError:
+        write_bytes(target, read_bytes(source))
+        return
+    if local:
+        fs.mv(place, path)
 
 
 def read_json(url: str) -> Any:

@@ -39,7 +39,7 @@ def seal(store: "LatentStore", products: Iterable[str]) -> None:
         "valid": sum(commit["valid"] for commit in commits),
         "rejected": len(rejected),
         "shards": [
-            {"shard": commit["shard"], "rows": commit["rows"], "sha256": commit["sha256"], "index": checksum}
+            {**{key: commit.get(key) for key in ("shard", "rows", "fingerprint", "sha256")}, "index": checksum}
             for commit, checksum in zip(commits, index, strict=True)
         ],
         "objects": object_checksums(store, products),

@@ -31,6 +31,7 @@ from storage.layout import (
     Array,
     ArraySpec,
     commit_path,
+    committed_shards,
     create_array,
     shard_object,
 )
@@ -160,8 +161,7 @@ class LatentStore:
 
     def committed(self) -> set[int]:
         """Numbers of the shards that are complete."""
-        names = locations.list_names(locations.join(self.url, "commits"))
-        return {int(name[:5]) for name in names if name[:5].isdigit()}
+        return committed_shards(self.url)
 
     def extent(self, shard: int) -> slice:
         """The rows of a shard: a slice of row numbers."""
@@ -220,8 +220,12 @@ class LatentStore:
         seed: Array,
         rejected: dict[int, str],
         timing: dict[str, float],
+        fingerprint: str | None = None,
     ) -> None:
-        """Write a whole shard, then its commit record. ``rejected``: row -> reason."""
+        """Write a whole shard, then its commit record. ``rejected``: row -> reason.
+
+        ``fingerprint``: of all that the values follow from; another store copies a shard by it (``storage.reuse``).
+        """
         extent = self.extent(shard)
         expected = extent.stop - extent.start
         checksums = {}
@@ -234,6 +238,7 @@ class LatentStore:
         record = {
             "shard": shard,
             "rows": [extent.start, extent.stop],
+            "fingerprint": fingerprint,
             "valid": int(valid.sum()),
             "rejected": {str(row): reason for row, reason in rejected.items()},
             "sha256": checksums,

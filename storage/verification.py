@@ -122,13 +122,13 @@ def _shard_problems(
     if entry is None:
         return
     for name, checksum in entry["sha256"].items():
-        if name in arrays and _values_checksum(arrays[name], slice(*entry["rows"])) != checksum:
+        if name in arrays and values_checksum(arrays[name], slice(*entry["rows"])) != checksum:
             path = f"{name}/{shard_object(arrays[name], shard)}"
             yield Problem(path, CHANGED if path in found else MISSING, shard)
 
 
-def _values_checksum(array: zarr.Array[Any], rows: slice) -> str | None:
-    """None where the object cannot be read: a checksum in it is wrong, or a part is cut off."""
+def values_checksum(array: zarr.Array[Any], rows: slice) -> str | None:
+    """Of these rows; None where their object cannot be read: a checksum in it is wrong, or a part is cut off."""
     try:
         return sha256(np.asarray(array[rows]).tobytes())
     except ValueError:

@@ -94,3 +94,11 @@ def test_onto_a_gcs_server(encoded: StageResult, drawings: Path, tiny_teacher: P
     assert there.index.equals(here.index)
     assert there.verify() == []
     assert plan_stage(ENCODE, params, params.root).state == "fresh"
+    # Two shards of a smaller set: the server copies them, nothing is computed.
+    fewer = parameters(drawings, tiny_teacher, f"{gcs_root}/runs", limit=8)
+    plan = plan_stage(ENCODE, fewer, fewer.root)
+    assert (plan.state, plan.done, plan.total) == ("partial", 2, 2)
+    assert plan.reason == f"changed: images; 2 of 2 shards can be copied from {result.url}"
+    copied = LatentStore.open(run_stage(ENCODE, fewer, fewer.root).url)
+    np.testing.assert_array_equal(np.asarray(copied["latents"][:]), np.asarray(here["latents"][:8]))
+    assert copied.verify() == []

@@ -101,6 +101,15 @@ def test_one_changed_option_names_itself(first: list[Any], params: PipelineParam
     assert lines["distill"] == ("stale", "changed: learning_rate")
 
 
+def test_other_real_images_leave_the_samples_as_they_are(
+    first: list[Any], params: PipelineParameters, tmp_path: Path
+) -> None:
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "plain.png")
+    *_, line = plan(params.model_copy(update={"heldout_images": str(tmp_path)}))
+    assert (line.state, line.done, line.total) == ("partial", 1, 1)
+    assert line.reason == f"changed: images; 1 of 1 shards can be copied from {first[-1].url}"
+
+
 def test_the_report_has_every_row_and_stands_alone(first: list[Any]) -> None:
     url = Path(first[-1].url)
     report = json.loads((url / "report.json").read_text())

@@ -23,8 +23,8 @@ from storage import LatentStore
 pytestmark = pytest.mark.usefixtures("ray_local")
 
 
-def parameters(captions: Path, teacher: Path, root: Path) -> TeachParameters:
-    return TeachParameters(captions=str(captions), teacher=str(teacher), root=str(root), shard_rows=4)
+def parameters(captions: Path, teacher: Path, root: Path, **more: int) -> TeachParameters:
+    return TeachParameters(captions=str(captions), teacher=str(teacher), root=str(root), shard_rows=4, **more)
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +58,15 @@ def test_rows_are_trajectories_of_their_own_seeds(taught: StageResult, tiny_teac
 
 
 def content(url: str) -> dict[str, str]:
-    """Every object of a store but for the commit records' timings -> its hash."""
+    """Every object of a store, of the commit records what does not tell how it was made -> its hash."""
     hashes = {}
     for file in sorted(Path(url).rglob("*")):
         if file.is_file():
             data = file.read_bytes()
             if file.parent.name == "commits" and file.name[:5].isdigit():
                 record = json.loads(data)
-                del record["timing"], record["digest"]  # the record's own checksum covers its timing
+                for key in ("timing", "copied_from", "digest"):  # the record's own checksum covers the others
+                    record.pop(key, None)
                 data = json.dumps(record, sort_keys=True).encode()
             hashes[str(file.relative_to(url))] = hashlib.sha256(data).hexdigest()
     return hashes
@@ -112,3 +113,20 @@ def test_ended_before_the_seal_and_run_again_only_seals(
     assert plan_stage(TEACH, params, params.root).state == "partial"
     assert run_stage(TEACH, params, params.root).state == "computed"
     assert content(str(copy)) == content(taught.url)
+
+
+def test_a_set_that_grew_computes_only_its_new_shards(
+    taught: StageResult, captions_file: Path, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    """And gives, to the byte, what was computed from nothing."""
+    first_forty = parameters(captions_file, tiny_teacher, Path(taught.url).parent.parent, limit=40)
+    older = run_stage(TEACH, first_forty, first_forty.root)  # all of it is copied
+    params = parameters(captions_file, tiny_teacher, tmp_path)
+    copy = shutil.copytree(older.url, tmp_path / "teach" / older.fingerprint)
+    plan = plan_stage(TEACH, params, params.root)
+    assert (plan.state, plan.done, plan.total) == ("partial", 10, 12)
+    assert plan.reason == f"changed: captions; 10 of 12 shards can be copied from {copy}"
+    result = run_stage(TEACH, params, params.root)
+    assert content(result.url) == content(taught.url)
+    records = [json.loads(file.read_text()) for file in sorted(Path(result.url).glob("commits/0*.json"))]
+    assert ["copied_from" in record for record in records] == [True] * 10 + [False] * 2

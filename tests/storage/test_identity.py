@@ -2,7 +2,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from storage.identity import Identity, digest, fingerprint_rows, read_identity
+import pytest
+
+from storage import UserError
+from storage.identity import Identity, digest, fingerprint_rows, read_identity, unchanged_rows
 
 BASE = Identity("teach", 1, {"captions": "a", "teacher.unet": "b"}, {"guidance": 7.5, "seed": 0})
 
@@ -35,8 +38,22 @@ def test_written_and_read(tmp_path: Path) -> None:
 
 def test_rows_are_known_by_content_not_by_place() -> None:
     row = {"id": "1", "caption": "x", "sha256": "s", "uri": "here"}
-    fingerprint, count = fingerprint_rows([row])
-    assert count == 1
-    assert fingerprint_rows([{**row, "uri": "there"}]) == (fingerprint, 1)
+    fingerprint, shards = fingerprint_rows([row], 4)
+    assert shards == [fingerprint]
+    assert fingerprint_rows([{**row, "uri": "there"}], 4) == (fingerprint, shards)
     for key in ("id", "caption", "sha256"):
-        assert fingerprint_rows([{**row, key: "other"}])[0] != fingerprint
+        assert fingerprint_rows([{**row, key: "other"}], 4)[0] != fingerprint
+
+
+def test_a_shards_rows_are_known_like_a_set_of_their_own() -> None:
+    rows = [{"id": str(number), "caption": "x", "sha256": ""} for number in range(5)]
+    assert fingerprint_rows(rows, 2)[1] == [fingerprint_rows(rows[start : start + 2], 2)[0] for start in (0, 2, 4)]
+
+
+def test_a_set_that_changes_between_two_readings_is_refused() -> None:
+    rows = [{"id": str(number), "caption": "x", "sha256": ""} for number in range(3)]
+    fingerprint, _ = fingerprint_rows(rows, 2)
+    assert list(unchanged_rows(rows, fingerprint)) == rows
+    for later in (rows[:2], [*rows, {**rows[0], "id": "3"}], [{**rows[0], "caption": "y"}, *rows[1:]]):
+        with pytest.raises(UserError, match="run it again"):
+            list(unchanged_rows(later, fingerprint))
