@@ -1,10 +1,14 @@
 """URLs of any fsspec filesystem, and the few file operations that the stages need on them."""
 
 import json
+import mmap
+import os
 import posixpath
 from typing import Any
 
 import fsspec
+import numpy as np
+import numpy.typing as npt
 
 
 def absolute(url: str) -> str:
@@ -59,7 +63,18 @@ def read_bytes(url: str) -> bytes:
     return bytes(fs.cat_file(path))
 
 
-def write_bytes(url: str, data: bytes) -> None:
+def map_bytes(url: str) -> npt.NDArray[np.uint8]:
+    """The bytes of an object, not to be changed. A local file is mapped, and on its way into memory."""
+    fs, path = fsspec.url_to_fs(url)
+    if "file" not in protocols(fs):
+        return np.frombuffer(fs.cat_file(path), np.uint8)
+    with open(path, "rb") as file:
+        if hasattr(os, "posix_fadvise"):  # not on every system
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+def write_bytes(url: str, data: bytes | memoryview) -> None:
     """Write one object in one step: readers see the old object or the new one, never a part."""
     fs, path = fsspec.url_to_fs(url)
     fs.makedirs(posixpath.dirname(path), exist_ok=True)
@@ -67,7 +82,18 @@ def write_bytes(url: str, data: bytes) -> None:
         fs.pipe_file(f"{path}.partial", data)
         fs.mv(f"{path}.partial", path)
     else:
-        fs.pipe_file(path, data)
+        fs.pipe_file(path, bytes(data))
+
+
+def write_file(url: str, local_path: str) -> None:
+    """Write one object in one step, from a local file."""
+    fs, path = fsspec.url_to_fs(url)
+    fs.makedirs(posixpath.dirname(path), exist_ok=True)
+    if "file" in protocols(fs):
+        fs.cp_file(local_path, f"{path}.partial")
+        fs.mv(f"{path}.partial", path)
+    else:
+        fs.put_file(local_path, path)
 
 
 def read_json(url: str) -> Any:
