@@ -36,6 +36,8 @@ class Ours:
     """storage.LatentStore; rows are mixed over 16 to 32 shards around them."""
 
     def __init__(self, folder: str, count: int) -> None:
+        import pandas  # noqa: F401  # as pyarrow does with its first table; importing counts for nobody
+
         from storage import LatentStore, reader
 
         self.folder, self.count, self.store, self.reader = f"{folder}/store", count, LatentStore, reader

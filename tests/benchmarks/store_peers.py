@@ -1,8 +1,10 @@
 """Libraries that are made for data sets such as a latent store's. See store_contender.py."""
 
-import os
+import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,21 @@ import torch
 from tests.benchmarks.store_contenders import BATCH, MIXED, ROW, SHARD_ROWS, Batches, samples
 
 
+def without_torchvision() -> None:
+    """streaming imports it for image sets, which are not measured; of torch 2.13's there is no build without CUDA."""
+    wanted = {"torchvision": "", "torchvision.datasets": "VisionDataset"}
+    wanted |= {"torchvision.transforms": "", "torchvision.transforms.functional": "to_tensor"}
+    for name, attribute in wanted.items():
+        module = sys.modules[name] = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        setattr(module, attribute or "__path__", type(attribute, (), {}) if attribute else [])
+
+
 class Mosaic:
     """MosaicML Streaming: MDS shards of 32 MiB, its default shuffle (py1e), which here mixes all rows."""
 
     def __init__(self, folder: str, count: int) -> None:
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        without_torchvision()
         import streaming
 
         streaming.base.util.clean_stale_shared_memory()
