@@ -4,6 +4,7 @@ import json
 import mmap
 import os
 import posixpath
+from collections.abc import Iterable
 from typing import Any
 
 import fsspec
@@ -74,15 +75,21 @@ def map_bytes(url: str) -> npt.NDArray[np.uint8]:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-def write_bytes(url: str, data: bytes | memoryview) -> None:
+def write_bytes(url: str, data: bytes) -> None:
     """Write one object in one step: readers see the old object or the new one, never a part."""
+    write_pieces(url, [data])
+
+
+def write_pieces(url: str, pieces: Iterable[bytes | memoryview]) -> None:
+    """The same, of bytes that come one after the other."""
     fs, path = fsspec.url_to_fs(url)
     fs.makedirs(posixpath.dirname(path), exist_ok=True)
     if "file" in protocols(fs):
-        fs.pipe_file(f"{path}.partial", data)
+        with open(f"{path}.partial", "wb") as file:
+            file.writelines(pieces)
         fs.mv(f"{path}.partial", path)
     else:
-        fs.pipe_file(path, bytes(data))
+        fs.pipe_file(path, b"".join(pieces))
 
 
 def write_file(url: str, local_path: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from storage import locations
 from storage.errors import DamagedStoreError, UserError
 from storage.layout import Array, shard_object
-from storage.shards import CRC, StoredRows, encode, open_chunks
+from storage.shards import StoredRows, encode_chunks, open_chunks
 from storage.store import LatentStore
 
 WINDOW_SHARDS = 16
@@ -169,8 +169,7 @@ def _stored_rows(store: LatentStore, name: str, shard: int) -> StoredRows:
         raise DamagedStoreError(url) from None
     if chunks is None:  # zarr has to read it
         values = store.values(name, shard)
-        data = encode(values, len(values))
-        chunks = data[: len(values) * (values[0].nbytes + CRC)].reshape(len(values), -1)
+        chunks = encode_chunks(values.reshape(len(values), -1).view(np.uint8))
     return StoredRows(url, chunks)
 
 

@@ -236,7 +236,7 @@ class LatentStore:
                 hashing[name] = thread.submit(sha256, stored)
                 if array.shards:
                     object_url = locations.join(self.url, name, shard_object(array, shard))
-                    locations.write_bytes(object_url, encode(stored, self.shard_rows).data)
+                    locations.write_pieces(object_url, (piece.data for piece in encode(stored, self.shard_rows)))
                 else:
                     array[extent] = stored
         checksums = {name: checksum.result() for name, checksum in hashing.items()}
