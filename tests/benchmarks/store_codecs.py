@@ -11,7 +11,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from storage import ArraySpec, LatentStore
 from storage.index import index_tables
-from tests.benchmarks.store_contenders import ROW, SHARD_ROWS, latents
+from tests.benchmarks.store_contenders import ROW, SHARD_ROWS
 
 CODECS = {
     "checksums alone": [Crc32cCodec()],
@@ -23,9 +23,9 @@ CODECS = {
 }
 
 
-def codec_costs(folder: Path) -> dict[str, dict[str, float]]:
+def codec_costs(folder: Path, source: np.ndarray) -> dict[str, dict[str, float]]:
     """Codec -> size of the raw one, and seconds to write and to read a shard: with zarr itself, and as storage does."""
-    values = latents()[:SHARD_ROWS]
+    values = source[:SHARD_ROWS]
     found = {}
     for name, codecs in CODECS.items():
         shutil.rmtree(folder, ignore_errors=True)

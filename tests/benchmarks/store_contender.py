@@ -1,6 +1,6 @@
 """One contender of store_speed, in a process of its own: writes the samples, then reads them in every way.
 
-    python -m tests.benchmarks.store_contender NAME FOLDER SAMPLES RANDOM
+    python -m tests.benchmarks.store_contender NAME FOLDER SAMPLES RANDOM LATENTS.npy
 
 Prints one JSON object: seconds of each operation. Imports no library that it does not measure.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.benchmarks.store_contenders import BATCH, Files, MemoryMap, MemoryMapShuffled, Ours, latents
+from tests.benchmarks.store_contenders import BATCH, Files, MemoryMap, MemoryMapShuffled, Ours
 from tests.benchmarks.store_peers import Lit, Mosaic, Tars
 
 CONTENDERS: dict[str, Any] = {
@@ -55,14 +55,14 @@ def read_epoch(contender: Any, workers: int) -> None:
     assert count >= contender.count // BATCH * BATCH, f"{count} samples"
 
 
-def measure(name: str, folder: str, count: int, random_count: int) -> dict[str, float]:
+def measure(name: str, folder: str, count: int, random_count: int, latents: str) -> dict[str, float]:
     contender = CONTENDERS[name](folder, count)
 
     def write(source: np.ndarray) -> None:
         contender.write(source)
         os.sync()  # until it is on the disk
 
-    source = latents()
+    source = np.load(latents)
     os.sync()
     found = {"write": seconds(lambda: write(source))}
     forget(folder)
@@ -83,4 +83,4 @@ def measure(name: str, folder: str, count: int, random_count: int) -> dict[str, 
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+    print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])))

@@ -93,9 +93,11 @@ class MemoryMap:
 
     def order(self) -> np.ndarray:
         """By its definition in storage.reader, with one worker."""
-        random = np.random.default_rng(0)
-        place = random.permutation(-(-self.count // SHARD_ROWS))[np.arange(self.count) // SHARD_ROWS]
-        return np.argsort(np.maximum(place - 16, 0) + 16 * random.random(self.count))
+        rows = np.arange(self.count)
+        place = np.random.default_rng([0, 0]).permutation(-(-self.count // SHARD_ROWS))[rows // SHARD_ROWS]
+        dealt = np.argsort(place, kind="stable")
+        times = np.maximum(place[dealt] - 16, 0) + 16 * np.random.default_rng([0, 0, 0]).random(self.count)
+        return rows[dealt][np.argsort(times, kind="stable")]
 
     def epoch(self, workers: int) -> Batches:
         rows = self.order()[: self.count // BATCH * BATCH].reshape(-1, BATCH)

@@ -5,6 +5,7 @@ The server is a process of its own on the same machine: its work counts in every
 
 import io
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 from tests.benchmarks.store_contender import read_epoch
-from tests.benchmarks.store_contenders import DISTINCT, SHARD_ROWS, Ours, latents, samples
+from tests.benchmarks.store_contenders import DISTINCT, SHARD_ROWS, Ours, samples
 
 RANDOM = 100
 
@@ -85,10 +86,10 @@ class Files(Bare):
             self.one(row)
 
 
-def gcs_speed(folder: Path, count: int, rounds: int) -> dict[str, dict[str, float]]:
+def gcs_speed(folder: Path, source: np.ndarray, count: int, rounds: int) -> dict[str, dict[str, float]]:
     import fsspec
 
-    source, rows = latents(), np.random.default_rng(1).integers(0, count, RANDOM).tolist()
+    rows = np.random.default_rng(1).integers(0, count, RANDOM).tolist()
     best: dict[str, dict[str, float]] = {}
 
     def timed(name: str, operation: str, run: Callable[[], object], units: int = 1) -> None:
@@ -111,4 +112,5 @@ def gcs_speed(folder: Path, count: int, rounds: int) -> dict[str, dict[str, floa
                 timed(name, "write", lambda: contender.write(source))  # noqa: B023
                 timed(name, "epoch", contender.read)
                 timed(name, "a random sample", lambda: [contender.one(row) for row in rows], RANDOM)  # noqa: B023
+    shutil.rmtree(folder)
     return best

@@ -18,13 +18,16 @@ import venv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tests.benchmarks.store_codecs import codec_costs
 from tests.benchmarks.store_contender import CONTENDERS
+from tests.benchmarks.store_contenders import latents
 from tests.benchmarks.store_gcs import gcs_speed
 from tests.benchmarks.store_growth import growth
 from tests.benchmarks.store_report import report
 
-HERE = Path(__file__).parent
+HERE, LATENTS = Path(__file__).parent, "latents.npy"
 PEERS = {"MosaicML Streaming": "mosaicml-streaming", "WebDataset": "webdataset", "LitData": "litdata"}
 Results = dict[str, dict[str, float]]
 
@@ -52,7 +55,16 @@ def local_speed(pythons: dict[str, Path], folder: Path, samples: int, random: in
             place = folder / "samples"
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
-            command = [python, "-m", "tests.benchmarks.store_contender", name, place, str(samples), str(random)]
+            command = [
+                python,
+                "-m",
+                "tests.benchmarks.store_contender",
+                name,
+                place,
+                str(samples),
+                str(random),
+                folder / LATENTS,
+            ]
             environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
             run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
             for operation, value in json.loads(run.stdout.splitlines()[-1]).items():
@@ -89,6 +101,9 @@ def main() -> None:
     if not args.without_peers:
         peers = peers_python(work / "peers")
         pythons |= dict.fromkeys(PEERS, peers)
+    source = latents()
+    work.mkdir(parents=True, exist_ok=True)
+    np.save(work / LATENTS, source)
     record = {
         "machine": {**machine(), "disk": args.disk},
         "versions": {name: importlib.metadata.version(name) for name in ("zarr", "numpy", "torch", "fsspec", "gcsfs")}
@@ -96,8 +111,8 @@ def main() -> None:
         "samples": args.samples,
         "gcs_samples": args.gcs_samples,
         "local": local_speed(pythons, work, args.samples, args.random, args.rounds),
-        "codecs": codec_costs(work / "codecs"),
-        "gcs": gcs_speed(work / "gcs", args.gcs_samples, args.rounds),
+        "codecs": codec_costs(work / "codecs", source),
+        "gcs": gcs_speed(work / "gcs", source, args.gcs_samples, args.rounds),
         "growth": growth(work, args.rows),
     }
     text = report(record)
