@@ -85,7 +85,7 @@ def write_pieces(url: str, pieces: Iterable[bytes | memoryview]) -> None:
     fs, path = fsspec.url_to_fs(url)
     fs.makedirs(posixpath.dirname(path), exist_ok=True)
     if "file" in protocols(fs):
-        with open(f"{path}.partial", "wb") as file:
+        with open(f"{path}.partial", "wb", buffering=1 << 20) as file:
             file.writelines(pieces)
         fs.mv(f"{path}.partial", path)
     else:

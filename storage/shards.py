@@ -18,7 +18,6 @@ from storage.errors import DamagedStoreError
 from storage.layout import Array
 
 CRC, ENTRY = 4, 16
-PIECE = 1 << 20  # bytes: small enough to stay in the processor's cache
 NO_CHUNK = np.iinfo(np.uint64).max
 
 
@@ -63,12 +62,15 @@ def open_chunks(url: str, array: zarr.Array[Any], rows: slice) -> Array | None:
 
 
 def encode(values_nX: Array, shard_rows: int) -> Iterator[Array]:
-    """Pieces (uint8) of the object that holds ``values_nX``, of whose shard the last rows may be missing."""
+    """Pieces (uint8) of the object that holds ``values_nX``, of whose shard the last rows may be missing.
+
+    No copies: large ones cost as much as the writing.
+    """
     rows = np.ascontiguousarray(values_nX).reshape(len(values_nX), -1).view(np.uint8)
     count, row_bytes = rows.shape
-    step = max(1, PIECE // row_bytes)
-    for start in range(0, count, step):
-        yield encode_chunks(rows[start : start + step]).ravel()
+    for row, checksum in zip(rows, _checksums(rows), strict=True):
+        yield row
+        yield checksum
     index = _index(count, row_bytes + CRC, shard_rows)
     yield index
     yield _checksums(index[None])[0]
