@@ -4,15 +4,13 @@ import hashlib
 import json
 from typing import Any
 
-import numpy.typing as npt
-
 from storage import locations
 from storage.errors import DamagedStoreError
 
 Record = dict[str, Any]
 
 
-def sha256(data: "bytes | npt.NDArray[Any]") -> str:
+def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 

@@ -40,7 +40,7 @@ def read_rows(url: str, array: zarr.Array[Any], rows: slice) -> Array:
     chunks = open_chunks(url, array, rows) if array.shards else None
     if chunks is None:
         return np.asarray(array[rows])
-    values = np.ascontiguousarray(chunks[:, :-CRC])  # a copy, for a map's bytes may change after they were checked
+    values = chunks[:, :-CRC].copy()  # for a map's bytes may change after they were checked
     if (_checksums(values) != chunks[:, -CRC:]).any():
         raise ValueError("a row has another checksum")
     return values.view(array.dtype).reshape(-1, *array.shape[1:])

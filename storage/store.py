@@ -233,7 +233,7 @@ class LatentStore:
                     raise ValueError(f"shard {shard} of {self.url} has {expected} rows; {name} came with {len(values)}")
                 array = self[name]
                 stored = np.ascontiguousarray(values, dtype=array.dtype)
-                hashing[name] = thread.submit(sha256, stored)
+                hashing[name] = thread.submit(sha256, stored.data)
                 if array.shards:
                     object_url = locations.join(self.url, name, shard_object(array, shard))
                     locations.write_pieces(object_url, (piece.data for piece in encode(stored, self.shard_rows)))
