@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,22 +105,27 @@ def main() -> None:
     source = latents()
     work.mkdir(parents=True, exist_ok=True)
     np.save(work / LATENTS, source)
-    record = {
+    record: dict[str, Any] = {
         "machine": {**machine(), "disk": args.disk},
         "versions": {name: importlib.metadata.version(name) for name in ("zarr", "numpy", "torch", "fsspec", "gcsfs")}
         | (versions(peers) if not args.without_peers else {}),
         "samples": args.samples,
         "gcs_samples": args.gcs_samples,
-        "local": local_speed(pythons, work, args.samples, args.random, args.rounds),
-        "codecs": codec_costs(work / "codecs", source),
-        "gcs": gcs_speed(work / "gcs", source, args.gcs_samples, args.rounds),
-        "growth": growth(work, args.rows),
     }
+    parts: dict[str, Callable[[], Any]] = {
+        "local": lambda: local_speed(pythons, work, args.samples, args.random, args.rounds),
+        "codecs": lambda: codec_costs(work / "codecs", source),
+        "gcs": lambda: gcs_speed(work / "gcs", source, args.gcs_samples, args.rounds),
+        "growth": lambda: growth(work, args.rows),
+    }
+    for name, part in parts.items():
+        record[name] = part()
+        if args.output:  # after each, for a long run may be cut short
+            args.output.parent.mkdir(exist_ok=True)
+            args.output.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
     text = report(record)
     print(text)
     if args.output:
-        args.output.parent.mkdir(exist_ok=True)
-        args.output.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
         args.output.with_suffix(".md").write_text(text)
 
 
