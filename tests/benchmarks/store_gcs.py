@@ -98,17 +98,17 @@ def gcs_speed(folder: Path, source: np.ndarray, count: int, rounds: int) -> dict
         held = best.setdefault(name, {})
         held[operation] = min(held.get(operation, float("inf")), (time.perf_counter() - start) / units)
 
-    for number in range(rounds):
-        with gcs_server(folder / str(number)) as url:
-            fs = fsspec.filesystem("gs", token="anon", skip_instance_cache=True)
-            fsspec.config.conf["gs"] = {"token": "anon"}
-            store = Ours(f"{url}/ours", count)
+    with gcs_server(folder) as url:
+        fsspec.config.conf["gs"] = {"token": "anon"}
+        fs = fsspec.filesystem("gs")
+        for number in range(rounds):
+            store = Ours(f"{url}/{number}/ours", count)
             timed("latentcrf", "write", lambda: store.write(source))  # noqa: B023
             timed("latentcrf", "epoch", lambda: read_epoch(store, 0))  # noqa: B023
             get = store.getter()
             timed("latentcrf", "a random sample", lambda: [get(row) for row in rows], RANDOM)  # noqa: B023
             for name, kind in {"bare requests": Bare, ".pt objects": Files}.items():
-                contender = kind(fs, f"bucket/{kind.__name__}", count)
+                contender = kind(fs, f"bucket/{number}/{kind.__name__}", count)
                 timed(name, "write", lambda: contender.write(source))  # noqa: B023
                 timed(name, "epoch", contender.read)
                 timed(name, "a random sample", lambda: [contender.one(row) for row in rows], RANDOM)  # noqa: B023
