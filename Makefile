@@ -2,7 +2,8 @@
 #   make demo   the whole pipeline on real drawings, with a table and pictures
 #   make test   the tests
 #   make lint   ruff and mypy
-#   make bench  what the paper-size CRF costs beside the U-Net's evaluations
+#   make bench  what the paper-size CRF costs beside the U-Net's evaluations (bench-crf), and how fast
+#               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk
 #   make ablation   which of its parts earn their place, against every control; about an hour
 #   make ui     Prefect server and worker with a deployment of every stage
 
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 space := $(subst ,, )
 
-.PHONY: env demo test lint bench ablation ui clean
+.PHONY: env demo test lint bench bench-crf bench-store ablation ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -34,8 +35,13 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: env
+bench: bench-crf bench-store
+
+bench-crf: env
 	$(BIN)/python -m tests.benchmarks.crf_cost --output docs/crf_cost.json
+
+bench-store: env
+	$(BIN)/python -m tests.benchmarks.store_speed --output docs/store_speed
 
 ablation: env
 	$(BIN)/python -m tests.benchmarks.ablation --root runs/ablation --output docs/ablation

@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import fsspec
@@ -21,18 +22,19 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
     -> the number of rows, and each shard's checksum.
     """
     schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
-    sink, row = pa.BufferOutputStream(), 0
-    checksums = []
-    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        for table in shards:
-            table = table.select(SCHEMA.names)
-            if rejected is not None:
-                reasons = [rejected.get(row + offset) for offset in range(len(table))]
-                table = table.append_column("reason", pa.array(reasons, pa.string()))
-            checksums.append(table_checksum(table))
-            writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
-            row += len(table)
-    locations.write_bytes(url, sink.getvalue().to_pybytes())
+    row, checksums = 0, []
+    with tempfile.NamedTemporaryFile() as file:  # not in memory, which millions of rows would fill
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for table in shards:
+                table = table.select(SCHEMA.names)
+                if rejected is not None:
+                    reasons = [rejected.get(row + offset) for offset in range(len(table))]
+                    table = table.append_column("reason", pa.array(reasons, pa.string()))
+                checksums.append(table_checksum(table))
+                writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
+                row += len(table)
+        file.flush()
+        locations.write_file(url, file.name)
     return row, checksums
 
 
@@ -50,6 +52,14 @@ def read_index_shard(url: str, shard: int) -> pa.Table:
     fs, path = fsspec.url_to_fs(url)
     with fs.open(path, "rb") as file:
         return pq.ParquetFile(file).read_row_group(shard)
+
+
+def index_shards(url: str) -> Iterator[pa.Table]:
+    """All shards' rows, one shard after the other, from one look at where they lie."""
+    fs, path = fsspec.url_to_fs(url)
+    with fs.open(path, "rb") as file:
+        parquet = pq.ParquetFile(file)
+        yield from (parquet.read_row_group(shard) for shard in range(parquet.num_row_groups))
 
 
 def index_tables(rows: Iterable[dict[str, Any]], shard_rows: int) -> Iterable[pa.Table]:

@@ -1,11 +1,16 @@
 """URLs of any fsspec filesystem, and the few file operations that the stages need on them."""
 
 import json
+import mmap
+import os
 import posixpath
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
 import fsspec
+import numpy as np
+import numpy.typing as npt
 
 
 def absolute(url: str) -> str:
@@ -68,15 +73,43 @@ def read_many(urls: list[str]) -> list[bytes]:
     return list(fs.cat_ranges([fsspec.url_to_fs(url)[1] for url in urls], None, None, on_error="raise"))
 
 
+def map_bytes(url: str) -> npt.NDArray[np.uint8]:
+    """The bytes of an object, not to be changed. A local file is mapped, and on its way into memory."""
+    fs, path = fsspec.url_to_fs(url)
+    if "file" not in protocols(fs):
+        return np.frombuffer(fs.cat_file(path), np.uint8)
+    with open(path, "rb") as file:
+        if hasattr(os, "posix_fadvise"):  # not on every system
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
 def write_bytes(url: str, data: bytes) -> None:
     """Write one object in one step: readers see the old object or the new one, never a part."""
+    write_pieces(url, [data])
+
+
+def write_pieces(url: str, pieces: Iterable[bytes | memoryview]) -> None:
+    """The same, of bytes that come one after the other."""
     fs, path = fsspec.url_to_fs(url)
     fs.makedirs(posixpath.dirname(path), exist_ok=True)
     if "file" in protocols(fs):
-        fs.pipe_file(f"{path}.partial", data)
+        with open(f"{path}.partial", "wb", buffering=1 << 20) as file:
+            file.writelines(pieces)
         fs.mv(f"{path}.partial", path)
     else:
-        fs.pipe_file(path, data)
+        fs.pipe_file(path, b"".join(pieces))
+
+
+def write_file(url: str, local_path: str) -> None:
+    """Write one object in one step, from a local file."""
+    fs, path = fsspec.url_to_fs(url)
+    fs.makedirs(posixpath.dirname(path), exist_ok=True)
+    if "file" in protocols(fs):
+        fs.cp_file(local_path, f"{path}.partial")
+        fs.mv(f"{path}.partial", path)
+    else:
+        fs.put_file(local_path, path)
 
 
 def copy(source: str, target: str) -> None:

@@ -4,18 +4,32 @@ A worker's samples are one endless row of epochs; batch b is its samples b*size 
 So the reader can start at any batch, and what it gives from there is what it would have given.
 """
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import chain, count
+from typing import Any
 
 import numpy as np
 
-from storage.errors import UserError
-from storage.layout import Array
+from storage import locations
+from storage.errors import DamagedStoreError, UserError
+from storage.layout import Array, shard_object
+from storage.shards import StoredRows, encode_chunks, open_chunks
 from storage.store import LatentStore
 
 WINDOW_SHARDS = 16
+AHEAD, THREADS = 4, 2
+
+
+@dataclass(frozen=True)
+class Step:
+    """A piece of an epoch: read these shards, then give these rows, then drop those shards."""
+
+    read: list[int]
+    rows: Array
+    drop: set[int]
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,8 @@ class EpochOrder:
 
     An epoch's shards are dealt in random order, to each worker as many valid rows as to any other
     (up to ``ranks`` - 1 are left for another epoch). A row is mixed with those of the WINDOW_SHARDS
-    shards around it, so that whole shards can be read one after the other and few are held.
+    shards around it, so that whole shards can be read one after the other and few are held. Worked
+    out a shard at a time, so that it takes no more memory for 10 million rows than for a thousand.
     """
 
     valid: Array
@@ -38,29 +53,47 @@ class EpochOrder:
         """A worker's samples an epoch."""
         return int(self.valid.sum()) // self.ranks
 
-    def rows(self, epoch: int) -> Array:
-        """(share,) row numbers."""
-        shard_count = -(-len(self.valid) // self.shard_rows)
-        place_of_shard = np.random.default_rng([self.seed, epoch]).permutation(shard_count)
-        rows = np.flatnonzero(self.valid)
-        places = place_of_shard[rows // self.shard_rows]
-        dealt = np.argsort(places, kind="stable")[self.rank * self.share : (self.rank + 1) * self.share]
-        ahead = places[dealt] - places[dealt].min()
-        random = np.random.default_rng([self.seed, epoch, self.rank]).random(self.share)
-        times = np.maximum(ahead - WINDOW_SHARDS, 0) + WINDOW_SHARDS * random
-        return rows[dealt][np.argsort(times, kind="stable")]
+    def steps(self, epoch: int) -> Iterator[Step]:
+        """A step a shard; all of them together give ``share`` row numbers."""
+        random = np.random.default_rng([self.seed, epoch, self.rank])
+        rows, times = np.empty(0, np.int64), np.empty(0)  # of the shards read, what was not given yet
+        for ahead, (shard, dealt, last) in enumerate(self._dealt(epoch)):
+            # A row may come WINDOW_SHARDS before its shard's own turn, and up to its turn.
+            rows = np.concatenate([rows, dealt])
+            times = np.concatenate([times, max(ahead - WINDOW_SHARDS, 0) + WINDOW_SHARDS * random.random(len(dealt))])
+            now = times < (np.inf if last else max(ahead + 1 - WINDOW_SHARDS, 0))
+            given, rows = rows[now][np.argsort(times[now], kind="stable")], rows[~now]
+            times = times[~now]
+            drop = set((given // self.shard_rows).tolist()) - set((rows // self.shard_rows).tolist())
+            yield Step([shard], given, drop)
 
-    def batches(self, batch_size: int, start_batch: int) -> Iterator[Array]:
-        """(batches, batch_size) row numbers at a time, for ever: an epoch, less the samples that fill no batch.
+    def _dealt(self, epoch: int) -> Iterator[tuple[int, Array, bool]]:
+        """The worker's shards in the epoch's order: number, those of its rows that are the worker's, is it the last."""
+        starts = np.arange(0, len(self.valid), self.shard_rows)
+        shards = np.argsort(np.random.default_rng([self.seed, epoch]).permutation(len(starts)))
+        ends = np.add.reduceat(self.valid, starts, dtype=np.int64)[shards].cumsum()
+        first, stop = self.rank * self.share, (self.rank + 1) * self.share
+        for place in range(np.searchsorted(ends, first, "right"), np.searchsorted(ends, stop) + 1):
+            start = starts[shards[place]]
+            rows = start + np.flatnonzero(self.valid[start : start + self.shard_rows])
+            begin = ends[place] - len(rows)
+            mine = rows[max(first - begin, 0) : stop - begin]
+            if len(mine):
+                yield int(shards[place]), mine, bool(ends[place] >= stop)
 
-        Those open the next one.
-        """
-        first_epoch, done = divmod(start_batch * batch_size, self.share)
-        rows = self.rows(first_epoch)[done:]
-        for epoch in count(first_epoch + 1):
-            full = len(rows) // batch_size * batch_size
-            yield rows[:full].reshape(-1, batch_size)
-            rows = np.concatenate([rows[full:], self.rows(epoch)])
+    def steps_from(self, sample: int) -> Iterator[Step]:
+        """The steps of all epochs, for ever, from the worker's sample number ``sample`` on."""
+        first_epoch, skip = divmod(sample, self.share)
+        held: list[int] = []
+        steps = chain.from_iterable(self.steps(epoch) for epoch in count(first_epoch))
+        for step in steps:
+            held += step.read
+            if len(step.rows) > skip:
+                yield replace(step, read=held, rows=step.rows[skip:])
+                break
+            skip -= len(step.rows)
+            held = [shard for shard in held if shard not in step.drop]
+        yield from steps
 
 
 def shuffled_batches(
@@ -75,7 +108,8 @@ def shuffled_batches(
 ) -> Iterator[dict[str, Array]]:
     """Batches of the valid rows for ever, from ``start_batch`` on: the arrays ``names`` and ``row`` (B,).
 
-    ``batch_size`` is that of one worker. Whole shards are read, the next one in a thread.
+    ``batch_size`` is that of one worker. Whole shards are read, the next ones in threads; up to twice
+    WINDOW_SHARDS of them are held. A shard that is not what was written raises DamagedStoreError.
     """
     order = EpochOrder(store.valid, store.shard_rows, seed, rank, ranks)
     if not order.share:
@@ -84,28 +118,61 @@ def shuffled_batches(
             f"{int(order.valid.sum())} in {store.url}",
             "see the reasons in its index",
         )
-    with ThreadPoolExecutor(1) as thread:
-        for rows in order.batches(batch_size, start_batch):
-            yield from _read(store, names, rows, thread)
+    dtypes = {name: (store[name].shape[1:], store[name].dtype) for name in names}
+    batch, filled = _empty(dtypes, batch_size), 0
+    held: dict[int, dict[str, StoredRows]] = {}
+    for step, read in _read_ahead(store, names, order.steps_from(start_batch * batch_size)):
+        held |= read
+        rows = step.rows
+        while len(rows):
+            taken, rows = rows[: batch_size - filled], rows[batch_size - filled :]
+            batch["row"][filled : filled + len(taken)] = taken
+            for name in names:
+                place_nB = batch[name].reshape(batch_size, -1).view(np.uint8)
+                for number, row in enumerate(taken.tolist(), start=filled):
+                    shard, at = divmod(row, store.shard_rows)
+                    held[shard][name].copy_to(place_nB[number], at)
+            filled += len(taken)
+            if filled == batch_size:
+                yield batch
+                batch, filled = _empty(dtypes, batch_size), 0
+        for shard in step.drop:
+            del held[shard]
 
 
-def _read(
-    store: LatentStore, names: list[str], rows_nB: Array, thread: ThreadPoolExecutor
-) -> Iterator[dict[str, Array]]:
-    """The batches of ``rows_nB``; a shard is held from its first use to its last."""
+def _read_ahead(
+    store: LatentStore, names: list[str], steps: Iterator[Step]
+) -> Iterator[tuple[Step, dict[int, dict[str, StoredRows]]]]:
+    """Each step with the shards that it reads, while threads read those of the next AHEAD steps."""
 
-    def load(shard: int) -> dict[str, Array]:
-        return {name: store.values(name, shard) for name in names}
+    def load(shard: int) -> dict[str, StoredRows]:
+        return {name: _stored_rows(store, name, shard) for name in names}
 
-    shards_nB = (rows_nB // store.shard_rows).tolist()
-    last_use = {shard: batch for batch, shards in enumerate(shards_nB) for shard in shards}
-    unread = list(dict.fromkeys(chain.from_iterable(shards_nB)))[::-1]
-    held: dict[int, dict[str, Array]] = {}
-    ahead = thread.submit(load, unread[-1]) if unread else None
-    for batch, (rows, shards) in enumerate(zip(rows_nB, shards_nB, strict=True)):
-        while ahead and not held.keys() >= set(shards):
-            held[unread.pop()] = ahead.result()
-            ahead = thread.submit(load, unread[-1]) if unread else None
-        places = list(zip(shards, rows % store.shard_rows, strict=True))
-        yield {"row": rows, **{name: np.stack([held[shard][name][at] for shard, at in places]) for name in names}}
-        held = {shard: arrays for shard, arrays in held.items() if last_use[shard] > batch}
+    waiting: deque[tuple[Step, dict[int, Future[dict[str, StoredRows]]]]] = deque()
+    threads = ThreadPoolExecutor(THREADS)
+    try:
+        for step in steps:
+            waiting.append((step, {shard: threads.submit(load, shard) for shard in step.read}))
+            if len(waiting) > AHEAD:
+                now, futures = waiting.popleft()
+                yield now, {shard: future.result() for shard, future in futures.items()}
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def _stored_rows(store: LatentStore, name: str, shard: int) -> StoredRows:
+    array = store[name]
+    url = locations.join(store.url, name, shard_object(array, shard))
+    try:
+        chunks = open_chunks(url, array, store.extent(shard))
+    except ValueError:
+        raise DamagedStoreError(url) from None
+    if chunks is None:  # zarr has to read it
+        values = store.values(name, shard)
+        chunks = encode_chunks(values.reshape(len(values), -1).view(np.uint8))
+    return StoredRows(url, chunks)
+
+
+def _empty(dtypes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]], count: int) -> dict[str, Array]:
+    arrays = {name: np.empty((count, *shape), dtype) for name, (shape, dtype) in dtypes.items()}
+    return {"row": np.empty(count, np.int64), **arrays}

@@ -10,7 +10,7 @@ from storage.errors import DamagedStoreError
 Record = dict[str, Any]
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 

@@ -9,7 +9,7 @@ import zarr
 from storage import locations
 from storage.errors import UserError
 from storage.identity import DOCUMENT
-from storage.index import write_index
+from storage.index import index_shards, write_index
 from storage.layout import FLAGS, GROUP, INDEX, MANIFEST, commit_path
 from storage.records import read_record, sha256, write_record
 
@@ -26,8 +26,8 @@ def seal(store: "LatentStore", products: Iterable[str]) -> None:
         )
     commits = [read_record(locations.join(store.url, commit_path(shard))) for shard in range(store.shard_count)]
     rejected = {int(row): reason for commit in commits for row, reason in commit["rejected"].items()}
-    tables = (store.rows(shard) for shard in range(store.shard_count))
-    _, index = write_index(locations.join(store.url, INDEX), tables, rejected=rejected)
+    url = locations.join(store.url, INDEX)
+    _, index = write_index(url, index_shards(url), rejected=rejected)
     with warnings.catch_warnings():
         # Other readers may ignore consolidated metadata, and lose nothing.
         warnings.filterwarnings("ignore", message="Consolidated metadata")

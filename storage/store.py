@@ -10,6 +10,7 @@ shard, put in place in one step. Never written means NaN, so it cannot pass for 
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Self
 
@@ -37,6 +38,7 @@ from storage.layout import (
 )
 from storage.records import read_record, sha256, write_record
 from storage.sealing import seal
+from storage.shards import encode, read_rows
 from storage.verification import Problem, verify
 
 
@@ -202,7 +204,7 @@ class LatentStore:
         array = self[name]
         object_url = locations.join(self.url, name, shard_object(array, shard))
         try:
-            values = np.asarray(array[self.extent(shard)])
+            values = read_rows(object_url, array, self.extent(shard))
         except ValueError:  # a chunk's checksum is wrong
             raise DamagedStoreError(object_url) from None
         # To Zarr an object that is missing, or empty, is one full of fill values.
@@ -228,13 +230,20 @@ class LatentStore:
         """
         extent = self.extent(shard)
         expected = extent.stop - extent.start
-        checksums = {}
-        for name, values in {**arrays, "valid": valid, "seed": seed}.items():
-            if len(values) != expected:
-                raise ValueError(f"shard {shard} of {self.url} has {expected} rows; {name} came with {len(values)}")
-            stored = np.ascontiguousarray(values, dtype=self[name].dtype)
-            self[name][extent] = stored
-            checksums[name] = sha256(stored.tobytes())
+        hashing = {}
+        with ThreadPoolExecutor(1) as thread:  # beside the writing, for it takes as long
+            for name, values in {**arrays, "valid": valid, "seed": seed}.items():
+                if len(values) != expected:
+                    raise ValueError(f"shard {shard} of {self.url} has {expected} rows; {name} came with {len(values)}")
+                array = self[name]
+                stored = np.ascontiguousarray(values, dtype=array.dtype)
+                hashing[name] = thread.submit(sha256, stored.data)
+                if array.shards:
+                    object_url = locations.join(self.url, name, shard_object(array, shard))
+                    locations.write_pieces(object_url, (piece.data for piece in encode(stored, self.shard_rows)))
+                else:
+                    array[extent] = stored
+        checksums = {name: checksum.result() for name, checksum in hashing.items()}
         record = {
             "shard": shard,
             "rows": [extent.start, extent.stop],

@@ -2,6 +2,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +34,22 @@ def numbered_store(url: str, count: int, shard_rows: int, invalid: set[int]) -> 
     return store
 
 
+def rows(order: EpochOrder, epoch: int) -> npt.NDArray[np.int64]:
+    return np.concatenate([step.rows for step in order.steps(epoch)])
+
+
+def rows_at_once(order: EpochOrder, epoch: int) -> npt.NDArray[np.int64]:
+    """The same by its definition, over all rows at a time."""
+    place_of_shard = np.random.default_rng([order.seed, epoch]).permutation(-(-len(order.valid) // order.shard_rows))
+    rows = np.flatnonzero(order.valid)
+    places = place_of_shard[rows // order.shard_rows]
+    dealt = np.argsort(places, kind="stable")[order.rank * order.share : (order.rank + 1) * order.share]
+    ahead = places[dealt] - places[dealt].min()
+    random = np.random.default_rng([order.seed, epoch, order.rank]).random(order.share)
+    times = np.maximum(ahead - WINDOW_SHARDS, 0) + WINDOW_SHARDS * random
+    return rows[dealt][np.argsort(times, kind="stable")]
+
+
 @st.composite
 def orders(draw: st.DrawFn) -> list[EpochOrder]:
     """The orders of all workers over one store, with at least one row for each."""
@@ -44,7 +61,7 @@ def orders(draw: st.DrawFn) -> list[EpochOrder]:
 
 @given(orders(), st.integers(0, 5))
 def test_an_epoch_is_a_permutation_dealt_to_the_workers(orders: list[EpochOrder], epoch: int) -> None:
-    shares = [order.rows(epoch).tolist() for order in orders]
+    shares = [rows(order, epoch).tolist() for order in orders]
     seen = [row for share in shares for row in share]
     valid = np.flatnonzero(orders[0].valid).tolist()
     assert len(set(seen)) == len(seen), "a row twice"
@@ -52,20 +69,33 @@ def test_an_epoch_is_a_permutation_dealt_to_the_workers(orders: list[EpochOrder]
     assert {len(share) for share in shares} == {len(valid) // len(orders)}
 
 
-@given(orders(), st.integers(1, 7), st.integers(0, 40))
-def test_starting_at_any_batch_gives_the_same_rest(orders: list[EpochOrder], size: int, start: int) -> None:
-    def rows(order: EpochOrder, first: int, count: int) -> list[list[int]]:
-        batches = (batch for block in order.batches(size, first) for batch in block.tolist())
-        return list(islice(batches, count))
-
+@given(orders(), st.integers(0, 5))
+def test_steps_give_the_order_by_its_definition(orders: list[EpochOrder], epoch: int) -> None:
     for order in orders:
-        assert rows(order, start, 5) == rows(order, 0, start + 5)[start:]
+        assert rows(order, epoch).tolist() == rows_at_once(order, epoch).tolist()
+
+
+@given(orders(), st.integers(0, 200))
+def test_a_start_at_any_sample_gives_the_same_rest_from_shards_that_are_held(orders: list[EpochOrder], at: int) -> None:
+    for order in orders:
+        whole = np.concatenate([rows(order, epoch) for epoch in range(at // order.share + 3)])
+        given, held = np.empty(0, np.int64), set[int]()
+        for step in order.steps_from(at):
+            assert not held & set(step.read), "read twice"
+            held |= set(step.read)
+            assert held >= set((step.rows // order.shard_rows).tolist()) | step.drop
+            held -= step.drop
+            assert len(held) <= 2 * WINDOW_SHARDS
+            given = np.concatenate([given, step.rows])
+            if len(given) >= len(whole) - at:
+                break
+        assert given.tolist() == whole[at:].tolist()[: len(given)]
 
 
 def test_a_row_is_mixed_with_its_neighbouring_shards_only() -> None:
     order = EpochOrder(np.ones(4000, bool), 10, seed=0)
-    shards = order.rows(0) // 10
-    assert (order.rows(0) != order.rows(1)).any()
+    shards = rows(order, 0) // 10
+    assert (rows(order, 0) != rows(order, 1)).any()
     first, last = {}, {}
     for at, shard in enumerate(shards.tolist()):
         first.setdefault(shard, at)

