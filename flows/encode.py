@@ -21,7 +21,7 @@ def identify(params: EncodeParameters) -> tuple[Identity, int]:
     images, count = fingerprint_rows(limited(scan_images(params.images), params.limit))
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
     parameters = {"size": size, "shard_rows": params.shard_rows}
-    return Identity("encode", 1, {"images": images, **inputs}, parameters), -(-count // params.shard_rows)
+    return Identity("encode", 2, {"images": images, **inputs}, parameters), -(-count // params.shard_rows)
 
 
 def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
