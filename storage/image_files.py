@@ -10,6 +10,7 @@ from storage import locations
 
 MAX_BYTES = 1 << 28
 """An encoded image of more is refused unread."""
+PIECE = 1 << 20
 TAR_PLACE = re.compile(r"(?<=\.tar)#(\d+):(\d+)$")
 
 
@@ -37,8 +38,7 @@ def read_checked(uri: str) -> bytes:
             raise UnreadableError(too_large(int(place[2])))
         if place:
             return read_image(uri)
-        with fs.open(path, "rb") as file:
-            data = bytes(file.read(MAX_BYTES + 1))
+        data = _read_up_to(fs, path, MAX_BYTES + 1)
     except UnreadableError:
         raise
     except Exception as error:  # each filesystem has its own
@@ -46,6 +46,15 @@ def read_checked(uri: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise UnreadableError(too_large(len(data)))
     return data
+
+
+def _read_up_to(fs: fsspec.AbstractFileSystem, path: str, size: int) -> bytes:
+    """A web server may not say how long a file is, may never end it, and gives it in pieces."""
+    data = bytearray()
+    with fs.open(path, "rb") as file:
+        while len(data) < size and (piece := file.read(min(PIECE, size - len(data)))):
+            data += piece
+    return bytes(data)
 
 
 def too_large(size: int) -> str:

@@ -1,7 +1,11 @@
 """Parquet files: URIs in place of bytes, columns of other types, damage, and how much is held."""
 
+import contextlib
+import http.server
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +63,42 @@ def test_uris_that_lead_nowhere_keep_their_rows(tmp_path: Path) -> None:
         None,
     ]
     assert [row["caption"] for row in rows] == [f"caption {i}" for i in range(9)]
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    """A web server with one picture, one of unsaid length, an endless one, and nothing else."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.strip("/")
+            self.send_response(200 if name in ("known", "unsaid", "endless") else 404)
+            if name != "endless" and name != "unsaid":
+                self.send_header("Content-Length", str(len(plain()) if name == "known" else 0))
+            self.end_headers()
+            with contextlib.suppress(OSError):  # whoever asked has left
+                self.wfile.write(plain() if name in ("known", "unsaid") else b"")
+                while name == "endless":
+                    self.wfile.write(bytes(1 << 20))
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_uris_of_the_web(tmp_path: Path, web: str) -> None:
+    uris = [f"{web}/{name}" for name in ("known", "unsaid", "endless", "missing")] + ["http://127.0.0.1:1/refused"]
+    rows = list(scan_images(written(tmp_path / "set.parquet", uris, "url")))
+    reasons = [refusal(row["uri"]) for row in rows]
+    assert reasons[:2] == [None, None]
+    assert [str(reason).partition(":")[0] for reason in reasons[2:]] == ["too large", *["cannot be read"] * 2]
+    assert list(read_images([row["uri"] for row in rows[:2]])) == [plain()] * 2
 
 
 def test_a_remote_file_names_no_local_ones(tmp_path: Path) -> None:
