@@ -17,7 +17,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 def scan_folder(url: str) -> Iterator[Row]:
     fs, root = fsspec.url_to_fs(url)
     local = "file" in locations.protocols(fs)
-    sizes = _local_files(root) if local else {path: entry["size"] for path, entry in fs.find(root, detail=True).items()}
+    sizes = _local_files(root) if local else _remote_files(fs, root)
     real_root = os.path.realpath(root) if local else None
     for path in sorted(path for path in sizes if path.lower().endswith(SUFFIXES) or sizes[path] is None):
         uri = path if local else fs.unstrip_protocol(path)
@@ -35,6 +35,10 @@ def _local_files(root: str) -> dict[str, int | None]:
         found |= {posixpath.join(folder, name): 0 for name in names}
         found |= {path: None for name in folders if os.path.islink(path := posixpath.join(folder, name))}
     return found
+
+
+def _remote_files(fs: fsspec.AbstractFileSystem, root: str) -> dict[str, int | None]:
+    return {path: entry.get("size") or 0 for path, entry in fs.find(root, detail=True).items()}
 
 
 def _row(

@@ -138,6 +138,8 @@ def test_memory_is_bounded_whatever_an_image_claims(tmp_path: Path) -> None:
     (tmp_path / "tiff").write_bytes(tiff(entries, bytes(300_000)))
     (tmp_path / "zeros").write_bytes(png(1, 1, 8, 0, bytes(200 << 20)))
     (tmp_path / "largest").write_bytes(png(8000, 8000, 1, 0, bytes(8000 * 1001)))
+    gif = encoded(noise(), "GIF")
+    (tmp_path / "frames").write_bytes(gif[:-1] + gif[gif.index(b",", 13 + 768) : -1] * 20_000 + b";")
     code = MEASURED.format(root=str(Path(__file__).parents[2]))
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
 
