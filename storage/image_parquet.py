@@ -59,11 +59,11 @@ def _content(row: Row, value: Any, url: str, number: int) -> Row:
     """The row with where its image is, and its checksum."""
     data, uri = _bytes_or_uri(value)
     try:
-        if not data and not uri:
-            raise UnreadableError("empty: 0 bytes")
-        if data is None:
+        if uri:
             where = resolve(uri, url)
             return {**row, "uri": where, "sha256": hashlib.sha256(read_checked(where)).hexdigest()}
+        if not data:
+            raise UnreadableError("empty: 0 bytes")
         if len(data) > MAX_BYTES:
             raise UnreadableError(too_large(len(data)))
     except UnreadableError as error:
@@ -98,7 +98,8 @@ def read_rows(url: str, rows: list[int]) -> Iterator[bytes]:
     with open_parquet(url) as parquet:
         sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.metadata.num_row_groups)]
         starts = [0, *itertools.accumulate(sizes)]
-        group, position, images = -1, 0, iter(())
+        group, position = -1, 0
+        images: Iterator[tuple[Any, ...]] = iter(())
         for row in rows:
             wanted = bisect.bisect_right(starts, row) - 1
             if wanted != group or row < position:

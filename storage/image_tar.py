@@ -27,7 +27,7 @@ def _members(file: IO[bytes], url: str) -> Iterator[tarfile.TarInfo]:
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while member := tar.next():
-                tar.members = []  # type: ignore[misc]
+                tar.members = []  # type: ignore[attr-defined]
                 yield member
             file.seek(tar.offset)
             if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

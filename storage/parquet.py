@@ -27,7 +27,9 @@ def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
             raise UserError("a Parquet file", f"{url}: {found}", "write or download it again") from None
 
 
-def cells(parquet: pq.ParquetFile, columns: list[str], batch_rows: int, groups: list[int] | None = None) -> Any:
+def cells(
+    parquet: pq.ParquetFile, columns: list[str], batch_rows: int, groups: list[int] | None = None
+) -> Iterator[tuple[Any, ...]]:
     """Rows as tuples of the columns' values, in order; one batch is held at a time."""
     for batch in parquet.iter_batches(batch_rows, row_groups=groups, columns=columns):
         for row in range(len(batch)):

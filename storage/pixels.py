@@ -17,6 +17,7 @@ MAX_PIXELS = 64_000_000
 MAX_SCANNED = 32 * MAX_PIXELS
 """Pixels of a JPEG times its scans, each of which passes over all of them."""
 ORIENTATION = 0x0112
+JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 REASON_LENGTH = 200
 
 
@@ -74,7 +75,7 @@ def _check(image: Any, data: bytes) -> None:
 def _scans(jpeg: bytes) -> int:
     """How many scans the first image of a JPEG file has: start markers outside of the segments that have a length."""
     place, scans = 2, 0
-    while marker := re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]").search(jpeg, place):
+    while marker := JPEG_MARKER.search(jpeg, place):
         kind = jpeg[marker.start() + 1]
         if kind == 0xD9:
             break
