@@ -17,11 +17,11 @@ MICRO_BATCH = 16  # fixed: another size may move the last bits of a matrix produ
 class TeachTrajectories:
     """Dict of arrays in, dict of arrays out (section 3.5: DDIM, 50 steps, guidance 7.5).
 
-    In: ``caption`` (B,), ``seed`` uint64 (B,).
-    Out, latents float16 (B, h, w, C): ``step_40``, ``step_50``; with ``x0`` also ``x0_40``, the
-    teacher's clean estimate at its 40th evaluation; with ``inference`` (the lead of a schedule,
-    "31/40") also ``inference_state`` and ``inference_x0``, what that lead hands over from the same
-    noise. And ``text`` float16 (B, D), pooled.
+    In: ``caption`` (B,), ``seed`` uint64 (B,), ``valid`` bool (B,).
+    Out, NaN where not valid, latents float16 (B, h, w, C): ``step_40``, ``step_50``; with ``x0`` also
+    ``x0_40``, the teacher's clean estimate at its 40th evaluation; with ``inference`` (the lead of a
+    schedule, "31/40") also ``inference_state`` and ``inference_x0``, what that lead hands over from
+    the same noise. And ``text`` float16 (B, D), pooled.
     """
 
     def __init__(
@@ -37,7 +37,10 @@ class TeachTrajectories:
             self._teach(batch["caption"][start : start + MICRO_BATCH], batch["seed"][start : start + MICRO_BATCH])
             for start in range(0, len(batch["caption"]), MICRO_BATCH)
         ]
-        return {**batch, **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}}
+        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        for values in arrays.values():
+            values[~batch["valid"]] = np.nan
+        return {**batch, **arrays}
 
     @torch.no_grad()
     def _teach(self, captions: Any, seeds: Any) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from crf.noise import sample_seed
 from storage import LatentStore
 from storage.images import read_images
 from storage.pixels import RejectedImageError, decode_image
+from storage.rows import refusal
 
 Block = dict[str, Any]
 
 
 class ReadRows:
-    """{shard} -> the shard's index rows, as columns."""
+    """{shard} -> the shard's index rows, as columns; a refused row is not valid, and has its reason."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -28,12 +29,15 @@ class ReadRows:
         table = store.rows(int(shard))
         extent = store.extent(int(shard))
         columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in ("id", "caption", "uri")}
+        reasons = [refusal(uri) or "" for uri in columns["uri"]]
+        valid = np.array([not reason for reason in reasons])
+        columns["caption"][~valid] = ""  # it may be why the row was refused
         count = extent.stop - extent.start
         return {
             "row": np.arange(extent.start, extent.stop),
             "started": np.full(count, time.time()),
-            "valid": np.ones(count, dtype=bool),
-            "reason": np.full(count, "", dtype=object),
+            "valid": valid,
+            "reason": np.array(reasons, dtype=object),
             "seed": np.zeros(count, dtype=np.uint64),
             **columns,
         }
@@ -72,7 +76,8 @@ class DecodeImages:
 
     def __call__(self, block: Block) -> Block:
         images = np.full((len(block["row"]), self.size, self.size, 3), 255, dtype=np.uint8)
-        for place, data in enumerate(read_images(list(block["uri"]))):
+        places = np.flatnonzero(block["valid"])
+        for place, data in zip(places, read_images(list(block["uri"][places])), strict=True):
             try:
                 images[place] = decode_image(data, self.size)
             except RejectedImageError as error:

@@ -21,7 +21,7 @@ def identify(params: EncodeParameters) -> Target:
     images, shards = fingerprint_rows(limited(scan_images(params.images), params.limit), params.shard_rows)
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
     parameters = {"size": size, "shard_rows": params.shard_rows}
-    return Target.store(Identity("encode", 1, {"images": images, **inputs}, parameters), shards, "images")
+    return Target.store(Identity("encode", 2, {"images": images, **inputs}, parameters), shards, "images")
 
 
 def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:

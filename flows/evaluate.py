@@ -14,14 +14,21 @@ from flows.sharded import fill_store
 from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.captions import scan_captions
+from storage.errors import UserError
 from storage.identity import fingerprint_rows, unchanged_rows
 from storage.images import Row, scan_images
 from storage.index import index_tables
+from storage.rows import refusal
 
 
 def samples(params: EvaluateParameters) -> Iterator[Row]:
-    """A row for every noise of every caption; the noises of a caption stand together."""
+    """A row for every noise of every caption; the noises of a caption stand together.
+
+    The table compares contenders on all of them, so a caption that cannot be used is a UserError.
+    """
     for row in scan_captions(params.captions, params.limit):
+        if reason := refusal(row["uri"]):
+            raise UserError("captions that can be used", f"row {row['id']}: {reason}", "mend the row or remove it")
         for number in range(params.noises):
             yield {**row, "id": f"{row['id']}/noise-{number}", "uri": row["id"]}
 
@@ -43,7 +50,7 @@ def identify(params: EvaluateParameters) -> Target:
         "features": FEATURES,
     }
     # Only the report depends on the images.
-    return Target.store(Identity("evaluate", 1, inputs, parameters), shards, "captions", "images")
+    return Target.store(Identity("evaluate", 2, inputs, parameters), shards, "captions", "images")
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:

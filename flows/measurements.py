@@ -13,9 +13,11 @@ from flows.checkpoints import load_crf
 from flows.parameters import EvaluateParameters
 from storage import locations
 from storage.captions import scan_captions
+from storage.errors import UserError
 from storage.identity import read_identity
 from storage.images import read_images, scan_images
 from storage.pixels import RejectedImageError, decode_image
+from storage.rows import refusal
 
 TIMED_IMAGES, TIMED_ROUNDS = 4, 2
 
@@ -23,7 +25,7 @@ TIMED_IMAGES, TIMED_ROUNDS = 4, 2
 def real_features(images: str, size: int) -> Any:
     """Features (N, 1280) of the real images that can be read."""
     network = ImageFeatures()
-    features, uris = [], [row["uri"] for row in scan_images(images)]
+    features, uris = [], [row["uri"] for row in scan_images(images) if refusal(row["uri"]) is None]
     for start in range(0, len(uris), 32):
         pixels = []
         for data in read_images(uris[start : start + 32]):
@@ -34,6 +36,8 @@ def real_features(images: str, size: int) -> Any:
         if pixels:
             x_BCHW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
             features.append(network(x_BCHW).numpy())
+    if not features:
+        raise UserError("real images that can be read", f"none in {images}", "check --images")
     return np.concatenate(features)
 
 

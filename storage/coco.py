@@ -9,6 +9,7 @@ import fsspec
 from storage.errors import UserError
 
 PIECE = 1 << 20
+MAX_VALUE = 1 << 24  # characters of one value: an annotation has a few hundred
 SPACE = " \t\r\n"
 
 
@@ -18,9 +19,9 @@ def read_annotations(url: str, piece: int = PIECE) -> Iterator[dict[str, Any]]:
     ``piece``: how many characters to read at a time.
     """
     try:
-        with fsspec.open(url, "rt", encoding="utf-8") as file:
+        with fsspec.open(url, "rt", encoding="utf-8-sig") as file:
             yield from _members(_Reader(file, piece), "annotations")
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of too many digits; too deep
         raise UserError("COCO captions JSON", f"{url}: {error}", "mend or download the file again") from None
 
 
@@ -82,7 +83,7 @@ class _Reader:
             try:
                 value, end = self.decode(self.text, self.place)
             except json.JSONDecodeError:
-                if not self.more():
+                if len(self.text) - self.place > MAX_VALUE or not self.more():
                     raise
                 continue
             if end < len(self.text) or self.ended:  # else a number may go on in the next piece

@@ -30,7 +30,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_teach_ends_where_the_pipeline_does(folder: Path) -> None:
     seeds = np.array([5, 6], dtype=np.uint64)
     teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, x0=False, inference=None)
-    taught = teach({"caption": CAPTIONS, "seed": seeds})
+    taught = teach({"caption": CAPTIONS, "seed": seeds, "valid": np.array([True, True])})
     pipeline = LatentCRFPipeline.from_teacher(folder)
     pipeline.set_progress_bar_config(disable=True)
     noise = sample_noise([5, 6], (8, 4, 4))
@@ -39,14 +39,23 @@ def test_teach_ends_where_the_pipeline_does(folder: Path) -> None:
     assert np.array_equal(taught["step_50"], expected)
     assert taught["step_40"].shape == (2, 4, 4, 8)
     assert np.isfinite(taught["text"]).all()
-    assert set(taught) == {"caption", "seed", "step_40", "step_50", "text"}
+    assert set(taught) == {"caption", "seed", "valid", "step_40", "step_50", "text"}
+
+
+def test_a_rejected_row_of_teach_is_nan_and_harms_no_other(folder: Path) -> None:
+    teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, x0=False, inference=None)
+    batch = {"caption": np.array(["a cat", ""]), "seed": np.array([5, 6], dtype=np.uint64)}
+    rejected, whole = (teach({**batch, "valid": np.array([True, valid])}) for valid in (False, True))
+    for name in ("step_40", "step_50", "text"):
+        assert np.isnan(rejected[name][1]).all()
+        assert np.array_equal(rejected[name][0], whole[name][0])
 
 
 def test_teach_stores_what_a_crf_on_x0_needs(folder: Path) -> None:
     """x0_40 and step_40 lie on one trajectory; what 31/40 hands over is what sampling meets there."""
     seeds = np.array([5, 6], dtype=np.uint64)
     teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, x0=True, inference="31/40")
-    taught = teach({"caption": CAPTIONS, "seed": seeds})
+    taught = teach({"caption": CAPTIONS, "seed": seeds, "valid": np.array([True, True])})
     teacher = Teacher.load(folder)
     given, noise = teacher.condition(list(CAPTIONS), 7.5), sample_noise([5, 6], (8, 4, 4))
     for schedule, state, x0 in (("40/50", "step_40", "x0_40"), ("31/40", "inference_state", "inference_x0")):

@@ -1,25 +1,16 @@
 import hashlib
-import io
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from storage import UserError
 from storage.images import limited, read_images, scan_images
+from tests.storage.pictures import plain, tar_of
 
-
-def png(colour: str, side: int = 9) -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(out, "PNG")
-    return out.getvalue()
-
-
-IMAGES = {"red.png": png("red"), "sub/green.png": png("green"), "zebra.png": png("blue")}
+IMAGES = {"red.png": plain("red"), "sub/green.png": plain("green"), "zebra.png": plain("blue")}
 
 
 @pytest.fixture
@@ -41,7 +32,7 @@ def test_a_folder_in_path_order_with_sidecars_and_stems(folder: Path) -> None:
 
 @pytest.mark.parametrize("as_struct", [False, True])
 def test_parquet_rows_are_read_back_by_uri(tmp_path: Path, as_struct: bool) -> None:
-    data = [png("red"), png("green"), png("blue"), png("white"), png("black")]
+    data = [plain("red"), plain("green"), plain("blue"), plain("white"), plain("black")]
     images = [{"bytes": item, "path": None} for item in data] if as_struct else data
     table = pa.table({"image": images, "caption": list("abcde"), "id": [f"n{i}" for i in range(5)]})
     pq.write_table(table, tmp_path / "set.parquet", row_group_size=2)
@@ -51,20 +42,17 @@ def test_parquet_rows_are_read_back_by_uri(tmp_path: Path, as_struct: bool) -> N
 
 
 def test_webdataset_tar(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "set.tar", "w") as tar:
-        for name, data in (("a.png", png("red")), ("a.txt", b"first"), ("b.png", png("blue"))):
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
+    members = (("a.png", plain("red")), ("a.txt", b"first"), ("b.png", plain("blue")))
+    tar_of(tmp_path / "set.tar", members)
     found = list(scan_images(str(tmp_path / "set.tar")))
     assert [(row["id"], row["caption"]) for row in found] == [("a.png", "first"), ("b.png", "b")]
-    assert list(read_images([row["uri"] for row in found])) == [png("red"), png("blue")]
+    assert list(read_images([row["uri"] for row in found])) == [plain("red"), plain("blue")]
 
 
 def test_a_hash_sign_in_a_file_name_is_not_a_place(tmp_path: Path) -> None:
-    (tmp_path / "number#7.png").write_bytes(png("red"))
+    (tmp_path / "number#7.png").write_bytes(plain("red"))
     [row] = scan_images(str(tmp_path))
-    assert list(read_images([row["uri"]])) == [png("red")]
+    assert list(read_images([row["uri"]])) == [plain("red")]
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
@@ -78,10 +66,11 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
         scan_images(str(tmp_path))
 
 
-def test_an_id_twice_is_refused_by_name(tmp_path: Path) -> None:
-    table = pa.table({"image": [png("red"), png("blue")], "caption": ["x", "y"], "id": ["same", "same"]})
+def test_ids_twice_are_refused_by_name(tmp_path: Path) -> None:
+    ids = ["a", "b", "same", "c", "same", "d", "b"]
+    table = pa.table({"image": [plain()] * 7, "caption": ["x"] * 7, "id": ids})
     pq.write_table(table, tmp_path / "set.parquet")
-    with pytest.raises(UserError, match="'same' twice"):
+    with pytest.raises(UserError, match=r"'same', 'b' twice in .*set.parquet, first in its rows 2 and 4"):
         list(scan_images(str(tmp_path / "set.parquet")))
 
 

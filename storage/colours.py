@@ -1,0 +1,64 @@
+"""Pixels of every kind that Pillow knows -> 8-bit sRGB on white."""
+
+import functools
+import io
+from typing import Any
+
+import numpy as np
+
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
+MAX_PROFILE = 8 << 20  # bytes; a larger one is no one's
+
+
+def srgb_on_white(image: Any, profile: bytes | None) -> Any:
+    """``profile``: the ICC profile that the colours are meant in; one that is damaged, or of other colours, is ignored.
+
+    Raises ValueError for pixels without a known range.
+    """
+    from PIL import Image
+
+    image = _eight_bits(image)
+    if image.mode not in MODES:
+        raise ValueError(f"pixels of mode {image.mode}, which have no range of their own")
+    if not image.has_transparency_data:
+        return _to_srgb(image, profile)
+    rgba = image.convert("RGBA")
+    grey = image.mode in ("1", "L", "LA")
+    colours = _to_srgb(rgba.getchannel("R") if grey else rgba.convert("RGB"), profile)
+    colours.putalpha(rgba.getchannel("A"))
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), colours).convert("RGB")
+
+
+def _eight_bits(image: Any) -> Any:
+    """16-bit grey to the nearest of 256 levels; Pillow would clip it."""
+    from PIL import Image
+
+    if not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image).astype(np.uint32)
+    grey = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _to_srgb(image: Any, profile: bytes | None) -> Any:
+    from PIL import ImageCms
+
+    if image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    known = profile if profile and len(profile) <= MAX_PROFILE else None
+    transform = _transform(known, image.mode) if known else None
+    return ImageCms.applyTransform(image, transform) if transform else image.convert("RGB")
+
+
+@functools.lru_cache(maxsize=8)  # a set's images mostly come with one of a few profiles
+def _transform(profile: bytes, mode: str) -> Any:
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return None

@@ -1,0 +1,57 @@
+"""Parquet files, read a few rows at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import UserError
+
+BUFFER = 1 << 20
+
+
+@contextmanager
+def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
+    """Whose column chunks are streamed, not held; raises UserError where it is damaged or no Parquet file."""
+    fs, path = fsspec.url_to_fs(url)
+    with fs.open(path, "rb") as file:
+        try:
+            yield pq.ParquetFile(file, buffer_size=BUFFER)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the filesystem's, not Arrow's
+                raise
+            found = " ".join(str(error).split())[:200]
+            raise UserError("a Parquet file", f"{url}: {found}", "write or download it again") from None
+
+
+def cells(
+    parquet: pq.ParquetFile, columns: list[str], batch_rows: int, groups: list[int] | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """Rows as tuples of the columns' values, in order; one batch is held at a time."""
+    for batch in parquet.iter_batches(batch_rows, row_groups=groups, columns=columns):
+        for row in range(len(batch)):
+            yield tuple(batch.column(name)[row].as_py() for name in columns)
+
+
+def holds_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text, or nulls alone."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def holds_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_null(kind)
+    )
