@@ -48,8 +48,8 @@ def _numbered(records: Iterator[dict[str, object]], url: str) -> Iterator[Row]:
     for number, record in enumerate(records):
         column = column or next((name for name in CAPTION_COLUMNS if name in record), None)
         if column is None:
-            found = [encodable(str(name)) for name in sorted(record, key=str)]
-            raise UserError(f"one of the columns {CAPTION_COLUMNS}", f"{found} in {url}", "rename the column")
+            columns = [encodable(str(name)) for name in sorted(record, key=str)]
+            raise UserError(f"one of the columns {CAPTION_COLUMNS}", f"{columns} in {url}", "rename the column")
         caption = record.get(column) or ""
         if not isinstance(caption, str):
             found = f"{type(caption).__name__} in row {number} of {url}"

@@ -30,7 +30,7 @@ def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
 
     -> (size, size, 3) uint8. Raises RejectedImageError, and nothing else, whatever the bytes are.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not data:
         raise RejectedImageError("empty: 0 bytes")
@@ -40,7 +40,7 @@ def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
             return _decode(data, size)
     except RejectedImageError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise RejectedImageError(f"unknown format: none of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError as error:
         raise RejectedImageError(f"too large: {error}") from None
