@@ -4,13 +4,14 @@
 #   make lint   ruff and mypy
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations
 #   make ablation   which of its parts earn their place, against every control; about an hour
+#   make notebook   run docs/browse.ipynb again, on what make demo made
 #   make ui     Prefect server and worker with a deployment of every stage
 
 PYTHON ?= python3
 BIN := .venv/bin
 space := $(subst ,, )
 
-.PHONY: env demo test lint bench ablation ui clean
+.PHONY: env demo test lint bench ablation notebook ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -39,6 +40,9 @@ bench: env
 
 ablation: env
 	$(BIN)/python -m tests.benchmarks.ablation --root runs/ablation --output docs/ablation
+
+notebook: env
+	$(BIN)/jupyter-execute --inplace docs/browse.ipynb
 
 ui: env
 	$(BIN)/latentcrf ui

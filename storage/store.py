@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import zarr
 
-from storage import locations
+from storage import locations, notebook
 from storage.errors import DamagedStoreError, UnsealedStoreError, UserError
 from storage.index import parse_index, read_index_shard, table_checksum, write_index
 from storage.layout import (
@@ -30,13 +30,13 @@ from storage.layout import (
     MANIFEST,
     Array,
     ArraySpec,
-    commit_path,
     create_array,
     shard_object,
 )
 from storage.records import read_record, sha256, write_record
 from storage.sealing import seal
 from storage.verification import Problem, verify
+from storage.writing import write_shard
 
 
 class LatentStore:
@@ -222,24 +222,7 @@ class LatentStore:
         timing: dict[str, float],
     ) -> None:
         """Write a whole shard, then its commit record. ``rejected``: row -> reason."""
-        extent = self.extent(shard)
-        expected = extent.stop - extent.start
-        checksums = {}
-        for name, values in {**arrays, "valid": valid, "seed": seed}.items():
-            if len(values) != expected:
-                raise ValueError(f"shard {shard} of {self.url} has {expected} rows; {name} came with {len(values)}")
-            stored = np.ascontiguousarray(values, dtype=self[name].dtype)
-            self[name][extent] = stored
-            checksums[name] = sha256(stored.tobytes())
-        record = {
-            "shard": shard,
-            "rows": [extent.start, extent.stop],
-            "valid": int(valid.sum()),
-            "rejected": {str(row): reason for row, reason in rejected.items()},
-            "sha256": checksums,
-            "timing": timing,
-        }
-        write_record(locations.join(self.url, commit_path(shard)), record)
+        write_shard(self, shard, {**arrays, "valid": valid, "seed": seed}, rejected, timing)
 
     def seal(self, products: Iterable[str] = ()) -> None:
         """Finish the store; raises UserError where a shard is not committed.
@@ -251,6 +234,10 @@ class LatentStore:
     def verify(self) -> list[Problem]:
         """Re-read every object against its checksum: what is damaged, missing or foreign."""
         return verify(self.url)
+
+    _repr_html_ = notebook.to_html
+    contact_sheet = notebook.contact_sheet
+    to_xarray = notebook.to_xarray
 
 
 def _read_sealed(url: str, path: str, manifest: dict[str, Any]) -> bytes:
