@@ -5,13 +5,14 @@
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations (bench-crf), and how fast
 #               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk
 #   make ablation   which of its parts earn their place, against every control; about an hour
+#   make notebook   run docs/browse.ipynb again, on what make demo made
 #   make ui     Prefect server and worker with a deployment of every stage
 
 PYTHON ?= python3
 BIN := .venv/bin
 space := $(subst ,, )
 
-.PHONY: env demo test lint bench bench-crf bench-store ablation ui clean
+.PHONY: env demo test lint bench bench-crf bench-store ablation notebook ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -45,6 +46,9 @@ bench-store: env
 
 ablation: env
 	$(BIN)/python -m tests.benchmarks.ablation --root runs/ablation --output docs/ablation
+
+notebook: env
+	$(BIN)/jupyter-execute --inplace docs/browse.ipynb
 
 ui: env
 	$(BIN)/latentcrf ui

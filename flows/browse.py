@@ -25,6 +25,7 @@ def print_outputs(outputs: "list[Output]", as_json: bool) -> None:
     if as_json:
         report({"outputs": records}, "", as_json)
         return
+    teachers = whole_teachers([item["teacher"] for item in records])
     lines = [
         {
             "stage": item["stage"],
@@ -33,12 +34,25 @@ def print_outputs(outputs: "list[Output]", as_json: bool) -> None:
             "rows": "" if item["rows"] is None else f"{item['rows']:,}",
             "size": size(item["bytes"]),
             "state": "sealed" if item["sealed"] else f"{item['done']} of {item['total']}",
-            "teacher": " ".join(f"{part}:{value[:6]}" for part, value in item["teacher"].items()),
+            "teacher": " ".join(
+                name for name, parts in teachers.items() if item["teacher"] and item["teacher"].items() <= parts.items()
+            ),
             "age": age(item["age_seconds"]),
         }
         for item in records
     ]
     print_columns(lines, right={"rows", "size", "age"})
+    names = sorted({part for parts in teachers.values() for part in parts})
+    print_columns(
+        [{"teacher": name, **{part: parts.get(part, "")[:6] for part in names}} for name, parts in teachers.items()]
+    )
+
+
+def whole_teachers(found: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """From what each output knows of its teacher's parts to the teachers, "1", "2", …, as whole as they are known."""
+    whole = [parts for parts in found if not any(parts.items() < others.items() for others in found)]
+    distinct = [parts for place, parts in enumerate(whole) if parts and parts not in whole[:place]]
+    return {str(number): parts for number, parts in enumerate(distinct, 1)}
 
 
 def record(output: "Output", teacher: dict[str, str]) -> dict[str, Any]:
@@ -60,30 +74,20 @@ def record(output: "Output", teacher: dict[str, str]) -> dict[str, Any]:
 
 def show(url: str, *, rows: int = 5, json: Json = False) -> None:
     """A latent store: its arrays, how it was made, and its first rows."""
-    from json import dumps
-
     from storage import LatentStore
+    from storage.description import array_lines, array_records, filled, first_rows, provenance_lines, summary
 
     store = LatentStore.open(url, allow_unsealed=True)
-    arrays = [
-        {
-            "array": name,
-            "shape": list(store[name].shape),
-            "dtype": str(store[name].dtype),
-            "dimensions": list(store[name].metadata.dimension_names),  # type: ignore[union-attr, arg-type]
-        }
-        for name in [*store.names, "valid", "seed"]
-    ]
-    first = store.rows(0).slice(0, rows).to_pylist() if len(store) else []
+    first = first_rows(store, rows)
     if json:
-        found = {"url": store.url, "sealed": store.sealed, "arrays": arrays, "provenance": store.provenance}
+        found = {"url": store.url, "sealed": store.sealed, "arrays": array_records(store)}
+        found["provenance"] = store.provenance
         report({**found, "rows": first}, "", json)
         return
-    state = "sealed" if store.sealed else f"{len(store.committed())} of {store.shard_count} shards"
-    print(f"{store.url}: {len(store):,} rows in shards of {store.shard_rows}, {state}")
-    print_columns([{key: str(value) for key, value in array.items()} for array in arrays])
-    print(dumps(store.provenance, indent=2))
-    print_columns([{key: "" if value is None else str(value) for key, value in row.items()} for row in first])
+    print(f"{store.url}\n{summary(store)}")
+    print_columns(array_lines(store))
+    print_columns([{"provenance": key, "": line} for key, line in provenance_lines(store.provenance).items()])
+    print_columns(filled(first, ("id", "caption", "uri", "reason")))
 
 
 def gc(

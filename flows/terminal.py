@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from storage import locations
 
+LONGEST_CELL = 600
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON object as the last line")]
 
 
@@ -15,17 +16,25 @@ def report(result: dict[str, Any], text: str, as_json: bool) -> None:
 
 
 def print_columns(lines: list[dict[str, str]], right: frozenset[str] | set[str] = frozenset()) -> None:
-    """A table of records that share their keys; ``right``: the columns that stand to the right."""
+    """A table of records that share their keys; ``right``: the columns that stand to the right.
+
+    Values may come from anyone: what would steer the terminal is escaped, and a long text is cut.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table()
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in lines[0] if lines else ():
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     for line in lines:
-        table.add_row(*(Text(value) for value in line.values()))  # a caption may look like markup
-    Console().print(table)
+        table.add_row(*(Text(_one_line(value)) for value in line.values()))  # a caption may look like markup
+    Console().print(table, end="\n\n")
+
+
+def _one_line(text: str) -> str:
+    cut = text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…"
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in cut)
 
 
 def size(count: float) -> str:

@@ -10,7 +10,6 @@ shard, put in place in one step. Never written means NaN, so it cannot pass for 
 """
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Self
 
@@ -19,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import zarr
 
-from storage import locations
+from storage import locations, notebook
 from storage.errors import DamagedStoreError, UnsealedStoreError, UserError
 from storage.index import parse_index, read_index_shard, table_checksum, write_index
 from storage.layout import (
@@ -31,15 +30,15 @@ from storage.layout import (
     MANIFEST,
     Array,
     ArraySpec,
-    commit_path,
     committed_shards,
     create_array,
     shard_object,
 )
 from storage.records import read_record, sha256, write_record
 from storage.sealing import seal
-from storage.shards import encode, read_rows
+from storage.shards import read_rows
 from storage.verification import Problem, verify
+from storage.writing import write_shard
 
 
 class LatentStore:
@@ -228,32 +227,7 @@ class LatentStore:
 
         ``fingerprint``: of all that the values follow from; another store copies a shard by it (``storage.reuse``).
         """
-        extent = self.extent(shard)
-        expected = extent.stop - extent.start
-        hashing = {}
-        with ThreadPoolExecutor(1) as thread:  # beside the writing, for it takes as long
-            for name, values in {**arrays, "valid": valid, "seed": seed}.items():
-                if len(values) != expected:
-                    raise ValueError(f"shard {shard} of {self.url} has {expected} rows; {name} came with {len(values)}")
-                array = self[name]
-                stored = np.ascontiguousarray(values, dtype=array.dtype)
-                hashing[name] = thread.submit(sha256, stored.data)
-                if array.shards:
-                    object_url = locations.join(self.url, name, shard_object(array, shard))
-                    locations.write_pieces(object_url, (piece.data for piece in encode(stored, self.shard_rows)))
-                else:
-                    array[extent] = stored
-        checksums = {name: checksum.result() for name, checksum in hashing.items()}
-        record = {
-            "shard": shard,
-            "rows": [extent.start, extent.stop],
-            "fingerprint": fingerprint,
-            "valid": int(valid.sum()),
-            "rejected": {str(row): reason for row, reason in rejected.items()},
-            "sha256": checksums,
-            "timing": timing,
-        }
-        write_record(locations.join(self.url, commit_path(shard)), record)
+        write_shard(self, shard, {**arrays, "valid": valid, "seed": seed}, rejected, timing, fingerprint)
 
     def seal(self, products: Iterable[str] = ()) -> None:
         """Finish the store; raises UserError where a shard is not committed.
@@ -265,6 +239,10 @@ class LatentStore:
     def verify(self) -> list[Problem]:
         """Re-read every object against its checksum: what is damaged, missing or foreign."""
         return verify(self.url)
+
+    _repr_html_ = notebook.to_html
+    contact_sheet = notebook.contact_sheet
+    to_xarray = notebook.to_xarray
 
 
 def _read_sealed(url: str, path: str, manifest: dict[str, Any]) -> bytes:
