@@ -51,7 +51,7 @@ def report(record: dict[str, Any]) -> str:
     ]
     parts = [
         "# How fast the latent store is",
-        f"""Made by `make bench-store` on {machine["cores"]} cores ({machine["processor"]}),
+        f"""Made by `{record["command"]}` on {machine["cores"]} cores ({machine["processor"]}),
 {machine["memory_gib"]} GiB of memory, {machine["disk"]}.
 Versions: {", ".join(f"{name} {version}" for name, version in sorted(record["versions"].items()))}.
 Numbers as they were measured: [store_speed.json](store_speed.json).""",
@@ -68,27 +68,36 @@ mixed; the faster of the two counts (their writing is the same: how far they dif
         """How each shuffles: *latentcrf* and the memory map mix a row with those of the 16 to 32 shards of 512 around
 it (8,192 rows and more); *all rows mixed*, MosaicML Streaming (py1e; all of these rows are in one of its blocks) and
 `.pt` files draw from all rows; WebDataset draws from a buffer of 8,192; LitData takes chunks of 32 MiB in random order
-and mixes the rows of one. Only *latentcrf* checks every row that it gives against a checksum, and only it and MosaicML
-Streaming go on from the middle of an epoch to the exact next sample. WebDataset has no access to single samples.
+and mixes the rows of one. *latentcrf* checks every row that it gives against a checksum; the memory map checks none,
+and MosaicML Streaming none unless asked. WebDataset has no access to single samples.
 
 The peers run in an environment of their own (`tests/benchmarks/peers.txt`), since MosaicML Streaming needs
 `transformers` < 5. torch is the same.""",
-        f"""## On a server that speaks GCS
+    ]
+    if "gcs" in record:
+        parts += [
+            f"""## On a server that speaks GCS
 
 fake-gcs-server on the same machine, {record["gcs_samples"]:,} samples ({record["gcs_samples"] * SAMPLE_MB:.0f} MB);
-its own work counts in every number. The limit: as many bytes in objects of 32 MiB, one request each. MosaicML
-Streaming and LitData are not here: their clients for Google ask for credentials, which this server does not have.""",
-        throughput(record["gcs"], ["write", "epoch"], record["gcs_samples"], ["bare requests"]),
-        latencies(record["gcs"], ["a random sample"], {}),
+its own work counts in every number. The limit: as many bytes in objects of 32 MiB, one request each. The
+libraries were not run here: MosaicML Streaming asks Google for credentials first, WebDataset calls `gsutil`, and
+LitData downloads whole chunks to the local disk and reads them there.""",
+            throughput(record["gcs"], ["write", "epoch"], record["gcs_samples"], ["bare requests"]),
+            latencies(record["gcs"], ["a random sample"], {}),
+        ]
+    parts += [
         """## What compression would cost
 
 One shard of 512 samples, page cache warm, without `sync`. The shards are not compressed, so that reading is a copy
 and a checksum, and every row has its place.""",
         table(["", "write", "read", "size"], codecs),
-        """## As the rows grow
+    ]
+    if "growth" in record:
+        parts += [
+            """## As the rows grow
 
 Shards of 512; the shards' commit records are written without shards. Seconds, and what the process's memory grew by
 at its peak. `plan` asks an unfinished store which shards are committed; `ls` looks at every object.""",
-        growth_table(record["growth"]),
-    ]
+            growth_table(record["growth"]),
+        ]
     return "\n\n".join(parts) + "\n"

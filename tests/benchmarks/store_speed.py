@@ -106,6 +106,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     np.save(work / LATENTS, source)
     record: dict[str, Any] = {
+        "command": " ".join(["python -m tests.benchmarks.store_speed", *sys.argv[1:]]),
         "machine": {**machine(), "disk": args.disk},
         "versions": {name: importlib.metadata.version(name) for name in ("zarr", "numpy", "torch", "fsspec", "gcsfs")}
         | (versions(peers) if not args.without_peers else {}),
