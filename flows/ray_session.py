@@ -13,8 +13,6 @@ def ray_session() -> Iterator[None]:
     """Nested blocks share the outermost one's Ray. Ending it is what stops a cancelled run's actors."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Without this, gcsfs' first operation on an emulator stalls for two minutes.
-    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     import ray
     import ray.data
 

@@ -9,16 +9,16 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import locations
+from storage.endpoints import answering
 from storage.records import sha256
 
 SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
 
 
-def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> tuple[int, list[str]]:
-    """Write the tables as one row group each; with ``rejected`` (row -> reason) add the reasons.
+def encode_index(shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> tuple[bytes, int, list[str]]:
+    """The tables as one row group each; with ``rejected`` (row -> reason) the reasons beside them.
 
-    -> the number of rows, and each shard's checksum.
+    -> the object, the number of rows, and each shard's checksum.
     """
     schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
     sink, row = pa.BufferOutputStream(), 0
@@ -32,8 +32,7 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
             checksums.append(table_checksum(table))
             writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
             row += len(table)
-    locations.write_bytes(url, sink.getvalue().to_pybytes())
-    return row, checksums
+    return sink.getvalue().to_pybytes(), row, checksums
 
 
 def table_checksum(table: pa.Table) -> str:
@@ -48,7 +47,7 @@ def parse_index(data: bytes) -> pa.Table:
 def read_index_shard(url: str, shard: int) -> pa.Table:
     """One shard's rows, without reading the others'."""
     fs, path = fsspec.url_to_fs(url)
-    with fs.open(path, "rb") as file:
+    with answering(url), fs.open(path, "rb") as file:
         return pq.ParquetFile(file).read_row_group(shard)
 
 

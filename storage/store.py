@@ -19,24 +19,24 @@ import pyarrow as pa
 import zarr
 
 from storage import locations
+from storage.endpoints import answering
 from storage.errors import DamagedStoreError, UnsealedStoreError, UserError
-from storage.index import parse_index, read_index_shard, table_checksum, write_index
+from storage.index import encode_index, parse_index, read_index_shard, table_checksum
 from storage.layout import (
     CREATED,
     FLAGS,
     GROUP,
     INDEX,
-    LAYOUT_VERSION,
     MANIFEST,
     Array,
     ArraySpec,
-    commit_path,
-    create_array,
+    metadata_documents,
     shard_object,
 )
-from storage.records import read_record, sha256, write_record
+from storage.records import read_record, sha256, write_new_record
 from storage.sealing import seal
 from storage.verification import Problem, verify
+from storage.writing import write_shard
 
 
 class LatentStore:
@@ -63,29 +63,22 @@ class LatentStore:
     ) -> Self:
         """Lay out an empty store; on one that exists already, change nothing and open it.
 
-        ``rows`` yields one index table a shard, in order.
+        ``rows`` yields one index table a shard, in order. Of two processes that lay it out at the same
+        time, each object is the one's or the other's, and they are the same.
         """
-        if locations.exists(locations.join(url, CREATED)):
-            return cls.resume(url)
-        count, _ = write_index(locations.join(url, INDEX), rows)
-        attributes: dict[str, Any] = {
-            "layout_version": LAYOUT_VERSION,
-            "shard_rows": shard_rows,
-            "arrays": sorted(arrays),
-            "provenance": provenance,
-        }
-        group = zarr.open_group(url, mode="a")
-        group.attrs.update(attributes)
-        for name, spec in {**arrays, **FLAGS}.items():
-            if name not in group:
-                create_array(group, name, spec, count, shard_rows)
-        write_record(locations.join(url, CREATED), {"rows": count})
-        return cls(url, group)
+        if not locations.exists(locations.join(url, CREATED)):
+            index, count, _ = encode_index(rows)
+            documents = metadata_documents(arrays, count, shard_rows, provenance)
+            for path, data in {INDEX: index, **documents}.items():
+                locations.write_new(locations.join(url, path), data)
+            write_new_record(locations.join(url, CREATED), {"rows": count})
+        return cls.resume(url)
 
     @classmethod
     def resume(cls, url: str) -> Self:
         """A store that was created, for writing further shards: what a worker opens."""
-        return cls(url, zarr.open_group(url, mode="r+"))
+        with answering(url):
+            return cls(url, zarr.open_group(url, mode="r+"))
 
     @classmethod
     def open(cls, url: str, *, allow_unsealed: bool = False) -> Self:
@@ -99,7 +92,8 @@ class LatentStore:
             raise UserError("a latent store", f"none at {url}", "check the URL, or run the stage that writes it")
         if locations.exists(locations.join(url, MANIFEST)):
             _read_sealed(url, GROUP, read_record(locations.join(url, MANIFEST)))
-        store = cls(url, zarr.open_group(url, mode="r"))
+        with answering(url):
+            store = cls(url, zarr.open_group(url, mode="r"))
         if not (allow_unsealed or store.sealed):
             raise UnsealedStoreError(
                 "a sealed latent store",
@@ -138,7 +132,8 @@ class LatentStore:
     def valid(self) -> npt.NDArray[np.bool_]:
         """(N,): False where the row was rejected (its reason is in the index) or never written."""
         try:
-            valid = np.asarray(self["valid"][:], dtype=np.bool_)
+            with answering(self.url):
+                valid = np.asarray(self["valid"][:], dtype=np.bool_)
         except ValueError:  # a chunk's checksum is wrong
             raise DamagedStoreError(locations.join(self.url, "valid")) from None
         if self.sealed and valid.sum() != self.manifest["valid"]:  # an object is missing
@@ -174,8 +169,9 @@ class LatentStore:
         where a sealed index is not what was written.
         """
         url = locations.join(self.url, INDEX)
+        sealed = self.sealed  # before it is read: another process may seal in between
         table = read_index_shard(url, shard)
-        if self.sealed and table_checksum(table) != self.manifest["shards"][shard]["index"]:
+        if sealed and table_checksum(table) != self.manifest["shards"][shard]["index"]:
             raise DamagedStoreError(url)
         return table
 
@@ -202,7 +198,8 @@ class LatentStore:
         array = self[name]
         object_url = locations.join(self.url, name, shard_object(array, shard))
         try:
-            values = np.asarray(array[self.extent(shard)])
+            with answering(self.url):
+                values = np.asarray(array[self.extent(shard)])
         except ValueError:  # a chunk's checksum is wrong
             raise DamagedStoreError(object_url) from None
         # To Zarr an object that is missing, or empty, is one full of fill values.
@@ -221,25 +218,11 @@ class LatentStore:
         rejected: dict[int, str],
         timing: dict[str, float],
     ) -> None:
-        """Write a whole shard, then its commit record. ``rejected``: row -> reason."""
-        extent = self.extent(shard)
-        expected = extent.stop - extent.start
-        checksums = {}
-        for name, values in {**arrays, "valid": valid, "seed": seed}.items():
-            if len(values) != expected:
-                raise ValueError(f"shard {shard} of {self.url} has {expected} rows; {name} came with {len(values)}")
-            stored = np.ascontiguousarray(values, dtype=self[name].dtype)
-            self[name][extent] = stored
-            checksums[name] = sha256(stored.tobytes())
-        record = {
-            "shard": shard,
-            "rows": [extent.start, extent.stop],
-            "valid": int(valid.sum()),
-            "rejected": {str(row): reason for row, reason in rejected.items()},
-            "sha256": checksums,
-            "timing": timing,
-        }
-        write_record(locations.join(self.url, commit_path(shard)), record)
+        """Write a whole shard, then its commit record. ``rejected``: row -> reason.
+
+        Where another process has committed the shard, nothing is written.
+        """
+        write_shard(self, shard, {**arrays, "valid": valid, "seed": seed}, rejected, timing)
 
     def seal(self, products: Iterable[str] = ()) -> None:
         """Finish the store; raises UserError where a shard is not committed.
