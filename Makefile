@@ -4,13 +4,14 @@
 #   make lint   ruff and mypy
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations
 #   make ablation   which of its parts earn their place, against every control; about an hour
+#   make chaos  kill -9 at random moments, RUNS=100 times, and endpoints that hang; about an hour
 #   make ui     Prefect server and worker with a deployment of every stage
 
 PYTHON ?= python3
 BIN := .venv/bin
 space := $(subst ,, )
 
-.PHONY: env demo test lint bench ablation ui clean
+.PHONY: env demo test lint bench ablation chaos ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -39,6 +40,12 @@ bench: env
 
 ablation: env
 	$(BIN)/python -m tests.benchmarks.ablation --root runs/ablation --output docs/ablation
+
+RUNS ?= 100
+SEED ?= 0
+chaos: env
+	$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED)
+	$(BIN)/python -m tests.chaos.endpoints
 
 ui: env
 	$(BIN)/latentcrf ui

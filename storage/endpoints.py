@@ -49,5 +49,7 @@ def user_error(error: BaseException) -> UserError | None:
     told = [link for link in chain if isinstance(link, UserError) and not hasattr(link, "cause")]
     if told:
         return told[0]
+    if any(isinstance(link, ImportError) and "s3fs" in str(link) for link in chain):
+        return UserError("s3fs, which reads and writes s3:// URLs", "it is not installed", "install 'latentcrf[s3]'")
     failed = [link for link in chain if is_of_endpoint(link)]
     return EndpointError("the object store or the disk", describe(failed[0])) if failed else None

@@ -1,5 +1,6 @@
 """gs:// that does not wait for ever. fsspec imports it when the first gs:// URL is opened: it takes its time."""
 
+import logging
 import os
 from typing import Any
 
@@ -7,6 +8,9 @@ from typing import Any
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 from aiohttp import ClientTimeout
 from gcsfs import GCSFileSystem
+
+# It logs what it raises; unless the program has a log of its own, that would be a stack trace on the terminal.
+logging.getLogger("gcsfs").addHandler(logging.NullHandler())
 
 # Of one attempt; gcsfs makes six, with about half a minute of pauses between them.
 TIMEOUT = ClientTimeout(sock_connect=10, sock_read=20)

@@ -66,6 +66,7 @@ class LatentStore:
         ``rows`` yields one index table a shard, in order. Of two processes that lay it out at the same
         time, each object is the one's or the other's, and they are the same.
         """
+        url = locations.absolute(url)
         if not locations.exists(locations.join(url, CREATED)):
             index, count, _ = encode_index(rows)
             documents = metadata_documents(arrays, count, shard_rows, provenance)
@@ -77,6 +78,7 @@ class LatentStore:
     @classmethod
     def resume(cls, url: str) -> Self:
         """A store that was created, for writing further shards: what a worker opens."""
+        url = locations.absolute(url)
         with answering(url):
             return cls(url, zarr.open_group(url, mode="r+"))
 
