@@ -19,10 +19,11 @@ def ray_session() -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = None  # a block is a shard; never split one
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # so that a worker's UserError can be told from our mistakes
     if ray.is_initialized():
         yield
         return
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised
     if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     else:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import ray
 
-from tests.chaos.runs import content, disturbed_run, ended, race, start, url_of
-from tests.chaos.stage import Parameters
+from flows.stage import run_stage
+from tests.chaos.runs import content, disturbed_run, race
+from tests.chaos.stage import CALM, Parameters
 
 
 def main() -> int:
@@ -28,36 +29,31 @@ def main() -> int:
     asked = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.pop("RAY_ADDRESS", None)
-    context = ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
+    context = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return report(asked, Path(folder))
+            return report(asked, Path(folder), context.address_info["gcs_address"])
     finally:
         ray.shutdown()
 
 
-def report(asked: argparse.Namespace, folder: Path) -> int:
+def report(asked: argparse.Namespace, folder: Path, address: str) -> int:
     begun = time.monotonic()
     calm = Parameters(root=str(folder / "calm"))
-    for root in ("warm", "calm"):  # the first one meets a Ray without workers
-        calm = Parameters(root=str(folder / root))
-        before = time.monotonic()
-        if code := ended(start(calm)):
-            raise SystemExit(f"the undisturbed run ended with {code}")
-    span, expected = time.monotonic() - before, content(url_of(calm))
-    print(f"undisturbed: {span:.1f} s, {len(expected)} objects", flush=True)
+    run_stage(CALM, calm, calm.root)
+    expected = content(calm.url)
     outcomes = []
     for number in range(asked.first, asked.first + asked.runs):
         if time.monotonic() - begun > asked.seconds:
             break
-        run = disturbed_run(Parameters(root=str(folder / f"run-{number}")), expected, span, asked.seed, number)
+        run = disturbed_run(Parameters(root=str(folder / f"run-{number}")), address, expected, asked.seed, number)
         outcomes.append(run)
         print(
             f"run {number}: killed {', '.join(run.kills) or 'nobody'}, {run.starts} starts, {run.seconds:.1f} s:",
             "; ".join(run.wrong) or "the same bytes",
             flush=True,
         )
+    ray.shutdown()
     races = [race(Parameters(root=str(folder / f"race-{number}")), expected) for number in range(asked.races)]
     for number, wrong in enumerate(races):
         print(f"race {number}: {'; '.join(wrong) or 'the same bytes'}", flush=True)

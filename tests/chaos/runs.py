@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from storage.verification import verify
-from tests.chaos.stage import CHAOS, Parameters, drive
+from tests.chaos.stage import Parameters, drive
 
 VICTIMS = ("driver", "actor", "writer")
 TITLES = {"actor": "MapWorker", "writer": "WriteShard"}
@@ -52,36 +52,34 @@ def content(url: str) -> dict[str, str]:
     return hashes
 
 
-def url_of(params: Parameters) -> str:
-    return CHAOS.identify(params)[0].url(params.root)
-
-
-def start(params: Parameters) -> Driver:
-    driver = processes.Process(target=drive, args=(params,))
+def start(params: Parameters, address: str | None) -> Driver:
+    driver = processes.Process(target=drive, args=(params, address))
     driver.start()
     return driver
 
 
-def disturbed_run(params: Parameters, expected: dict[str, str], span: float, seed: int, number: int) -> Outcome:
-    """1 to 3 kills, each after a random part of ``span`` (s) and of a random victim; all follow from the seed."""
+def disturbed_run(params: Parameters, address: str, expected: dict[str, str], seed: int, number: int) -> Outcome:
+    """1 to 3 kills of random victims at random moments, drawn from the seed and the run's number."""
     chance, outcome, begun = random.Random(f"{seed}/{number}"), Outcome(number), time.monotonic()
     committed: dict[str, bytes] = {}
-    driver = start(params)
+    driver = start(params, address)
     outcome.starts = 1
     for _ in range(chance.randint(1, 3)):
-        victim, delay = chance.choice(VICTIMS), chance.uniform(0, span)
-        if strike(driver, victim, delay):
-            outcome.kills.append(f"{victim}@{delay:.2f}")
+        victim, part, pause = chance.choice(VICTIMS), chance.random(), chance.random()
+        after = len(commits(params)) + int(part * (params.shards - len(commits(params))))
+        # Before the first commit much happens that takes seconds; after it a shard takes a tenth.
+        if strike(driver, victim, params, after, pause * (0.3 if after else 8.0)):
+            outcome.kills.append(f"{victim} after {after}")
         else:
             outcome.missed += 1
         committed = {**commits(params), **committed}
         if victim == "driver" and not driver.is_alive():
-            driver = restart(driver, params, outcome)
+            driver = restart(driver, params, address, outcome)
     while (code := ended(driver)) != 0 and outcome.starts < STARTS:
-        outcome.errors += code != -signal.SIGKILL
+        outcome.errors += 1
         committed = {**commits(params), **committed}
-        driver = restart(driver, params, outcome)
-    outcome.wrong = faults(params, expected, committed)
+        driver = restart(driver, params, address, outcome)
+    outcome.wrong = differences(params, expected, committed)
     if code:
         outcome.wrong.append(f"the last driver ended with {code}")
     outcome.seconds = time.monotonic() - begun
@@ -89,25 +87,29 @@ def disturbed_run(params: Parameters, expected: dict[str, str], span: float, see
 
 
 def race(params: Parameters, expected: dict[str, str], drivers: int = 2) -> list[str]:
-    """Some drivers of the same output, begun at the same time. -> what is wrong."""
-    running = [start(params) for _ in range(drivers)]
+    """Some drivers of the same output, each with its own Ray, begun at the same time. -> what is wrong."""
+    running = [start(params, None) for _ in range(drivers)]
     codes = [ended(driver) for driver in running]
-    return faults(params, expected, {}) + [f"a driver ended with {code}" for code in codes if code]
+    return differences(params, expected, {}) + [f"a driver ended with {code}" for code in codes if code]
 
 
-def strike(driver: Driver, victim: str, delay: float) -> bool:
-    """Kill -9 after ``delay``, a worker as soon after that as there is one. False: the driver had ended before."""
-    driver.join(delay)
+def strike(driver: Driver, victim: str, params: Parameters, after: int, pause: float) -> bool:
+    """Kill -9 once ``after`` shards are committed and a pause (s) is over; a worker as soon as there is one.
+
+    False: the driver had ended before.
+    """
+    while driver.is_alive() and len(commits(params)) < after:
+        time.sleep(0.002)
+    driver.join(pause)
     while driver.is_alive():
         pid = driver.pid if victim == "driver" else find_worker(TITLES[victim])
-        if pid is not None:
-            try:
+        try:
+            if pid is not None:
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-            if victim == "driver":
-                driver.join()
-            return True
+                driver.join(None if victim == "driver" else 0)
+                return True
+        except ProcessLookupError:
+            continue
         time.sleep(0.001)
     return False
 
@@ -123,10 +125,10 @@ def find_worker(title: str) -> int | None:
     return None
 
 
-def restart(driver: Driver, params: Parameters, outcome: Outcome) -> Driver:
+def restart(driver: Driver, params: Parameters, address: str, outcome: Outcome) -> Driver:
     driver.join()
     outcome.starts += 1
-    return start(params)
+    return start(params, address)
 
 
 def ended(driver: Driver) -> int:
@@ -140,12 +142,12 @@ def ended(driver: Driver) -> int:
 
 def commits(params: Parameters) -> dict[str, bytes]:
     """The records of the shards that are committed."""
-    return {file.name: file.read_bytes() for file in Path(url_of(params), "commits").glob("0*.json")}
+    return {file.name: file.read_bytes() for file in Path(params.url, "commits").glob("0*.json")}
 
 
-def faults(params: Parameters, expected: dict[str, str], committed: dict[str, bytes]) -> list[str]:
+def differences(params: Parameters, expected: dict[str, str], committed: dict[str, bytes]) -> list[str]:
     """What differs from an undisturbed run; ``committed``: the records that were there after the kills."""
-    found, records = content(url_of(params)), commits(params)
+    found, records = content(params.url), commits(params)
     wrong = [f"{path} differs" for path in sorted(found.keys() | expected) if found.get(path) != expected.get(path)]
     wrong += [f"{name} was committed again" for name, data in committed.items() if records.get(name) != data]
-    return wrong + [f"{problem.path}: {problem.problem}" for problem in verify(url_of(params))]
+    return wrong + [f"{problem.path}: {problem.problem}" for problem in verify(params.url)]

@@ -1,44 +1,31 @@
 """A stage made as the real ones are, over the real Ray Data job; only its actor computes next to nothing."""
 
-import time
+import os
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel
 
-from flows.blocks import Block, SeedRows
+from flows.blocks import Chain, ReadRows, SeedRows, WriteShard
 from flows.progress import Progress
 from flows.sharded import fill_store
 from flows.stage import Stage, StageResult, Work, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.index import index_tables
+from tests.chaos.compute import SHAPE, Compute
 
-SHAPE = (16, 16, 8)
+RUN_SEED = 7
 
 
 class Parameters(BaseModel):
     root: str
-    shards: int = 16
+    shards: int = 24
     shard_rows: int = 8
-    seconds: float = 0.05  # that the actor takes for a shard
+    seconds: float = 0.1  # that the actor takes for a shard
 
-
-class Compute:
-    """Latents that follow from each row's seed; every ninth row is rejected."""
-
-    def __init__(self, device: str, threads: int, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __call__(self, block: Block) -> Block:
-        time.sleep(self.seconds)
-        noise = [np.random.default_rng(int(seed)).standard_normal(SHAPE) for seed in block["seed"]]
-        latents = np.stack(noise).astype(np.float16)
-        valid = block["row"] % 9 != 0
-        latents[~valid] = np.nan
-        reason = np.where(valid, "", "made to be rejected").astype(object)
-        text = latents[:, 0, 0, :].copy()
-        return {**block, "latents": latents, "text": text, "valid": valid, "reason": reason}
+    @property
+    def url(self) -> str:
+        return identify(self)[0].url(self.root)
 
 
 def identify(params: Parameters) -> tuple[Identity, int]:
@@ -46,20 +33,40 @@ def identify(params: Parameters) -> tuple[Identity, int]:
     return Identity("chaos", 1, {}, made), params.shards
 
 
-def compute(params: Parameters, work: Work, progress: Progress) -> None:
+def create(params: Parameters, work: Work) -> LatentStore:
     count = params.shards * params.shard_rows - 1
     rows = ({"id": f"id-{i}", "caption": f"caption {i}", "uri": f"#{i}", "sha256": ""} for i in range(count))
     arrays = {"latents": ArraySpec.latent(*SHAPE), "text": ArraySpec.vector(SHAPE[-1])}
     provenance: dict[str, Any] = asdict(work.identity)
     tables = index_tables(rows, params.shard_rows)
-    store = LatentStore.create(work.url, arrays, tables, shard_rows=params.shard_rows, provenance=provenance)
-    fill_store(store, SeedRows(7), Compute, {"seconds": params.seconds}, progress)
+    return LatentStore.create(work.url, arrays, tables, shard_rows=params.shard_rows, provenance=provenance)
+
+
+def compute(params: Parameters, work: Work, progress: Progress) -> None:
+    store = create(params, work)
+    fill_store(store, SeedRows(RUN_SEED), Compute, {"seconds": params.seconds}, progress)
+    store.seal()
+
+
+def compute_without_ray(params: Parameters, work: Work, progress: Progress) -> None:
+    """What nothing can disturb: one shard after the other, in this process."""
+    store = create(params, work)
+    run = Chain(ReadRows(store.url), SeedRows(RUN_SEED), Compute("cpu", 1, 0), WriteShard(store.url))
+    for shard in range(store.shard_count):
+        run({"shard": [shard]})
     store.seal()
 
 
 CHAOS = Stage("chaos", identify, compute)
+CALM = Stage("chaos", identify, compute_without_ray)
 
 
-def drive(params: Parameters) -> StageResult:
-    """What each driver process does, however often it was killed before."""
+def drive(params: Parameters, address: str | None) -> StageResult:
+    """What each driver process does, however often it was killed before. Without an address it starts a Ray."""
+    with open(f"{params.root}.log", "ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    os.environ.pop("RAY_ADDRESS", None)
+    if address:
+        os.environ["RAY_ADDRESS"] = address
     return run_stage(CHAOS, params, params.root)
