@@ -6,13 +6,14 @@
 #               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk
 #   make ablation   which of its parts earn their place, against every control; about an hour
 #   make notebook   run docs/browse.ipynb again, on what make demo made
+#   make chaos  kill -9 at random moments, RUNS=100 times, and endpoints that hang; about an hour
 #   make ui     Prefect server and worker with a deployment of every stage
 
 PYTHON ?= python3
 BIN := .venv/bin
 space := $(subst ,, )
 
-.PHONY: env demo test lint bench bench-crf bench-store ablation notebook ui clean
+.PHONY: env demo test lint bench bench-crf bench-store ablation notebook chaos ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -49,6 +50,12 @@ ablation: env
 
 notebook: env
 	$(BIN)/jupyter-execute --inplace docs/browse.ipynb
+
+RUNS ?= 100
+SEED ?= 0
+chaos: env
+	$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED)
+	$(BIN)/python -m tests.chaos.endpoints
 
 ui: env
 	$(BIN)/latentcrf ui

@@ -165,14 +165,19 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from crf.schedule import ScheduleError
     from crf.teacher_folder import TeacherError
-    from storage.errors import UserError
+    from storage.endpoints import user_error
 
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         fail(" ".join(str(error).split()))
-    except (UserError, TeacherError, ScheduleError) as error:
+    except (TeacherError, ScheduleError) as error:
         fail(str(error))
+    except Exception as error:
+        told = user_error(error)
+        if told is None:
+            raise
+        fail(str(told))
 
 
 def fail(message: str) -> None:

@@ -13,18 +13,17 @@ def ray_session() -> Iterator[None]:
     """Nested blocks share the outermost one's Ray. Ending it is what stops a cancelled run's actors."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Without this, gcsfs' first operation on an emulator stalls for two minutes.
-    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     import ray
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = None  # a block is a shard; never split one
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # so that a worker's UserError can be told from our mistakes
     if ray.is_initialized():
         yield
         return
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised
     if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     else:

@@ -1,6 +1,6 @@
 """Errors meant for the person who made the call: what was expected, what was found, what to do."""
 
-from typing import Self
+from typing import Any
 
 
 class UserError(Exception):
@@ -10,9 +10,15 @@ class UserError(Exception):
         super().__init__(f"expected {expected}, found {found}; {next_step}")
         self._parts = expected, found, next_step
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """So that a worker's error reaches the driver."""
-        return type(self), self._parts
+        return _remade, (type(self), self._parts)
+
+
+def _remade(kind: type[UserError], parts: tuple[str, str, str]) -> UserError:
+    error = kind.__new__(kind)
+    UserError.__init__(error, *parts)
+    return error
 
 
 class UnsealedStoreError(UserError):
@@ -25,4 +31,15 @@ class DamagedStoreError(UserError):
     def __init__(self, object_url: str) -> None:
         super().__init__(
             "what was written", f"something else at {object_url}", "see what `latentcrf verify` says of its store"
+        )
+
+
+class EndpointError(UserError):
+    """An object store, or a disk, does not answer or refuses."""
+
+    def __init__(self, url: str, found: str) -> None:
+        super().__init__(
+            f"an answer from {url}",
+            found,
+            "check that it is there, reachable and yours to use; the same command then goes on from what is committed",
         )

@@ -11,15 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import locations
+from storage.endpoints import answering
 from storage.records import sha256
 
 SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
 
 
 def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> tuple[int, list[str]]:
-    """Write the tables as one row group each; with ``rejected`` (row -> reason) add the reasons.
+    """Write the tables as one row group each; with ``rejected`` (row -> reason) the reasons beside them.
 
-    -> the number of rows, and each shard's checksum.
+    -> the number of rows, and each shard's checksum. Without reasons an index that is there already stays.
     """
     schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
     row, checksums = 0, []
@@ -34,7 +35,8 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
                 writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
                 row += len(table)
         file.flush()
-        locations.write_file(url, file.name)
+        if rejected is not None or not locations.exists(url):
+            locations.write_file(url, file.name)
     return row, checksums
 
 
@@ -50,14 +52,14 @@ def parse_index(data: bytes) -> pa.Table:
 def read_index_shard(url: str, shard: int) -> pa.Table:
     """One shard's rows, without reading the others'."""
     fs, path = fsspec.url_to_fs(url)
-    with fs.open(path, "rb") as file:
+    with answering(url), fs.open(path, "rb") as file:
         return pq.ParquetFile(file).read_row_group(shard)
 
 
 def index_shards(url: str) -> Iterator[pa.Table]:
     """All shards' rows, one shard after the other, from one look at where they lie."""
     fs, path = fsspec.url_to_fs(url)
-    with fs.open(path, "rb") as file:
+    with answering(url), fs.open(path, "rb") as file:
         parquet = pq.ParquetFile(file)
         yield from (parquet.read_row_group(shard) for shard in range(parquet.num_row_groups))
 

@@ -1,5 +1,6 @@
 """What a latent store is made of: the names of its objects, its arrays, and how they lie in Zarr."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -7,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.codecs import Crc32cCodec
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
 
 from storage import locations
 
@@ -63,6 +66,31 @@ def create_array(group: zarr.Group, name: str, spec: ArraySpec, count: int, shar
         fill_value=np.nan if spec.dtype.startswith("float") else 0,
         dimension_names=("sample", *spec.dimensions),
     )
+
+
+def metadata_documents(
+    arrays: dict[str, ArraySpec], count: int, shard_rows: int, provenance: dict[str, Any]
+) -> dict[str, bytes]:
+    """Path -> bytes of all of a store's Zarr metadata, consolidated; the same for the same arguments.
+
+    Made in memory, so that each document is put in place whole, in one step.
+    """
+    documents: dict[str, Buffer] = {}
+    attributes = {
+        "layout_version": LAYOUT_VERSION,
+        "shard_rows": shard_rows,
+        "arrays": sorted(arrays),
+        "provenance": provenance,
+    }
+    memory = MemoryStore(documents)
+    group = zarr.create_group(memory, attributes=attributes)
+    for name, spec in {**arrays, **FLAGS}.items():
+        create_array(group, name, spec, count, shard_rows)
+    with warnings.catch_warnings():
+        # Other readers may ignore consolidated metadata, and lose nothing.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(memory)
+    return {path: document.to_bytes() for path, document in documents.items()}
 
 
 def shard_object(array: zarr.Array[Any], shard: int) -> str:

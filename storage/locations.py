@@ -4,13 +4,20 @@ import json
 import mmap
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
 import fsspec
 import numpy as np
 import numpy.typing as npt
+
+from storage.endpoints import S3_OPTIONS, WRITE_SECONDS, answering
+
+fsspec.register_implementation("gs", "storage.google.GoogleStorage", clobber=True)
+fsspec.register_implementation("gcs", "storage.google.GoogleStorage", clobber=True)
+fsspec.config.conf["s3"] = {**S3_OPTIONS, **fsspec.config.conf.get("s3", {})}  # the user's own come first
 
 
 def absolute(url: str) -> str:
@@ -34,35 +41,38 @@ def name_of(url: str) -> str:
 
 def exists(url: str) -> bool:
     fs, path = fsspec.url_to_fs(url)
-    return bool(fs.exists(path))
+    with answering(url):
+        return bool(fs.exists(path))
 
 
 def list_names(url: str) -> list[str]:
     """Names directly below a folder, sorted; none if there is no such folder."""
     fs, path = fsspec.url_to_fs(url)
-    fs.invalidate_cache(path)
-    if not fs.exists(path):
-        return []
-    return sorted(posixpath.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False))
+    with answering(url):
+        if not fs.exists(path):
+            return []
+        return sorted(posixpath.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False))
 
 
 def find(url: str) -> dict[str, int]:
     """Every object below a folder: its path from there -> its size in bytes."""
     fs, root = fsspec.url_to_fs(url)
-    fs.invalidate_cache(root)
-    found = fs.find(root, detail=True)
+    with answering(url):
+        found = fs.find(root, detail=True)
     return {posixpath.relpath(path, root): int(entry["size"]) for path, entry in sorted(found.items())}
 
 
 def remove(url: str) -> None:
-    """Remove one object."""
+    """Remove one object, or find that another process, or an attempt whose answer was lost, has done so."""
     fs, path = fsspec.url_to_fs(url)
-    fs.rm_file(path)
+    with answering(url), suppress(FileNotFoundError):
+        fs.rm_file(path)
 
 
 def read_bytes(url: str) -> bytes:
     fs, path = fsspec.url_to_fs(url)
-    return bytes(fs.cat_file(path))
+    with answering(url):
+        return bytes(fs.cat_file(path))
 
 
 def read_many(urls: list[str]) -> list[bytes]:
@@ -70,15 +80,16 @@ def read_many(urls: list[str]) -> list[bytes]:
     if not urls:
         return []
     fs, _ = fsspec.url_to_fs(urls[0])
-    return list(fs.cat_ranges([fsspec.url_to_fs(url)[1] for url in urls], None, None, on_error="raise"))
+    with answering(urls[0]):
+        return list(fs.cat_ranges([fsspec.url_to_fs(url)[1] for url in urls], None, None, on_error="raise"))
 
 
 def map_bytes(url: str) -> npt.NDArray[np.uint8]:
     """The bytes of an object, not to be changed. A local file is mapped, and on its way into memory."""
     fs, path = fsspec.url_to_fs(url)
     if "file" not in protocols(fs):
-        return np.frombuffer(fs.cat_file(path), np.uint8)
-    with open(path, "rb") as file:
+        return np.frombuffer(read_bytes(url), np.uint8)
+    with answering(url), open(path, "rb") as file:
         if hasattr(os, "posix_fadvise"):  # not on every system
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
@@ -86,45 +97,67 @@ def map_bytes(url: str) -> npt.NDArray[np.uint8]:
 
 def write_bytes(url: str, data: bytes) -> None:
     """Write one object in one step: readers see the old object or the new one, never a part."""
-    write_pieces(url, [data])
+    while True:
+        # A process that seals the store removes the partial files of those that were killed, and maybe this one.
+        with suppress(FileNotFoundError):
+            return write_pieces(url, [data])
 
 
 def write_pieces(url: str, pieces: Iterable[bytes | memoryview]) -> None:
     """The same, of bytes that come one after the other."""
     fs, path = fsspec.url_to_fs(url)
-    fs.makedirs(posixpath.dirname(path), exist_ok=True)
-    if "file" in protocols(fs):
-        with open(f"{path}.partial", "wb", buffering=1 << 20) as file:
-            file.writelines(pieces)
-        fs.mv(f"{path}.partial", path)
-    else:
-        fs.pipe_file(path, b"".join(pieces))
+    with answering(url):
+        if "file" in protocols(fs):
+            with _partial(path) as partial, open(partial, "wb", buffering=1 << 20) as file:
+                file.writelines(pieces)
+        else:
+            fs.pipe_file(path, b"".join(pieces), timeout=WRITE_SECONDS)
 
 
 def write_file(url: str, local_path: str) -> None:
-    """Write one object in one step, from a local file."""
+    """The same, from a local file."""
     fs, path = fsspec.url_to_fs(url)
-    fs.makedirs(posixpath.dirname(path), exist_ok=True)
+    with answering(url):
+        if "file" in protocols(fs):
+            with _partial(path) as partial:
+                fs.cp_file(local_path, partial)
+        else:
+            fs.put_file(local_path, path)
+
+
+def write_new(url: str, data: bytes) -> None:
+    """Write one object in one step, unless it is there already: of two processes the first one's stays."""
+    fs, path = fsspec.url_to_fs(url)
+    if exists(url):
+        return
     if "file" in protocols(fs):
-        fs.cp_file(local_path, f"{path}.partial")
-        fs.mv(f"{path}.partial", path)
+        write_bytes(url, data)
     else:
-        fs.put_file(local_path, path)
+        with answering(url), suppress(FileExistsError):
+            fs.pipe_file(path, data, mode="create", timeout=WRITE_SECONDS)
 
 
 def copy(source: str, target: str) -> None:
     """Copy one object within a filesystem in one step: by the server, where it can, else through this process."""
     fs, path = fsspec.url_to_fs(target)
-    local = "file" in protocols(fs)
-    place = f"{path}.{uuid4().hex}.partial" if local else path
-    fs.makedirs(posixpath.dirname(path), exist_ok=True)
     try:
-        fs.cp_file(fsspec.url_to_fs(source)[1], place)
+        with answering(target):
+            if "file" in protocols(fs):
+                with _partial(path) as partial:
+                    fs.cp_file(fsspec.url_to_fs(source)[1], partial)
+            else:
+                fs.cp_file(fsspec.url_to_fs(source)[1], path)
     except NotImplementedError:
         write_bytes(target, read_bytes(source))
-        return
-    if local:
-        fs.mv(place, path)
+
+
+@contextmanager
+def _partial(path: str) -> Iterator[str]:
+    """Where to write what then takes its place; a name of its own for each attempt, as two processes may write it."""
+    os.makedirs(posixpath.dirname(path), exist_ok=True)
+    partial = f"{path}.{uuid4().hex}.partial"
+    yield partial
+    os.replace(partial, path)
 
 
 def read_json(url: str) -> Any:

@@ -18,6 +18,11 @@ def write_record(url: str, record: Record) -> None:
     locations.write_bytes(url, _encoded(record))
 
 
+def write_new_record(url: str, record: Record) -> None:
+    """Unless there is one already, which then stays."""
+    locations.write_new(url, _encoded(record))
+
+
 def read_record(url: str) -> Record:
     """The record without its checksum; raises DamagedStoreError where the bytes are not those that were written."""
     record = intact_record(locations.read_bytes(url))

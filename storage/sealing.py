@@ -1,10 +1,7 @@
 """The last step of a store's making: every shard is there, so its manifest can say what belongs to it."""
 
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-
-import zarr
 
 from storage import locations
 from storage.errors import UserError
@@ -18,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def seal(store: "LatentStore", products: Iterable[str]) -> None:
-    """Write the final index, with the reasons, the consolidated metadata and, last, the manifest."""
+    """Write the final index, with the reasons, and, last, the manifest.
+
+    All of it follows from what is committed: who seals at the same time, or again, writes the same bytes.
+    """
     missing = sorted(set(range(store.shard_count)) - store.committed())
     if missing:
         raise UserError(
@@ -28,12 +28,6 @@ def seal(store: "LatentStore", products: Iterable[str]) -> None:
     rejected = {int(row): reason for commit in commits for row, reason in commit["rejected"].items()}
     url = locations.join(store.url, INDEX)
     _, index = write_index(url, index_shards(url), rejected=rejected)
-    with warnings.catch_warnings():
-        # Other readers may ignore consolidated metadata, and lose nothing.
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        # index.parquet, commits/ and the manifest lie beside the arrays on purpose.
-        warnings.filterwarnings("ignore", message="Object at .* is not recognized")
-        zarr.consolidate_metadata(store.url)
     manifest = {
         "rows": len(store),
         "valid": sum(commit["valid"] for commit in commits),

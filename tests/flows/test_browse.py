@@ -1,32 +1,13 @@
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.cli import main
 from storage import LatentStore
 from storage.index import index_tables
 from tests.storage.test_outputs import trained
 from tests.storage.test_verification import make
-
-
-@pytest.fixture
-def latentcrf(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command -> its exit code, its output, its errors."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["latentcrf", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def test_verify_names_what_is_damaged_and_repairs_it(latentcrf: Any, tmp_path: Path) -> None:

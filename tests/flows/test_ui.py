@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from storage import LatentStore
-from tests.flows.conftest import free_port
+from tests.servers import free_port
 
 STAGES = {"encode", "teach", "train", "distill", "evaluate", "pipeline"}
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -20,9 +20,13 @@ IDENTITY = Identity("encode", 1, {"images": "ab12"}, {"size": 32, "shard_rows": 
 
 
 def make(root: Path) -> Path:
+    return Path(make_at(str(root)))
+
+
+def make_at(root: str) -> str:
     """What the run of a stage does: identity, layout, the shards that are not committed, seal. -> the store."""
-    IDENTITY.write(str(root))
-    url = IDENTITY.url(str(root))
+    IDENTITY.write(root)
+    url = IDENTITY.url(root)
     store = create(url, ROWS, SHARD_ROWS)
     for shard in sorted(set(range(SHARDS)) - store.committed()):
         extent = store.extent(shard)
@@ -37,7 +41,7 @@ def make(root: Path) -> Path:
         store.write_shard(shard, arrays, valid=valid, seed=seed, rejected=rejected, timing={})
     locations.write_bytes(f"{url}/report.json", b'{"rows": []}')
     store.seal(["report.json"])
-    return Path(url)
+    return url
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -1,0 +1,25 @@
+"""The actor of the chaos stage. Every worker imports it: no Prefect, no torch."""
+
+import time
+
+import numpy as np
+
+from flows.blocks import Block
+
+SHAPE = (16, 16, 8)
+
+
+class Compute:
+    """Latents that follow from each row's seed; every ninth row is rejected."""
+
+    def __init__(self, device: str, threads: int, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self, block: Block) -> Block:
+        time.sleep(self.seconds)
+        noise = [np.random.default_rng(int(seed)).standard_normal(SHAPE) for seed in block["seed"]]
+        latents = np.stack(noise).astype(np.float16)
+        valid = block["row"] % 9 != 0
+        latents[~valid] = np.nan
+        reason = np.where(valid, "", "made to be rejected").astype(object)
+        return {**block, "latents": latents, "text": latents[:, 0, 0, :].copy(), "valid": valid, "reason": reason}

@@ -1,0 +1,154 @@
+"""One run: a driver on a Ray of its own or others', killed at random moments and started again until it ends."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from storage.verification import verify
+from tests.chaos.stage import Parameters, drive
+
+VICTIMS = ("driver", "actor", "writer")
+TITLES = {"actor": "MapWorker", "writer": "WriteShard"}
+STARTS = 8  # a driver that ends with an error is started again, but not for ever
+
+# Drivers are forked from a process that has imported all they need, and has neither threads nor a Ray.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.chaos.stage", "ray.data"])
+Driver = multiprocessing.process.BaseProcess
+
+
+@dataclass
+class Outcome:
+    """What happened to one run, and what is wrong with what it left behind: nothing, if all is well."""
+
+    number: int
+    kills: list[str] = field(default_factory=list)
+    missed: int = 0
+    starts: int = 0
+    errors: int = 0
+    wrong: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def content(url: str) -> dict[str, str]:
+    """Every object of a store, of the commit records what does not tell how it was made -> its hash."""
+    hashes = {}
+    for file in sorted(Path(url).rglob("*")):
+        if file.is_file():
+            data = file.read_bytes()
+            if file.parent.name == "commits" and file.name[:5].isdigit():
+                record = json.loads(data)
+                for key in ("timing", "copied_from", "digest"):  # the record's own checksum covers the others
+                    record.pop(key, None)
+                data = json.dumps(record, sort_keys=True).encode()
+            hashes[str(file.relative_to(url))] = hashlib.sha256(data).hexdigest()
+    return hashes
+
+
+def start(params: Parameters, address: str | None) -> Driver:
+    driver = processes.Process(target=drive, args=(params, address))
+    driver.start()
+    return driver
+
+
+def disturbed_run(params: Parameters, address: str, expected: dict[str, str], seed: int, number: int) -> Outcome:
+    """1 to 3 kills of random victims at random moments, drawn from the seed and the run's number."""
+    chance, outcome, begun = random.Random(f"{seed}/{number}"), Outcome(number), time.monotonic()
+    committed: dict[str, bytes] = {}
+    driver = start(params, address)
+    outcome.starts = 1
+    for _ in range(chance.randint(1, 3)):
+        victim, part, pause = chance.choice(VICTIMS), chance.random(), chance.random()
+        after = len(commits(params)) + int(part * (params.shards - len(commits(params))))
+        # Before the first commit much happens that takes seconds; after it a shard takes a tenth.
+        if strike(driver, victim, params, after, pause * (0.3 if after else 8.0)):
+            outcome.kills.append(f"{victim} after {after}")
+        else:
+            outcome.missed += 1
+        committed = {**commits(params), **committed}
+        if victim == "driver" and not driver.is_alive():
+            driver = restart(driver, params, address, outcome)
+    while (code := ended(driver)) != 0 and outcome.starts < STARTS:
+        outcome.errors += 1
+        committed = {**commits(params), **committed}
+        driver = restart(driver, params, address, outcome)
+    outcome.wrong = differences(params, expected, committed)
+    if code:
+        outcome.wrong.append(f"the last driver ended with {code}")
+    outcome.seconds = time.monotonic() - begun
+    return outcome
+
+
+def race(params: Parameters, expected: dict[str, str], drivers: int = 2) -> list[str]:
+    """Some drivers of the same output, each with its own Ray, begun at the same time. -> what is wrong."""
+    running = [start(params, None) for _ in range(drivers)]
+    codes = [ended(driver) for driver in running]
+    return differences(params, expected, {}) + [f"a driver ended with {code}" for code in codes if code]
+
+
+def strike(driver: Driver, victim: str, params: Parameters, after: int, pause: float) -> bool:
+    """Kill -9 once ``after`` shards are committed and a pause (s) is over; a worker as soon as there is one.
+
+    False: the driver had ended before.
+    """
+    while driver.is_alive() and len(commits(params)) < after:
+        time.sleep(0.002)
+    driver.join(pause)
+    while driver.is_alive():
+        pid = driver.pid if victim == "driver" else find_worker(TITLES[victim])
+        try:
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                driver.join(None if victim == "driver" else 0)
+                return True
+        except ProcessLookupError:
+            continue
+        time.sleep(0.001)
+    return False
+
+
+def find_worker(title: str) -> int | None:
+    """The process of one of this Ray's workers, by what it does at the moment."""
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if title in (process.cmdline() or [""])[0]:
+                return int(process.pid)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return None
+
+
+def restart(driver: Driver, params: Parameters, address: str, outcome: Outcome) -> Driver:
+    driver.join()
+    outcome.starts += 1
+    return start(params, address)
+
+
+def ended(driver: Driver) -> int:
+    driver.join(120)
+    if driver.is_alive():
+        driver.kill()
+        driver.join()
+        return 124
+    return int(driver.exitcode or 0)
+
+
+def commits(params: Parameters) -> dict[str, bytes]:
+    """The records of the shards that are committed."""
+    return {file.name: file.read_bytes() for file in Path(params.url, "commits").glob("0*.json")}
+
+
+def differences(params: Parameters, expected: dict[str, str], committed: dict[str, bytes]) -> list[str]:
+    """What differs from an undisturbed run; ``committed``: the records that were there after the kills."""
+    found, records = content(params.url), commits(params)
+    wrong = [f"{path} differs" for path in sorted(found.keys() | expected) if found.get(path) != expected.get(path)]
+    wrong += [f"{name} was committed again" for name, data in committed.items() if records.get(name) != data]
+    return wrong + [f"{problem.path}: {problem.problem}" for problem in verify(params.url)]

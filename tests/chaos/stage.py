@@ -1,0 +1,77 @@
+"""A stage made as the real ones are, over the real Ray Data job; only its actor computes next to nothing."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel
+
+from flows.blocks import Chain, ReadRows, SeedRows, WriteShard
+from flows.progress import Progress
+from flows.sharded import fill_store
+from flows.stage import Stage, StageResult, Target, Work, run_stage
+from storage import ArraySpec, Identity, LatentStore
+from storage.identity import fingerprint_rows
+from storage.index import index_tables
+from tests.chaos.compute import SHAPE, Compute
+
+RUN_SEED = 7
+
+
+class Parameters(BaseModel):
+    root: str
+    shards: int = 24
+    shard_rows: int = 8
+    seconds: float = 0.1  # that the actor takes for a shard
+
+    @property
+    def url(self) -> str:
+        return identify(self).identity.url(self.root)
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        for i in range(self.shards * self.shard_rows - 1):
+            yield {"id": f"id-{i}", "caption": f"caption {i}", "uri": f"#{i}", "sha256": ""}
+
+
+def identify(params: Parameters) -> Target:
+    made = params.model_dump(exclude={"root", "seconds"})
+    rows, shards = fingerprint_rows(params.rows(), params.shard_rows)
+    return Target.store(Identity("chaos", 1, {"rows": rows}, made), shards, "rows")
+
+
+def create(params: Parameters, work: Work) -> LatentStore:
+    arrays = {"latents": ArraySpec.latent(*SHAPE), "text": ArraySpec.vector(SHAPE[-1])}
+    provenance: dict[str, Any] = asdict(work.identity)
+    tables = index_tables(params.rows(), params.shard_rows)
+    return LatentStore.create(work.url, arrays, tables, shard_rows=params.shard_rows, provenance=provenance)
+
+
+def compute(params: Parameters, work: Work, progress: Progress) -> None:
+    store = create(params, work)
+    fill_store(store, work.shards, SeedRows(RUN_SEED), Compute, {"seconds": params.seconds}, progress)
+    store.seal()
+
+
+def compute_without_ray(params: Parameters, work: Work, progress: Progress) -> None:
+    """What nothing can disturb: one shard after the other, in this process."""
+    store = create(params, work)
+    run = Chain(ReadRows(store.url), SeedRows(RUN_SEED), Compute("cpu", 1, 0), WriteShard(store.url, work.shards))
+    for shard in range(store.shard_count):
+        run({"shard": [shard]})
+    store.seal()
+
+
+CHAOS = Stage("chaos", identify, compute)
+CALM = Stage("chaos", identify, compute_without_ray)
+
+
+def drive(params: Parameters, address: str | None) -> StageResult:
+    """What each driver process does, however often it was killed before. Without an address it starts a Ray."""
+    with open(f"{params.root}.log", "ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    os.environ.pop("RAY_ADDRESS", None)
+    if address:
+        os.environ["RAY_ADDRESS"] = address
+    return run_stage(CHAOS, params, params.root)

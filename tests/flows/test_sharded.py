@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import pytest
+
+from flows.stage import run_stage
+from storage.endpoints import user_error
+from storage.errors import EndpointError
+from tests.chaos.stage import CHAOS, Parameters
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_what_fails_on_a_worker_is_one_line_to_the_user(tmp_path: Path) -> None:
+    params = Parameters(root=str(tmp_path), shards=2, seconds=0)
+    in_the_way = Path(params.url, "seed/c")
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("a file where the shards belong")
+    with pytest.raises(Exception, match="FileExistsError") as caught:
+        run_stage(CHAOS, params, params.root)
+    told = user_error(caught.value)
+    assert isinstance(told, EndpointError)
+    assert str(told).startswith(f"expected an answer from {params.url}, found FileExistsError")
+    assert "\n" not in str(told)
+    in_the_way.unlink()
+    assert run_stage(CHAOS, params, params.root).state == "computed"

