@@ -51,6 +51,15 @@ def test_bf16_stays_near_fp32() -> None:
     near_fp32({"bf16": True})
 
 
+# Importing the compiler warns of torch's own use of torch.jit.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_compiled_stays_near_fp32() -> None:
+    """Needs a C++ compiler."""
+    near_fp32({"compile": True})
+
+
 def test_overfits_four_samples() -> None:
     """As used afterwards: the averaged weights with the running statistics, not those of the batch."""
     config = replace(SMALL, hidden=64, filters=64, iterations=3)

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from flows.stage import StageResult, find_work
+from storage import locations
 from storage.checkpoints import newest_step
 from tests.flows.test_train import Job, run, train_job, wait_until, write_store
 
@@ -63,3 +64,14 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_by_itself(
     result = disturbed(short_job(Path("killed"), natural, Path("teacher"), workers=1), workers=1)
     assert result.url.startswith(str(tmp_path / "killed"))
     assert_same_bytes(result, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_with_two_workers_one_killed_the_bytes_are_those_of_two_undisturbed(tiny_teacher: Path, tmp_path: Path) -> None:
+    natural = write_store(str(tmp_path / "natural"), ["latents"])
+    undisturbed = run(short_job(tmp_path / "undisturbed", natural, tiny_teacher, workers=2))
+    result = disturbed(short_job(tmp_path / "killed", natural, tiny_teacher, workers=2), workers=2)
+    assert_same_bytes(result, undisturbed)
+    assert newest_step(result.url) == STEPS
+    assert locations.read_json(f"{result.url}/manifest.json")["workers"] == 2
