@@ -1,6 +1,7 @@
 # Everything a new machine needs: Python >= 3.11, make, git. Each target installs what it lacks.
 #   make demo   the whole pipeline on real drawings, with a table and pictures
 #   make test   the tests
+#   make slow   the tests that take minutes: two training workers, torch.compile
 #   make lint   ruff and mypy
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations (bench-crf), and how fast
 #               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk
@@ -13,7 +14,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 space := $(subst ,, )
 
-.PHONY: env demo test lint bench bench-crf bench-store ablation notebook chaos ui clean
+.PHONY: env demo test slow lint bench bench-crf bench-store ablation notebook chaos ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -31,6 +32,9 @@ demo: env
 
 test: env
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+slow: env
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: env
 	$(BIN)/ruff check .

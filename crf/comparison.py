@@ -17,13 +17,14 @@ def compare(
 ) -> dict[str, Tensor]:
     """Final latents (B, C, H, W) of each contender from the same noise; a common first part runs once."""
     given = teacher.condition(captions, guidance)
-    leads: dict[tuple[int, int, str], Trajectory] = {}
+    leads: dict[tuple[int, int, str, str], Trajectory] = {}
     results = {}
     for contender in CONTENDERS:
-        first = (contender.schedule.lead, contender.schedule.lead_of, contender.schedule.solver)
+        schedule = contender.schedule
+        first = (schedule.lead, schedule.lead_of, schedule.solver, schedule.spacing)
         if first not in leads:
-            leads[first] = lead(teacher, contender.schedule, noise_BCHW, given)
-        results[contender.key] = finish(teacher, contender.schedule, leads[first], given, crf)
+            leads[first] = lead(teacher, schedule, noise_BCHW, given)
+        results[contender.key] = finish(teacher, schedule, leads[first], given, crf)
     return results
 
 

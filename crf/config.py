@@ -24,9 +24,18 @@ class LatentCRFConfig:
     ``compatibility``: "network" is 1x1 convolution, text modulation, SiLU, 1x1 convolution;
     "linear" is the energy's own A'A.
 
-    ``normalizer``: what stands for the inverse (I + sum_j k_ij A'A)^-1. "batch": batch-norm,
-    statistics an iteration, one affine map (the paper says batch-norm). "exact": the inverse
-    itself, for linear compatibility on the state. "none": nothing.
+    ``normalizer``: what stands for the inverse (I + sum_j k_ij A'A)^-1. "batch": batch-norm, one
+    affine map (the paper says batch-norm). "exact": the inverse itself, for linear compatibility on
+    the state. "none": nothing.
+
+    ``norm_statistics``: batch-norm's running mean and variance of each "iteration", or "shared" by
+    all of them.
+
+    ``similarity_width``, ``similarity_growth``: the similarities start as Gaussians of the distance;
+    the first head's width in latents, and how many times wider each next head's is.
+
+    The CRF does not see the timestep: it stands at one place of a schedule, and stage 2 trains it
+    for that place alone.
     """
 
     height: int = 64
@@ -46,6 +55,9 @@ class LatentCRFConfig:
     similarity: Literal["dense", "stationary"] = "dense"
     compatibility: Literal["network", "linear"] = "network"
     normalizer: Literal["batch", "exact", "none"] = "batch"
+    norm_statistics: Literal["iteration", "shared"] = "iteration"
+    similarity_width: float = 1.0
+    similarity_growth: float = 2.0
 
     def __post_init__(self) -> None:
         if not (self.with_pairwise or self.with_higher_order):

@@ -4,11 +4,12 @@ The order of the arithmetic is that of diffusers' DDIMScheduler, so that results
 last bit. z: noisy latents, x0: their clean estimate, eps: their noise estimate, all BCHW.
 """
 
-from typing import Any
+from typing import Any, Self
 
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
+from crf.schedule import Spacing
 from crf.teacher_folder import check_scheduler
 
 
@@ -17,11 +18,16 @@ class NoiseLevels:
 
     final: float = -1
 
-    def __init__(self, scheduler_config: Any) -> None:
+    def __init__(self, scheduler_config: Any, **changes: Any) -> None:
+        """``changes``: of the config, the noise levels apart."""
         check_scheduler(dict(scheduler_config))
-        self._scheduler = DDIMScheduler.from_config(scheduler_config)
+        self._scheduler = DDIMScheduler.from_config(scheduler_config, **changes)
         self.alphas: Tensor = self._scheduler.alphas_cumprod
         self.prediction_type: str = self._scheduler.config.prediction_type
+
+    def spaced(self, spacing: Spacing) -> Self:
+        """With "", as the teacher's own scheduler spaces them."""
+        return type(self)(self._scheduler.config, timestep_spacing=spacing) if spacing else self
 
     def timesteps(self, steps: int) -> list[int]:
         """Of a whole schedule, falling: 50 -> [981, 961, ..., 1] with "leading" spacing."""

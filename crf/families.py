@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from crf.teacher_folder import TeacherError
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -84,15 +86,7 @@ class StableDiffusionXL:
         self.pipeline, self.network = pipeline, pipeline.unet
 
     def condition(self, prompts: list[str], guidance: float, negatives: list[str] | None, n: int) -> Condition:
-        states_BLD, without_BLD, pooled_BD, without_BD = self.pipeline.encode_prompt(
-            prompts,
-            device=self.pipeline._execution_device,
-            num_images_per_prompt=n,
-            do_classifier_free_guidance=guidance > 1,
-            negative_prompt=negatives,
-        )
-        text_BLD, summary_BD = both_halves(without_BLD, states_BLD), both_halves(without_BD, pooled_BD)
-        return Condition({"encoder_hidden_states": text_BLD, "text_embeds": summary_BD}, pooled_BD, guidance)
+        return summarized(self.pipeline, "text_embeds", prompts, guidance, negatives, n)
 
     def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
         text_BLD, summary_BD = inputs["encoder_hidden_states"], inputs["text_embeds"]
@@ -113,17 +107,8 @@ class StableDiffusion3:
         self.pipeline, self.network = pipeline, pipeline.transformer
 
     def condition(self, prompts: list[str], guidance: float, negatives: list[str] | None, n: int) -> Condition:
-        states_BLD, without_BLD, pooled_BD, without_BD = self.pipeline.encode_prompt(
-            prompts,
-            None,
-            None,
-            device=self.pipeline._execution_device,
-            num_images_per_prompt=n,
-            do_classifier_free_guidance=guidance > 1,
-            negative_prompt=negatives,
-        )
-        text_BLD, summary_BD = both_halves(without_BLD, states_BLD), both_halves(without_BD, pooled_BD)
-        return Condition({"encoder_hidden_states": text_BLD, "pooled_projections": summary_BD}, pooled_BD, guidance)
+        same = {"prompt_2": None, "prompt_3": None}  # every encoder is given the one prompt
+        return summarized(self.pipeline, "pooled_projections", prompts, guidance, negatives, n, **same)
 
     def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
         timestep_B = torch.full((len(z_BCHW),), timestep, device=z_BCHW.device)
@@ -138,15 +123,34 @@ FAMILIES: dict[str, type[Family]] = {
 }
 
 
+def summarized(
+    pipeline: Any, summary: str, prompts: list[str], guidance: float, negatives: list[str] | None, n: int, **more: Any
+) -> Condition:
+    """Where the pipeline also makes a pooled text, which its network takes as ``summary`` and the CRF as well."""
+    states_BLD, without_BLD, pooled_BD, without_BD = pipeline.encode_prompt(
+        prompts,
+        device=pipeline._execution_device,
+        num_images_per_prompt=n,
+        do_classifier_free_guidance=guidance > 1,
+        negative_prompt=negatives,
+        **more,
+    )
+    inputs = {
+        "encoder_hidden_states": both_halves(without_BLD, states_BLD),
+        summary: both_halves(without_BD, pooled_BD),
+    }
+    return Condition(inputs, pooled_BD, guidance)
+
+
 def both_halves(without: Tensor | None, with_caption: Tensor) -> Tensor:
     """The rows for one guided evaluation: first without the caption, where there is guidance."""
     return with_caption if without is None else torch.cat([without, with_caption])
 
 
 def family_name(pipeline: Any) -> str:
-    """The family that a pipeline, or what it derives from, belongs to; raises TypeError for another."""
+    """The family that a pipeline, or what it derives from, belongs to; raises TeacherError for another."""
     names: Sequence[str] = [base.__name__ for base in type(pipeline).__mro__]
     for name in FAMILIES:
         if name in names:
             return name
-    raise TypeError(f"expected a teacher of {', '.join(FAMILIES)}, found {names[0]}; load it as one of these")
+    raise TeacherError(f"expected a teacher of {', '.join(FAMILIES)}, found {names[0]}; load it as one of these")

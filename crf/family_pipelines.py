@@ -16,6 +16,7 @@ class StableDiffusionLatentCRFPipeline(LatentCRFPipeline, StableDiffusionPipelin
     """SD 1.x and 2.x."""
 
     model_cpu_offload_seq = "text_encoder->unet->crf->vae"
+    _exclude_from_cpu_offload: ClassVar = ["safety_checker", "crf"]
     _optional_components: ClassVar = ["safety_checker", "feature_extractor", "image_encoder", "crf"]
 
     def __init__(

@@ -7,13 +7,14 @@ the network is told: 1000 sigma, with the scheduler's shift already in it. So "2
 sigma .101 and .021, whatever the shift. Results are equal to diffusers' to the last bit.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
-from crf.teacher_folder import check_scheduler
+from crf.schedule import Spacing
+from crf.teacher_folder import TeacherError, check_scheduler
 
 
 class FlowLevels:
@@ -24,6 +25,14 @@ class FlowLevels:
     def __init__(self, scheduler_config: Any) -> None:
         check_scheduler(dict(scheduler_config))
         self._scheduler = FlowMatchEulerDiscreteScheduler.from_config(scheduler_config)
+
+    def spaced(self, spacing: Spacing) -> Self:
+        if spacing:
+            raise TeacherError(
+                f"expected a schedule without a spacing for a flow-matching teacher, whose shift spaces its steps, "
+                f"found '{spacing}'; leave it out"
+            )
+        return self
 
     def timesteps(self, steps: int) -> list[float]:
         """Of a whole schedule, falling: 50, with shift 3 -> [1000.0, 993.2, ..., 8.9]."""

@@ -5,12 +5,17 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from crf.schedule import Spacing
+
 
 class Levels(Protocol):
     """What sampling asks of a noise schedule. z: noisy latents, x0, eps: clean and noise estimates; all BCHW."""
 
     final: float
     """The timestep that the last step ends at: nothing is left to denoise."""
+
+    def spaced(self, spacing: Spacing) -> "Levels":
+        """The same levels, their whole schedules spaced so; raises TeacherError where there is no choice."""
 
     def timesteps(self, steps: int) -> Sequence[float]:
         """Of a whole schedule, falling."""

@@ -19,14 +19,15 @@ from crf.terms import FieldOfExperts, Observed, Pairwise, Unary
 
 
 class IterationNorm(nn.Module):
-    """Batch-norm in place of the inverse (I + sum_j k_ij A'A)^-1: statistics an iteration, one affine map.
+    """Batch-norm in place of the inverse (I + sum_j k_ij A'A)^-1: one affine map, statistics as configured.
 
     An iteration beyond those trained uses the last one's statistics. A correction of x0 starts at zero.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.BatchNorm2d(config.channels, affine=False) for _ in range(config.iterations))
+        count = config.iterations if config.norm_statistics == "iteration" else 1
+        self.norms = nn.ModuleList(nn.BatchNorm2d(config.channels, affine=False) for _ in range(count))
         self.scale_C = nn.Parameter(torch.full((config.channels,), float(config.crf_input == "state")))
         self.shift_C = nn.Parameter(torch.zeros(config.channels))
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers import DiffusionPipeline
@@ -41,6 +41,9 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
     """
 
     _callback_tensor_inputs = ("latents",)
+    # Sequential offloading brings each part's weights for its own call alone; the CRF's similarities are
+    # prepared once for all iterations, so it stays where it computes.
+    _exclude_from_cpu_offload: ClassVar = ["crf"]
     crf: LatentCRF | None
 
     @classmethod
@@ -54,7 +57,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         teacher's device and dtype, or its folder. ``schedule``: the paper's with a CRF and all of 50
         steps without, unless given.
 
-        Raises TeacherError for a folder that holds no teacher, TypeError for another pipeline.
+        Raises TeacherError for a folder that holds no teacher, and for another pipeline.
         """
         from crf.family_pipelines import pipeline_class
 
@@ -116,7 +119,8 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         ``callback_on_step_end``: called after each of the teacher's evaluations, numbered from 0 over
         the whole schedule; the "latents" it returns are gone on with.
 
-        Raises ValueError where the CRF or ``latents`` do not fit, or the schedule needs a CRF.
+        Raises ValueError where ``latents`` do not fit, as TeacherError where the CRF does not, as
+        ScheduleError where the schedule needs a CRF and there is none.
         """
         teacher = self.teacher
         prompts = [prompt] if isinstance(prompt, str) else prompt

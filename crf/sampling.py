@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crf.families import Condition
 from crf.model import LatentCRF
-from crf.schedule import Schedule
+from crf.schedule import Schedule, ScheduleError
 from crf.teacher import Teacher
 
 Generators = torch.Generator | list[torch.Generator]
@@ -48,7 +48,7 @@ def lead(
     """The schedule's first part, from noise."""
     if schedule.solver == "dpm++":
         return follow_multistep(teacher, schedule, noise_BCHW, given, on_step)
-    path = teacher.levels.path(schedule.lead_of)[: schedule.lead]
+    path = teacher.levels.spaced(schedule.spacing).path(schedule.lead_of)[: schedule.lead]
     return follow(teacher, noise_BCHW.to(teacher.device, teacher.dtype), path, given, on_step)
 
 
@@ -56,7 +56,7 @@ def follow_multistep(
     teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
 ) -> Trajectory:
     """The same by DPM-Solver++, as diffusers has it."""
-    scheduler = teacher.levels.multistep()
+    scheduler = teacher.levels.spaced(schedule.spacing).multistep()
     scheduler.set_timesteps(schedule.lead_of, device=teacher.device)
     state = noise_BCHW.to(teacher.device, teacher.dtype)
     timesteps = [*scheduler.timesteps, torch.tensor(teacher.levels.final)][: schedule.lead + 1]
@@ -72,7 +72,8 @@ def tail_path(teacher: Teacher, schedule: Schedule) -> Sequence[tuple[float, flo
     """Where the last evaluations stand."""
     if schedule.tail_timesteps:
         return list(zip(schedule.tail_timesteps, (*schedule.tail_timesteps[1:], teacher.levels.final), strict=True))
-    return teacher.levels.path(schedule.tail_of)[-schedule.tail :] if schedule.tail else []
+    path = teacher.levels.spaced(schedule.spacing).path
+    return path(schedule.tail_of)[-schedule.tail :] if schedule.tail else []
 
 
 @torch.no_grad()
@@ -102,9 +103,9 @@ def finish(
 
 
 def require_crf(schedule: Schedule, crf: LatentCRF | None) -> LatentCRF:
-    """The CRF; raises ValueError where there is none."""
+    """The CRF; raises ScheduleError where there is none."""
     if crf is None:
-        raise ValueError(f"the schedule '{schedule}' needs a CRF, and none was given; give one, or '50/50'")
+        raise ScheduleError(f"the schedule '{schedule}' needs a CRF, and none was given; give one, or '50/50'")
     return crf
 
 

@@ -6,8 +6,9 @@
 "31/40 + 2@201,21"          the last evaluations at timesteps of their own
 "31/40 + x0"                end with the last evaluation's own prediction of the clean latents
 
-The hand-over and the solver follow in brackets where they are not the paper's:
-"31/40 + crf + 2/50 (consistent)", "33/33 (dpm++)".
+The hand-over and the solver follow in brackets where they are not the paper's, and the steps' spacing
+where it is not that of the teacher's own scheduler:
+"31/40 + crf + 2/50 (consistent)", "33/33 (dpm++)", "50/50 (trailing)".
 """
 
 import re
@@ -18,9 +19,16 @@ from typing import Literal, Self
 TEACHER_STEPS, TEACHER_HAND_OVER = 50, 40
 Handover = Literal["direct", "consistent", "recomputed", "fresh"]
 Solver = Literal["ddim", "dpm++"]
+Spacing = Literal["", "leading", "trailing"]
 LEAD = re.compile(r"(\d+)/(\d+)")
 TAIL = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+(?:,\d+)*)")
-BRACKETS = re.compile(r"\((consistent|recomputed|fresh|dpm\+\+)\)\s*$")
+# What may stand in brackets, and the field that it sets.
+NAMED = {
+    **dict.fromkeys(("consistent", "recomputed", "fresh"), "handover"),
+    "dpm++": "solver",
+    **dict.fromkeys(("leading", "trailing"), "spacing"),
+}
+BRACKETS = re.compile(rf"\(({'|'.join(map(re.escape, NAMED))})\)\s*$")
 
 
 class ScheduleError(ValueError):
@@ -36,6 +44,8 @@ class Schedule:
     the paper's), with the trajectory's own noise put back ("consistent"), with the noise that
     they imply in the state they came from ("recomputed"), or with new noise ("fresh").
     ``solver``: of the first part; "dpm++" is DPM-Solver++ of second order (arXiv 2211.01095).
+    ``spacing``: of the timesteps of both parts, "leading" or "trailing" (arXiv 2305.08891, table 2);
+    "" is the teacher's own.
     """
 
     lead: int
@@ -46,17 +56,15 @@ class Schedule:
     tail_timesteps: tuple[int, ...] = ()
     handover: Handover = "direct"
     solver: Solver = "ddim"
+    spacing: Spacing = ""
 
     @classmethod
     def parse(cls, text: str, handover: Handover = "direct") -> Self:
         """Read the notation above; raises ScheduleError."""
-        rest, solver = text, "ddim"
+        rest, named = text, {"handover": handover}
         while bracket := BRACKETS.search(rest):
             rest = rest[: bracket.start()]
-            if bracket[1] == "dpm++":
-                solver = "dpm++"
-            else:
-                handover = bracket[1]  # type: ignore[assignment]
+            named[NAMED[bracket[1]]] = bracket[1]  # type: ignore[assignment]
         first, *others = (part.strip() for part in rest.split("+"))
         lead = LEAD.fullmatch(first)
         middle = others.pop(0) if others and others[0] in ("crf", "x0") else ""
@@ -71,8 +79,7 @@ class Schedule:
             tail=int(steps or count or 0),
             tail_of=int(of or 0),
             tail_timesteps=tuple(map(int, timesteps.split(","))) if timesteps else (),
-            handover=handover,
-            solver=solver,  # type: ignore[arg-type]
+            **named,  # type: ignore[arg-type]
         )
         schedule._check(text)
         return schedule
@@ -108,5 +115,5 @@ class Schedule:
         places = ",".join(map(str, self.tail_timesteps))
         tail = f"{self.tail}@{places}" if places else f"{self.tail}/{self.tail_of}"
         parts = [f"{self.lead}/{self.lead_of}", *filter(None, [self.middle]), *([tail] if self.tail else [])]
-        brackets = [name for name in (self.handover, self.solver) if name not in ("direct", "ddim")]
+        brackets = [name for name in (self.handover, self.solver, self.spacing) if name in NAMED]
         return " + ".join(parts) + "".join(f" ({name})" for name in brackets)

@@ -1,7 +1,7 @@
 """Learned similarities k_ij of two locations, a table a head: messages m_i = sum over j != i of k_ij x_j.
 
 ``prepared`` is what all iterations of one inference share. Both forms start as Gaussians of the
-distance with widths 1, 2, 4, ... latents. h: heads, N = H*W.
+distance, each head's wider than the one before. h: heads, N = H*W.
 """
 
 import torch
@@ -43,7 +43,7 @@ class StationarySimilarity(nn.Module):
         super().__init__()
         self.height, self.width = config.height, config.width
         dy, dx = (wrapped_offsets(side).float() for side in (config.height, config.width))
-        kernel_hYX = gaussians(dy[:, None].square() + dx[None, :].square(), config.heads)
+        kernel_hYX = gaussians(dy[:, None].square() + dx[None, :].square(), config)
         of_others_h11 = kernel_hYX.sum((1, 2), keepdim=True) - kernel_hYX[:, :1, :1]
         self.kernel_hYX = nn.Parameter(kernel_hYX / of_others_h11)
 
@@ -80,16 +80,17 @@ def new_similarity(config: LatentCRFConfig) -> Similarity:
     return DenseSimilarity(config) if config.similarity == "dense" else StationarySimilarity(config)
 
 
-def gaussians(squared_distance: Tensor, heads: int) -> Tensor:
-    """(...) -> (heads, ...), widths 1, 2, 4, ..."""
-    return torch.stack([torch.exp(-squared_distance / (2 * 4.0**head)) for head in range(heads)])
+def gaussians(squared_distance: Tensor, config: LatentCRFConfig) -> Tensor:
+    """(...) -> (heads, ...), of the widths that the config starts the heads with."""
+    widths = [config.similarity_width * config.similarity_growth**head for head in range(config.heads)]
+    return torch.stack([torch.exp(-squared_distance / (2 * width**2)) for width in widths])
 
 
 def gaussian_similarities(config: LatentCRFConfig) -> Tensor:
     """(heads, N, N), zero diagonal, rows summing to one."""
     ys, xs = torch.meshgrid(torch.arange(config.height), torch.arange(config.width), indexing="ij")
     places_N2 = torch.stack([ys, xs], -1).reshape(-1, 2).float()
-    weights_hNN = gaussians((places_N2[:, None] - places_N2[None]).square().sum(-1), config.heads)
+    weights_hNN = gaussians((places_N2[:, None] - places_N2[None]).square().sum(-1), config)
     weights_hNN = weights_hNN * (1 - torch.eye(len(places_N2)))
     return weights_hNN / weights_hNN.sum(-1, keepdim=True)
 

@@ -19,7 +19,7 @@ class Teacher:
     """
 
     def __init__(self, pipeline: Any) -> None:
-        """``pipeline``: of a known family; raises TypeError for another, ValueError for an unknown prediction."""
+        """``pipeline``: of a known family; raises TeacherError for another, and for an unknown prediction."""
         self.pipeline, self.vae = pipeline, pipeline.vae
         self.family = FAMILIES[family_name(pipeline)](pipeline)
         self.levels = read_levels(pipeline.scheduler.config)

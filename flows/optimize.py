@@ -50,40 +50,49 @@ def check_shares(options: OptimizerOptions) -> None:
 def run_showing(objective: "Objective", work: Work, progress: Progress) -> str | None:
     """Run the job and show how far it is; returns what made it diverge, if it did.
 
-    The job waits in a thread, so that Ctrl-C and a cancelled flow run reach this one.
+    The job waits in a thread, so that Ctrl-C and a cancelled flow run reach this one. They end Ray's
+    workers with Ray; a training in this process stops at its next step, before this returns.
     """
     from flows.train_loop import TrainLoop, read_progress
 
     job: Future[str | None] = Future()
-    threading.Thread(target=settle, args=(job, TrainLoop(objective, work.url)), daemon=True).start()
+    stopped = threading.Event()
+    thread = threading.Thread(target=settle, args=(job, TrainLoop(objective, work.url), stopped), daemon=True)
+    thread.start()
     shown, ended = work.done, False
-    while not ended:
-        wait([job], SECONDS_BETWEEN_LOOKS)
-        ended = job.done()
-        now = read_progress(work.url)
-        if now.get("step", 0) > shown:
-            progress.advance(now["step"] - shown, mse=now["mse"])
-            shown = now["step"]
+    try:
+        while not ended:
+            wait([job], SECONDS_BETWEEN_LOOKS)
+            ended = job.done()
+            now = read_progress(work.url)
+            if now.get("step", 0) > shown:
+                progress.advance(now["step"] - shown, mse=now["mse"])
+                shown = now["step"]
+    finally:
+        stopped.set()
+        if not objective.options.workers:
+            thread.join()
     return job.result()
 
 
-def settle(job: "Future[str | None]", loop: "TrainLoop") -> None:
+def settle(job: "Future[str | None]", loop: "TrainLoop", stopped: threading.Event) -> None:
     try:
-        job.set_result(train_job(loop))
+        job.set_result(train_job(loop, stopped))
     except BaseException as error:
         job.set_exception(error)
 
 
-def train_job(loop: "TrainLoop") -> str | None:
+def train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
     """A group of Ray Train workers; a lost one restarts the group at the newest checkpoint."""
     import ray.train
     from pyarrow.fs import FSSpecHandler, PyFileSystem
     from ray.train.torch import TorchTrainer
 
     fs, path = fsspec.url_to_fs(locations.join(loop.url, "ray"))
+    workers = loop.objective.options.workers
     trainer = TorchTrainer(
-        loop.run,
-        scaling_config=scaling(loop.objective.options.workers),
+        loop.run if workers else lambda: loop.run_until(stopped.is_set),  # no event reaches another process
+        scaling_config=scaling(workers),
         run_config=ray.train.RunConfig(
             name="train",
             storage_path=path,

@@ -62,6 +62,9 @@ class CRFOptions(Options):
     similarity: Literal["dense", "stationary"] = Field("dense", description="tables, or for large latents none")
     compatibility: Literal["network", "linear"] = Field("network", description="text-conditioned, or the energy's own")
     normalizer: Literal["batch", "exact", "none"] = Field("batch", description="what stands for the inverse")
+    norm_statistics: Literal["iteration", "shared"] = Field("iteration", description="batch-norm's, each or all")
+    similarity_width: float = Field(1.0, gt=0, description="of the first head's Gaussian at the start, in latents")
+    similarity_growth: float = Field(2.0, gt=0, description="how many times wider each next head starts")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +31,17 @@ class TrainLoop:
 
     def run(self) -> str | None:
         """None, or what made the training diverge: the same on every worker, and no use trying again."""
+        return self.run_until(lambda: False)
+
+    def run_until(self, stopped: Callable[[], bool]) -> str | None:
+        """The same; once ``stopped`` it ends before its next step, and what follows its last checkpoint is lost."""
         state, share = self.resume(), self.share()
         pairs = self.objective.pairs(state.steps_done, share)
         writer = Rank0(self, state) if share.rank == 0 else None
         try:
             while state.steps_done < state.optimization.steps:
+                if stopped():
+                    return None
                 batch = next(pairs)
                 figures = state.step(batch)
                 if writer:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.utils import PushToHubMixin
 
 from crf.config import ABLATIONS, LatentCRFConfig
 from crf.model import LatentCRF
@@ -17,6 +18,8 @@ FORMS: list[dict[str, Any]] = [
     {"compatibility": "linear"},
     {"compatibility": "linear", "normalizer": "exact"},
     {"normalizer": "none"},
+    {"norm_statistics": "shared"},
+    {"similarity_width": 0.5, "similarity_growth": 3.0},
     {"crf_input": "x0"},
     {"crf_input": "x0", "potentials": "observed"},
     {"crf_input": "x0+state", "potentials": "observed"},
@@ -61,6 +64,29 @@ def test_saved_and_loaded_bit_equal(form: dict[str, Any], tmp_path: Path) -> Non
     assert (tmp_path / "diffusion_pytorch_model.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    ("how", "file", "back"),
+    [
+        ({"variant": "fp16"}, "diffusion_pytorch_model.fp16.safetensors", {"variant": "fp16"}),
+        ({"safe_serialization": False}, "diffusion_pytorch_model.bin", {"use_safetensors": False}),
+        ({"push_to_hub": False}, "diffusion_pytorch_model.safetensors", {"use_safetensors": True}),
+    ],
+    ids=str,
+)
+def test_diffusers_ways_to_save(how: dict[str, Any], file: str, back: dict[str, Any], tmp_path: Path) -> None:
+    crf = random_crf().half().eval()
+    crf.save_pretrained(tmp_path, **how)
+    assert (tmp_path / file).is_file()
+    loaded = LatentCRF.from_pretrained(tmp_path, dtype=torch.float16, **back).eval()
+    assert loaded.dtype == torch.float16
+    z, text, _ = (tensor.half() for tensor in inputs())
+    assert torch.equal(crf(z, text), loaded(z, text))
+
+
+def test_it_is_pushed_to_the_hub_as_any_model_of_diffusers() -> None:
+    assert LatentCRF.push_to_hub is PushToHubMixin.push_to_hub
+
+
 def test_text_matters_unless_it_is_left_out() -> None:
     z, text, _ = inputs()
     with_text, without = random_crf().eval(), random_crf(replace(SMALL, with_text=False)).eval()
@@ -83,6 +109,22 @@ def test_before_training_a_correction_of_x0_is_none(potentials: str) -> None:
     assert torch.equal(crf(z, text, x0), x0)
     both = LatentCRF(replace(SMALL, crf_input="x0+state", potentials=potentials)).double().eval()
     torch.testing.assert_close(both(z, text, x0), x0, atol=0.1, rtol=0.1)
+
+
+def test_shared_statistics_are_of_all_iterations() -> None:
+    """The running mean of one batch-norm after three calls, against that of the inputs it was given."""
+    crf = LatentCRF(replace(SMALL, norm_statistics="shared")).double().train()
+    [norm] = crf.norm.norms
+    seen: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean((0, 2, 3))))
+    z, text, _ = inputs()
+    crf(z, text)
+    mean = torch.zeros(3, dtype=torch.float64)
+    for each in seen:
+        mean = 0.9 * mean + 0.1 * each
+    assert len(seen) == 3
+    torch.testing.assert_close(norm.running_mean, mean)
+    assert len(LatentCRF(SMALL).norm.norms) == 3
 
 
 def test_what_a_crf_cannot_serve_is_said() -> None:

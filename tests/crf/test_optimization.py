@@ -36,6 +36,30 @@ def test_training_lowers_the_loss(changes: dict[str, float]) -> None:
     assert ("discriminator" in losses[0]) == ("adversarial_weight" in changes)
 
 
+def near_fp32(changes: dict[str, bool]) -> None:
+    """Twenty steps on the same batches; the losses stay near those of plain float32."""
+    runs = [
+        run(fresh(replace(Optimization(20, 1e-2, 5), **each)), teacher_pairs(repeat(stored())), 20)
+        for each in ({}, changes)
+    ]
+    plain, changed = ([step["mse"] for step in each] for each in runs)
+    assert plain[-1] < 0.9 * plain[0]
+    assert changed == pytest.approx(plain, rel=0.03)
+
+
+def test_bf16_stays_near_fp32() -> None:
+    near_fp32({"bf16": True})
+
+
+# Importing the compiler warns of torch's own use of torch.jit.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_compiled_stays_near_fp32() -> None:
+    """Needs a C++ compiler."""
+    near_fp32({"compile": True})
+
+
 def test_overfits_four_samples() -> None:
     """As used afterwards: the averaged weights with the running statistics, not those of the batch."""
     config = replace(SMALL, hidden=64, filters=64, iterations=3)

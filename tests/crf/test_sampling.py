@@ -8,8 +8,9 @@ from crf.config import LatentCRFConfig
 from crf.contenders import CONTENDERS
 from crf.model import LatentCRF
 from crf.sampling import finish, lead, tail_path
-from crf.schedule import Schedule
+from crf.schedule import Schedule, ScheduleError
 from crf.teacher import Teacher
+from crf.teacher_folder import TeacherError
 from tests.tiny import TEXT_WIDTH, TINY
 
 CAPTIONS = ["a cat", "two red boats"]
@@ -67,8 +68,23 @@ def test_recomputed_noise_of_the_teachers_own_x0_is_its_own_noise(teacher: Teach
 
 
 def test_a_schedule_with_a_crf_needs_one(teacher: Teacher) -> None:
-    with pytest.raises(ValueError, match="needs a CRF"):
+    with pytest.raises(ScheduleError, match="needs a CRF"):
         run(teacher, "31/40 + crf")
+
+
+def test_a_spacing_places_the_first_and_the_last_evaluations(teacher: Teacher) -> None:
+    levels = teacher.levels.spaced("trailing")
+    assert levels.path(40)[30] == (249, 224)
+    assert tail_path(teacher, Schedule.parse("31/40 + 2/50 (trailing)")) == [(39, 19), (19, -1)]
+    assert tail_path(teacher, Schedule.parse("31/40 + 2/50 (leading)")) == [(21, 1), (1, -19)]
+    given = teacher.condition(CAPTIONS, 7.5)
+    reached = {text: lead(teacher, Schedule.parse(text), noise(), given).timestep for text in ("3/4", "3/4 (trailing)")}
+    assert reached == {"3/4": 1, "3/4 (trailing)": -1 + 250}
+
+
+def test_flow_matching_has_a_spacing_of_its_own() -> None:
+    with pytest.raises(TeacherError, match="whose shift spaces its steps, found 'trailing'; leave it out"):
+        run(Teacher(TINY["sd3"]()), "4/4 (trailing)")
 
 
 def test_compare_gives_what_each_schedule_gives_alone(teacher: Teacher, crf: LatentCRF) -> None:

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crf.schedule import Schedule, ScheduleError
 
@@ -19,12 +21,39 @@ from crf.schedule import Schedule, ScheduleError
         ("31/40 + x0 + 1/50 (fresh)", 32),
         ("33/33 (dpm++)", 33),
         ("31/40 + crf + 2/50 (consistent) (dpm++)", 33),
+        ("50/50 (trailing)", 50),
+        ("31/40 + crf + 2/50 (fresh) (leading)", 33),
     ],
 )
 def test_parsed_counted_and_printed(text: str, evaluations: int) -> None:
     schedule = Schedule.parse(text)
     assert schedule.evaluations == evaluations
     assert str(schedule) == text
+    assert Schedule.parse(str(schedule)) == schedule
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> Schedule:
+    """Any that can be run."""
+    lead_of, tail_of = draw(st.integers(2, 1000)), draw(st.integers(1, 1000))
+    places = draw(st.sets(st.integers(0, 999), max_size=5))
+    own = draw(st.booleans())
+    tail = len(places) if own else draw(st.integers(0, tail_of))
+    return Schedule(
+        lead=draw(st.integers(1, lead_of - 1)),
+        lead_of=lead_of,
+        middle=draw(st.sampled_from(["", "crf", "x0"])),
+        tail=tail,
+        tail_of=0 if own or not tail else tail_of,
+        tail_timesteps=tuple(sorted(places, reverse=True)) if own else (),
+        handover=draw(st.sampled_from(["direct", "consistent", "recomputed", "fresh"])),
+        solver=draw(st.sampled_from(["ddim", "dpm++"])),
+        spacing=draw(st.sampled_from(["", "leading", "trailing"])),
+    )
+
+
+@given(schedules())
+def test_any_schedule_is_read_as_it_is_printed(schedule: Schedule) -> None:
     assert Schedule.parse(str(schedule)) == schedule
 
 

@@ -33,6 +33,15 @@ def test_dense_similarities_start_as_gaussians_without_a_diagonal() -> None:
     assert k[0, 0, 1] / k[0, 0, 2] > k[1, 0, 1] / k[1, 0, 2]
 
 
+@pytest.mark.parametrize("form", ["dense", "stationary"])
+def test_the_widths_that_heads_start_with(form: str) -> None:
+    """k at distance 1 over k at distance 2 is exp(3 / (2 width^2))."""
+    config = replace(SMALL, height=5, heads=2, similarity=form, similarity_width=1.5, similarity_growth=3.0)
+    k = new_similarity(config).table()
+    for head, width in enumerate((1.5, 4.5)):
+        torch.testing.assert_close(k[head, 0, 1] / k[head, 0, 2], torch.tensor(3 / (2 * width**2)).exp())
+
+
 def test_both_forms_start_alike_away_from_the_border() -> None:
     config = replace(SMALL, height=11, width=11, heads=1)
     dense, stationary = DenseSimilarity(config).table(), StationarySimilarity(config).table()

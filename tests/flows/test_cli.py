@@ -34,6 +34,9 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
         (["plan", "{tmp}/misspelt.yaml"], "teech"),
         (["generate", "--prompt", "x", "--root", "{tmp}"], "a distilled CRF"),
         (["generate", "--prompt", "x", "--crf", "{tmp}", "--teacher", "{teacher}"], "a CRF"),
+        (["train", "--latents", "x", "--teacher", "{teacher}", "--crf.normalizer", "exact"], "use normalizer='batch'"),
+        (["train", "--latents", "x", "--teacher", "{other}"], "found KandinskyPipeline"),
+        (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{teacher}", "--inference", "40/31"], "40/31"),
         (["frobnicate"], "frobnicate"),
     ],
 )
@@ -50,7 +53,10 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
     (tmp_path / "misspelt.yaml").write_text(
         "{teacher: t, images: i, captions: c, heldout_images: i, heldout_captions: c, teech: {limit: 3}}"
     )
-    filled = [argument.format(tmp=tmp_path, teacher=tiny_teacher) for argument in arguments]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model_index.json").write_text('{"_class_name": "KandinskyPipeline"}')
+    filled = [argument.format(tmp=tmp_path, teacher=tiny_teacher, other=other) for argument in arguments]
     assert run(filled, monkeypatch) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
