@@ -1,15 +1,15 @@
 """index.parquet: which sample stands in which row. One row group a shard."""
 
+import errno
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.endpoints import answering
 from storage.records import sha256
 
 SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
@@ -40,14 +40,29 @@ def table_checksum(table: pa.Table) -> str:
     return sha256(json.dumps(table.to_pylist()).encode())
 
 
+def split_index(data: bytes) -> Iterator[pa.Table]:
+    """The rows of each shard, in order, of an index that was read whole."""
+    file = pq.ParquetFile(io.BytesIO(data))
+    return (file.read_row_group(shard) for shard in range(file.num_row_groups))
+
+
 def parse_index(data: bytes) -> pa.Table:
     return pq.read_table(io.BytesIO(data))
 
 
 def read_index_shard(url: str, shard: int) -> pa.Table:
     """One shard's rows, without reading the others'."""
+    try:
+        return _read_row_group(url, shard)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EBUSY:  # s3fs: replaced while it was read
+            raise
+    return _read_row_group(url, shard)  # another process has sealed in between: of two objects nobody has read a part
+
+
+def _read_row_group(url: str, shard: int) -> pa.Table:
     fs, path = fsspec.url_to_fs(url)
-    with answering(url), fs.open(path, "rb") as file:
+    with fs.open(path, "rb") as file:
         return pq.ParquetFile(file).read_row_group(shard)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from storage import locations
 from storage.errors import UserError
 from storage.identity import DOCUMENT
-from storage.index import encode_index
+from storage.index import encode_index, split_index
 from storage.layout import FLAGS, GROUP, INDEX, MANIFEST, commit_path
 from storage.records import read_record, sha256, write_record
 
@@ -26,9 +26,9 @@ def seal(store: "LatentStore", products: Iterable[str]) -> None:
         )
     commits = [read_record(locations.join(store.url, commit_path(shard))) for shard in range(store.shard_count)]
     rejected = {int(row): reason for commit in commits for row, reason in commit["rejected"].items()}
-    tables = (store.rows(shard) for shard in range(store.shard_count))
-    data, _, index = encode_index(tables, rejected=rejected)
-    locations.write_bytes(locations.join(store.url, INDEX), data)
+    url = locations.join(store.url, INDEX)
+    data, _, index = encode_index(split_index(locations.read_bytes(url)), rejected=rejected)
+    locations.write_bytes(url, data)
     manifest = {
         "rows": len(store),
         "valid": sum(commit["valid"] for commit in commits),
