@@ -1,5 +1,6 @@
 """index.parquet: which sample stands in which row. One row group a shard."""
 
+import errno
 import io
 import json
 import tempfile
@@ -11,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import locations
-from storage.endpoints import answering
 from storage.records import sha256
 
 SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
@@ -51,16 +51,23 @@ def parse_index(data: bytes) -> pa.Table:
 
 def read_index_shard(url: str, shard: int) -> pa.Table:
     """One shard's rows, without reading the others'."""
+    try:
+        return _read_row_group(url, shard)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EBUSY:  # s3fs: replaced while it was read
+            raise
+    return _read_row_group(url, shard)  # another process has sealed in between: of two objects nobody has read a part
+
+
+def _read_row_group(url: str, shard: int) -> pa.Table:
     fs, path = fsspec.url_to_fs(url)
-    with answering(url), fs.open(path, "rb") as file:
+    with fs.open(path, "rb") as file:
         return pq.ParquetFile(file).read_row_group(shard)
 
 
 def index_shards(url: str) -> Iterator[pa.Table]:
-    """All shards' rows, one shard after the other, from one look at where they lie."""
-    fs, path = fsspec.url_to_fs(url)
-    with answering(url), fs.open(path, "rb") as file:
-        parquet = pq.ParquetFile(file)
+    """All shards' rows, one shard after the other, of one moment: another process may replace the index meanwhile."""
+    with locations.local_copy(url) as path, pq.ParquetFile(path) as parquet:
         yield from (parquet.read_row_group(shard) for shard in range(parquet.num_row_groups))
 
 

@@ -4,6 +4,7 @@ import json
 import mmap
 import os
 import posixpath
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -93,6 +94,19 @@ def map_bytes(url: str) -> npt.NDArray[np.uint8]:
         if hasattr(os, "posix_fadvise"):  # not on every system
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+
+
+@contextmanager
+def local_copy(url: str) -> Iterator[str]:
+    """A local file with an object's bytes: the object itself where it is one, else a temporary file."""
+    fs, path = fsspec.url_to_fs(url)
+    if "file" in protocols(fs):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as file:
+        with answering(url):
+            fs.get_file(path, file.name)
+        yield file.name
 
 
 def write_bytes(url: str, data: bytes) -> None:

@@ -172,7 +172,8 @@ class LatentStore:
         """
         url = locations.join(self.url, INDEX)
         sealed = self.sealed  # before it is read: another process may seal in between
-        table = read_index_shard(url, shard)
+        with answering(url):
+            table = read_index_shard(url, shard)
         if sealed and table_checksum(table) != self.manifest["shards"][shard]["index"]:
             raise DamagedStoreError(url)
         return table

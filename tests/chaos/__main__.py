@@ -57,7 +57,7 @@ def report(asked: argparse.Namespace, folder: Path, address: str) -> int:
     races = [race(Parameters(root=str(folder / f"race-{number}")), expected) for number in range(asked.races)]
     for number, wrong in enumerate(races):
         print(f"race {number}: {'; '.join(wrong) or 'the same bytes'}", flush=True)
-    kills = [kill.partition("@")[0] for run in outcomes for kill in run.kills]
+    kills = [kill.partition(" ")[0] for run in outcomes for kill in run.kills]
     summary = {
         "seed": asked.seed,
         "runs": len(outcomes),

@@ -1,4 +1,4 @@
-"""A few runs of ``make chaos``, in a process of its own: it kills Ray's workers, and has its own Ray."""
+"""One run of ``make chaos``, of an actor, a driver and a writer; in a process of its own, with its own Ray."""
 
 import json
 import subprocess
@@ -6,9 +6,9 @@ import sys
 
 
 def test_killed_anywhere_it_ends_in_the_same_bytes() -> None:
-    command = [sys.executable, "-m", "tests.chaos", "--runs", "2", "--races", "0", "--seed", "3"]
+    command = [sys.executable, "-m", "tests.chaos", "--first", "1", "--runs", "1", "--races", "0", "--seed", "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
-    assert (summary["runs"], summary["wrong"]) == (2, [])
+    assert (summary["runs"], summary["wrong"]) == (1, [])
     assert sum(summary["kills"].values()) > 0, done.stdout

@@ -67,7 +67,7 @@ def test_outputs_and_checkpoints(root: str) -> None:
         write_checkpoint(url, step, bytes([step]), keep=2)
     assert (newest_step(url), read_checkpoint(url, 2)) == (3, b"\x02")
     [output] = find_outputs(root)
-    assert (output.url, output.sealed, output.rows, output.progress) == (url, True, 8, (3, 3))
+    assert (output.url, output.sealed, output.rows, output.progress) == (locations.absolute(url), True, 8, (3, 3))
     assert 0 <= output.age() < 60
     remove_output(output)
     with pytest.raises(UserError, match="none below"):
