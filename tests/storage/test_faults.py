@@ -25,9 +25,11 @@ SECONDS = 0.3  # the clients' patience here; by default it is 20 s and 10 s
 
 @pytest.fixture
 def s3_proxy(s3_port: int) -> Iterator[FaultyProxy]:
-    with FaultyProxy(f"http://127.0.0.1:{s3_port}", servers.free_port(), seed=0) as proxy:
-        with servers.options("s3", **servers.s3_options(proxy.address), config_kwargs={"read_timeout": SECONDS}):
-            yield proxy
+    with (
+        FaultyProxy(f"http://127.0.0.1:{s3_port}", servers.free_port(), seed=0) as proxy,
+        servers.options("s3", **servers.s3_options(proxy.address), config_kwargs={"read_timeout": SECONDS}),
+    ):
+        yield proxy
 
 
 def disturbed(proxy: FaultyProxy, root: str) -> int:
