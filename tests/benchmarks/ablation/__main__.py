@@ -72,10 +72,10 @@ def form_records(study: Study, trials: list[dict[str, Any]]) -> list[dict[str, A
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=512)
+    parser.add_argument("--pairs", type=int, default=256)
     parser.add_argument("--heldout", type=int, default=64)
     parser.add_argument("--natural", type=int, default=1024)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--guidance", type=float, default=4.0)
