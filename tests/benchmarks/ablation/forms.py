@@ -95,11 +95,8 @@ FORMS = (
     experts_form(BEST),
     crf_form(f"{BEST}, 3 iterations", {**FILTERS, "iterations": 3}),
     *[convnet_form(width) for width in (32, 64)],
-    *[
-        crf_form(f"{BEST}: {count}", {**FILTERS, "filters": count}, family="Field of Experts")
-        for count in (16, 32, 128, 256)
-    ],
-    *[crf_form(f"{BEST}, {count} pairs", FILTERS, pairs=count, family="Field of Experts") for count in (64, 128)],
+    *[experts_form(f"{BEST}: {count}", filters=count) for count in (16, 32, 128, 256)],
+    *[experts_form(f"{BEST}, {count} pairs", pairs=count) for count in (64, 128)],
     *[convnet_form(64, pairs=count) for count in (64, 128)],
 )
 EVERYWHERE = (BEST, "plain convnet, width 64")
