@@ -1,6 +1,6 @@
-"""How long a command waits for a server that hangs, refuses, or is not there, before it says so.
+"""Stores made and read through a proxy that answers one request in ten badly; then how long one waits for no answer.
 
-``python -m tests.chaos.endpoints``: with the clients' settings as they come; prints JSON. Some 10 minutes.
+``python -m tests.chaos.endpoints``: waits with the clients' settings as they come; prints JSON. Some 15 minutes.
 """
 
 import contextlib
@@ -11,19 +11,27 @@ import time
 from pathlib import Path
 
 import numpy as np
+from aiohttp import ClientTimeout
 
 from storage import ArraySpec, LatentStore
 from storage.errors import EndpointError
 from storage.index import index_tables
+from storage.verification import verify
 from tests import servers
-from tests.faulty_proxy import FaultyProxy
+from tests.faulty_proxy import FAULTS, FaultyProxy
+from tests.storage.test_object_stores import contents_at
+from tests.storage.test_verification import contents, make, make_at, read_all
 
 ROW = {"id": "0", "caption": "", "uri": "", "sha256": ""}
+PATIENCE = {  # with faults in it a run should not take an hour
+    "gs": {"requests_timeout": ClientTimeout(sock_connect=1, sock_read=1)},
+    "s3": {"config_kwargs": {"read_timeout": 1}},
+}
 OPTIONS = {"gs": servers.gs_options, "s3": servers.s3_options}
 
 
 def main() -> int:
-    waits = {}
+    figures: dict[str, object] = {}
     for scheme in sys.argv[1:] or OPTIONS:
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
             port, seen = servers.free_port(), servers.free_port()
@@ -40,13 +48,31 @@ def main() -> int:
             tables = index_tables([ROW], 1)
             arrays = {"latents": ArraySpec.latent(64, 64, 8)}
             store = LatentStore.create(f"{scheme}://bucket/store", arrays, tables, shard_rows=1, provenance={})
+            figures[f"{scheme}, a tenth bad"] = disturbed_stores(scheme, proxy)
             for mode in ("refuse", "hang"):
                 proxy.mode = mode
-                waits[f"{scheme} {mode}"] = wait(store)
+                figures[f"{scheme} {mode}"] = wait(store)
         with servers.options(scheme, **OPTIONS[scheme](f"http://127.0.0.1:{servers.free_port()}")):
-            waits[f"{scheme} nothing there"] = wait(store)
-        print(json.dumps(waits), flush=True)
+            figures[f"{scheme} nothing there"] = wait(store)
+        print(json.dumps(figures), flush=True)
     return 0
+
+
+def disturbed_stores(scheme: str, proxy: FaultyProxy, count: int = 5) -> dict[str, int]:
+    """-> how many ended in the bytes of an undisturbed one, the errors that a user saw on the way, the bad answers."""
+    with tempfile.TemporaryDirectory() as folder, servers.options(scheme, **PATIENCE[scheme]):
+        expected, errors, same = contents(make(Path(folder))), 0, 0
+        for number in range(count):
+            proxy.share, root = 0.1, f"{scheme}://bucket/{number}"
+            while proxy.share:
+                try:
+                    url = make_at(root)
+                    read_all(url)
+                    proxy.share = 0
+                except EndpointError:
+                    errors += 1
+            same += contents_at(url) == expected and not verify(url)
+    return {"stores": count, "same bytes": same, "errors": errors, **{f: proxy.met[f] for f in FAULTS}}
 
 
 def wait(store: LatentStore) -> float:

@@ -1,4 +1,4 @@
-"""One run: a driver on a Ray of its own or others', killed at random moments and started again until it ends."""
+"""One run: a driver, or its workers, killed at random moments and started again until it ends."""
 
 import hashlib
 import json
@@ -73,8 +73,9 @@ def disturbed_run(params: Parameters, address: str, expected: dict[str, str], se
             outcome.kills.append(f"{victim} after {after}")
         else:
             outcome.missed += 1
+            break
         committed = {**commits(params), **committed}
-        if victim == "driver" and not driver.is_alive():
+        if victim == "driver":
             driver = restart(driver, params, address, outcome)
     while (code := ended(driver)) != 0 and outcome.starts < STARTS:
         outcome.errors += 1
