@@ -1,7 +1,7 @@
 # Everything a new machine needs: Python >= 3.11, make, git. Each target installs what it lacks.
 #   make demo   the whole pipeline on real drawings, with a table and pictures
 #   make test   the tests
-#   make slow   the tests that take minutes: two training workers, torch.compile
+#   make slow   the tests that take minutes: Ray Train workers, torch.compile
 #   make lint   ruff and mypy
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations (bench-crf), and how fast
 #               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk

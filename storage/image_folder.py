@@ -48,19 +48,19 @@ def _row(
         raise UnreadableError("a symbolic link to a folder")
     if encodable(path) != path:
         raise UnreadableError("a file name that is not UTF-8")
-    row = {**row, "sha256": hashlib.sha256(_read(fs, path, sizes, real_root, MAX_BYTES)).hexdigest()}
+    size = _size(path, sizes, real_root)
+    if size > MAX_BYTES:
+        raise UnreadableError(too_large(size))
+    row = {**row, "sha256": hashlib.sha256(fs.cat_file(path)).hexdigest()}
     stem = posixpath.splitext(path)[0]
     if f"{stem}.txt" not in sizes:
         return captioned(row, posixpath.basename(stem))
-    return captioned_by_file(row, _read(fs, f"{stem}.txt", sizes, real_root, 8 * MAX_CAPTION))
+    size = _size(f"{stem}.txt", sizes, real_root)
+    if size > 8 * MAX_CAPTION:
+        return refused(row, f"too long a caption: {size} bytes, at most {MAX_CAPTION} characters")
+    return captioned_by_file(row, fs.cat_file(f"{stem}.txt"))
 
 
-def _read(
-    fs: fsspec.AbstractFileSystem, path: str, sizes: dict[str, int | None], real_root: str | None, limit: int
-) -> bytes:
-    size = sizes[path] or 0
-    if real_root is not None:
-        size = check_regular(path, real_root)
-    if size > limit:
-        raise UnreadableError(too_large(size))
-    return bytes(fs.cat_file(path))
+def _size(path: str, sizes: dict[str, int | None], real_root: str | None) -> int:
+    """In bytes, of a file that may be read."""
+    return sizes[path] or 0 if real_root is None else check_regular(path, real_root)
