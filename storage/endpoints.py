@@ -49,7 +49,7 @@ def user_error(error: BaseException) -> UserError | None:
     while following is not None and following not in chain:
         chain.append(following)
         # Ray's errors are of their cause's type too, but their text is a stack trace.
-        following = getattr(following, "cause", None) or following.__cause__ or following.__context__
+        following = getattr(following, "cause", None) or following.__cause__
     told = [link for link in chain if isinstance(link, UserError) and not hasattr(link, "cause")]
     if told:
         return told[0]
