@@ -72,7 +72,7 @@ and mixes the rows of one. *latentcrf* checks every row that it gives against a 
 and MosaicML Streaming none unless asked. WebDataset has no access to single samples.
 
 The peers run in an environment of their own (`tests/benchmarks/peers.txt`), since MosaicML Streaming needs
-`transformers` < 5. torch is the same; torchvision, which MosaicML Streaming imports and does not use here, is a stub.""",
+`transformers` < 5. torch is the same; torchvision, which Streaming imports and does not use here, is a stub.""",
     ]
     if "gcs" in record:
         parts += [
