@@ -31,6 +31,10 @@ class Html(str):
     def _repr_html_(self) -> str:
         return str(self)
 
+    def __repr__(self) -> str:
+        """What stands beside the HTML in a notebook's file, which need not hold the pictures twice."""
+        return f"<HTML, {len(self)} characters>"
+
 
 def to_html(store: "LatentStore") -> str:
     """What a notebook shows of a store: rows, arrays, provenance and the first captions. Reads no array."""
