@@ -10,15 +10,21 @@ from tests import servers
 
 
 @pytest.fixture(scope="session")
-def gs_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gs_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder, port = tmp_path_factory.mktemp("gcs"), servers.free_port()
     (folder / "bucket").mkdir()
     process = servers.start_gcs(folder, port, f"http://127.0.0.1:{port}")
     try:
-        with servers.options("gs", **servers.gs_options(f"http://127.0.0.1:{port}")):
-            yield "gs://bucket"
+        yield port
     finally:
         servers.stop(process)
+
+
+@pytest.fixture
+def gs_root(gs_port: int) -> Iterator[str]:
+    """For one test: other packages' tests, in the same process, have a server of their own."""
+    with servers.options("gs", **servers.gs_options(f"http://127.0.0.1:{gs_port}")):
+        yield "gs://bucket"
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +37,7 @@ def s3_port() -> Iterator[int]:
         servers.stop(process)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def s3_root(s3_port: int) -> Iterator[str]:
     with servers.options("s3", **servers.s3_options(f"http://127.0.0.1:{s3_port}")):
         yield "s3://bucket"
