@@ -35,8 +35,7 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
                 writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
                 row += len(table)
         file.flush()
-        if rejected is not None or not locations.exists(url):
-            locations.write_file(url, file.name)
+        locations.write_file(url, file.name, new=rejected is None)
     return row, checksums
 
 

@@ -128,15 +128,17 @@ def write_pieces(url: str, pieces: Iterable[bytes | memoryview]) -> None:
             fs.pipe_file(path, b"".join(pieces), timeout=WRITE_SECONDS)
 
 
-def write_file(url: str, local_path: str) -> None:
-    """The same, from a local file."""
+def write_file(url: str, local_path: str, *, new: bool = False) -> None:
+    """The same, from a local file; with ``new`` as ``write_new``."""
     fs, path = fsspec.url_to_fs(url)
-    with answering(url):
+    if new and exists(url):
+        return
+    with answering(url), suppress(*[FileExistsError] if new else []):
         if "file" in protocols(fs):
             with _partial(path) as partial:
                 fs.cp_file(local_path, partial)
         else:
-            fs.put_file(local_path, path)
+            fs.put_file(local_path, path, mode="create" if new else "overwrite")
 
 
 def write_new(url: str, data: bytes) -> None:

@@ -16,7 +16,7 @@ from storage import locations
 from storage.errors import DamagedStoreError
 from storage.identity import Identity, digest
 from storage.layout import LAYOUT_VERSION, MANIFEST, commit_path, committed_shards, shard_object
-from storage.records import Record, intact_record, read_record, write_record
+from storage.records import Record, intact_record, read_record, write_new_record
 from storage.store import LatentStore
 from storage.verification import values_checksum
 
@@ -106,4 +106,4 @@ def _copy_shard(store: LatentStore, shard: int, source: Source) -> None:
         "timing": {"seconds": time.time() - started},
         "copied_from": source.url,
     }
-    write_record(locations.join(store.url, commit_path(shard)), {**record, **here_only})
+    write_new_record(locations.join(store.url, commit_path(shard)), {**record, **here_only})
