@@ -5,8 +5,9 @@ import mmap
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -111,21 +112,22 @@ def local_copy(url: str) -> Iterator[str]:
 
 def write_bytes(url: str, data: bytes) -> None:
     """Write one object in one step: readers see the old object or the new one, never a part."""
-    while True:
-        # A process that seals the store removes the partial files of those that were killed, and maybe this one.
-        with suppress(FileNotFoundError):
-            return write_pieces(url, [data])
+    write_pieces(url, lambda: [data])
 
 
-def write_pieces(url: str, pieces: Iterable[bytes | memoryview]) -> None:
-    """The same, of bytes that come one after the other."""
+def write_pieces(url: str, pieces: Callable[[], Iterable[bytes | memoryview]]) -> None:
+    """The same, of bytes that come one after the other; ``pieces`` gives them once more where it has to."""
     fs, path = fsspec.url_to_fs(url)
+
+    def write(beside: str) -> None:
+        with open(beside, "wb", buffering=1 << 20) as file:
+            file.writelines(pieces())
+
     with answering(url):
         if "file" in protocols(fs):
-            with _partial(path) as partial, open(partial, "wb", buffering=1 << 20) as file:
-                file.writelines(pieces)
+            _put_in_place(path, write)
         else:
-            fs.pipe_file(path, b"".join(pieces), timeout=WRITE_SECONDS)
+            fs.pipe_file(path, b"".join(pieces()), timeout=WRITE_SECONDS)
 
 
 def write_file(url: str, local_path: str, *, new: bool = False) -> None:
@@ -135,8 +137,7 @@ def write_file(url: str, local_path: str, *, new: bool = False) -> None:
         return
     with answering(url), suppress(*[FileExistsError] if new else []):
         if "file" in protocols(fs):
-            with _partial(path) as partial:
-                fs.cp_file(local_path, partial)
+            _put_in_place(path, partial(fs.cp_file, local_path))
         else:
             fs.put_file(local_path, path, mode="create" if new else "overwrite")
 
@@ -156,24 +157,29 @@ def write_new(url: str, data: bytes) -> None:
 def copy(source: str, target: str) -> None:
     """Copy one object within a filesystem in one step: by the server, where it can, else through this process."""
     fs, path = fsspec.url_to_fs(target)
+    copy_to = partial(fs.cp_file, fsspec.url_to_fs(source)[1])
     try:
         with answering(target):
             if "file" in protocols(fs):
-                with _partial(path) as partial:
-                    fs.cp_file(fsspec.url_to_fs(source)[1], partial)
+                _put_in_place(path, copy_to)
             else:
-                fs.cp_file(fsspec.url_to_fs(source)[1], path)
+                copy_to(path)
     except NotImplementedError:
         write_bytes(target, read_bytes(source))
 
 
-@contextmanager
-def _partial(path: str) -> Iterator[str]:
-    """Where to write what then takes its place; a name of its own for each attempt, as two processes may write it."""
+def _put_in_place(path: str, write: Callable[[str], object]) -> None:
+    """``write`` a file beside ``path``, then let it take that place.
+
+    Its name is its own, as two processes may write the same object. Who seals a store removes what
+    killed writers have left there, and maybe this one's: then it is written once more.
+    """
     os.makedirs(posixpath.dirname(path), exist_ok=True)
-    partial = f"{path}.{uuid4().hex}.partial"
-    yield partial
-    os.replace(partial, path)
+    while True:
+        beside = f"{path}.{uuid4().hex}.partial"
+        write(beside)
+        with suppress(FileNotFoundError):
+            return os.replace(beside, path)
 
 
 def read_json(url: str) -> Any:

@@ -61,7 +61,7 @@ def _put(store: "LatentStore", name: str, shard: int, values: Array) -> None:
     array = store[name]
     object_url = locations.join(store.url, name, shard_object(array, shard))
     if array.shards:
-        locations.write_pieces(object_url, (piece.data for piece in encode(values, store.shard_rows)))
+        locations.write_pieces(object_url, lambda: (piece.data for piece in encode(values, store.shard_rows)))
         return
     # zarr leaves out what it takes for the fill value, and to it one NaN is as good as another.
     whole = array.with_config({"write_empty_chunks": True}).async_array
