@@ -75,9 +75,9 @@ def test_a_run_started_in_the_browser_completes(
         for label, value in values.items():
             named = page.locator(".schema-form-property__label", has_text=re.compile(f"^{re.escape(label)}$"))
             page.locator(".schema-form-property", has=named).last.locator("textarea").fill(str(value))
-        page.get_by_role("button", name="Submit").click()
-        page.get_by_role("button", name="View run").first.wait_for()
-        page.goto(f"{address}/runs/flow-run/{newest_run(address)}")
+        with page.expect_response("**/create_flow_run") as created:
+            page.get_by_role("button", name="Submit").click()
+        page.goto(f"{address}/runs/flow-run/{created.value.json()['id']}")
         expect(page.get_by_text("Completed").first).to_be_visible(timeout=120_000)
         browser.close()
     [store] = (tmp_path / "runs/teach").iterdir()
@@ -97,11 +97,6 @@ def wait_for_deployments(address: str, process: "subprocess.Popen[bytes]", log: 
             pass
         time.sleep(1)
     raise AssertionError(log.read_text())
-
-
-def newest_run(address: str) -> str:
-    runs = httpx.post(f"{address}/api/flow_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 1}).json()
-    return str(runs[0]["id"])
 
 
 def wait_for_end(api: httpx.Client, run_id: str) -> str:
