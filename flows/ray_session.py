@@ -4,6 +4,9 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
 LOCAL_OBJECT_STORE_BYTES = 2 * 2**30
 
@@ -29,13 +32,24 @@ def ray_session() -> Iterator[None]:
     else:
         # Nobody takes this machine away: spare each training a process that watches for it.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-        ray.init(
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            include_dashboard=False,
-            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-        )
+        start_local_ray(object_store_memory=LOCAL_OBJECT_STORE_BYTES)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@retry(
+    retry=retry_if_exception_message(match="The current node timed out during startup"),
+    stop=stop_after_attempt(3),
+    reraise=True,
+)
+def start_local_ray(**options: Any) -> Any:
+    """``ray.init`` of a Ray of this machine's own -> its context.
+
+    On a busy machine Ray's agents are not always up within the 15 s that it grants them
+    (ray-project/ray#65983): then once more.
+    """
+    import ray
+
+    return ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False, **options)

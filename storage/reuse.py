@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 from storage import locations
@@ -60,9 +59,14 @@ def copy_shards(store: LatentStore, fingerprints: list[str]) -> Iterator[int]:
     A shard whose source is damaged is left to be computed; the log names the damaged object.
     """
     sources = find_sources(store.url, fingerprints)
+    others = {url: _opened(url) for url in {source.url for source in sources.values()}}
+
+    def copied(shard: int) -> bool:
+        source = sources[shard]
+        return _copied(store, shard, others[source.url], source.shard)
+
     with ThreadPoolExecutor(COPIERS) as pool:
-        copied = pool.map(lambda shard: _copied(store, shard, sources[shard]), sources)
-        yield from (shard for shard, whole in zip(sources, copied, strict=True) if whole)
+        yield from (shard for shard, whole in zip(sources, pool.map(copied, sources), strict=True) if whole)
 
 
 def _committed_records(url: str) -> list[Record]:
@@ -75,35 +79,42 @@ def _committed_records(url: str) -> list[Record]:
     return [record for record in records if record]
 
 
-def _copied(store: LatentStore, shard: int, source: Source) -> bool:
+def _opened(url: str) -> LatentStore | None:
     try:
-        _copy_shard(store, shard, source)
+        return LatentStore.open(url, allow_unsealed=True)
+    except DamagedStoreError as error:
+        LOGGER.warning("no shard of %s is copied: %s", url, error)
+        return None
+
+
+def _copied(store: LatentStore, shard: int, other: LatentStore | None, source: int) -> bool:
+    try:
+        if other:
+            _copy_shard(store, shard, other, source)
     except (DamagedStoreError, FileNotFoundError) as error:
         LOGGER.warning("shard %d of %s is computed, not copied: %s", shard, store.url, error)
         return False
-    return True
+    return other is not None
 
 
-def _copy_shard(store: LatentStore, shard: int, source: Source) -> None:
-    """Copy each object and read the copy back; then the commit record. Raises DamagedStoreError."""
+def _copy_shard(store: LatentStore, shard: int, other: LatentStore, source: int) -> None:
+    """Check each object, then copy it; then the commit record. Raises DamagedStoreError.
+
+    In this order, for what is copied may lie beside another process's commit already.
+    """
     started, extent = time.time(), store.extent(shard)
-    record = read_record(locations.join(source.url, commit_path(source.shard)))
+    record = read_record(locations.join(other.url, commit_path(source)))
     for name, checksum in record["sha256"].items():
-        array = store[name]
-        there = locations.join(source.url, name, shard_object(array, source.shard))
-        here = locations.join(store.url, name, shard_object(array, shard))
-        with suppress(FileNotFoundError):  # full of fill values, if the checksum says so
-            locations.copy(there, here)
-        if values_checksum(array, extent) != checksum:
-            with suppress(FileNotFoundError):
-                locations.remove(here)
+        there = locations.join(other.url, name, shard_object(other[name], source))
+        if values_checksum(other[name], other.extent(source)) != checksum:
             raise DamagedStoreError(there)
+        locations.copy(there, locations.join(store.url, name, shard_object(store[name], shard)))
     moved = extent.start - record["rows"][0]
     here_only = {
         "shard": shard,
         "rows": [extent.start, extent.stop],
         "rejected": {str(int(row) + moved): reason for row, reason in record["rejected"].items()},
         "timing": {"seconds": time.time() - started},
-        "copied_from": source.url,
+        "copied_from": other.url,
     }
     write_new_record(locations.join(store.url, commit_path(shard)), {**record, **here_only})

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ray
 
+from flows.ray_session import start_local_ray
 from flows.stage import run_stage
 from tests.chaos.runs import content, disturbed_run, race
 from tests.chaos.stage import CALM, Parameters
@@ -29,7 +30,7 @@ def main() -> int:
     asked = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.pop("RAY_ADDRESS", None)
-    context = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    context = start_local_ray(num_cpus=1)
     try:
         with tempfile.TemporaryDirectory() as folder:
             return report(asked, Path(folder), context.address_info["gcs_address"])

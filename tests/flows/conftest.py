@@ -10,6 +10,7 @@ import ray
 from PIL import Image, ImageDraw
 from prefect.testing.utilities import prefect_test_harness
 
+from flows.ray_session import start_local_ray
 from tests import servers
 
 
@@ -31,7 +32,7 @@ def gcs_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def ray_local(gcs_root: str) -> Iterator[None]:
     """One core, so one model actor a job: importing torch and diffusers is most of what a tiny job costs."""
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    start_local_ray(num_cpus=1)
     try:
         yield
     finally:
