@@ -15,6 +15,10 @@ class LatentCRFConfig:
     ``potentials``: whether the Field of Experts and the pairwise messages look at the field alone
     ("field", the paper), or at the observations beside it ("observed"); see ``crf.terms``.
 
+    ``expert_weights``: the weight of each expert in the Field of Experts. "one": the paper's, where each
+    draws the field towards its filter. "signed": learned, half of them from minus one on, as in the
+    Field of Experts' own paper (Roth & Black 2005); those push away from theirs.
+
     ``similarity``: "dense" learns every k_ij, N^2 of them a head (N = height * width): 117 M at
     64x64, 1.9 G at 128x128. "stationary" learns k as a function of the offset i - j and convolves
     by FFT: 4N parameters a head and N log N operations, for latents above 64x64. It is the form
@@ -52,6 +56,7 @@ class LatentCRFConfig:
     with_higher_order: bool = True
     crf_input: Literal["state", "x0", "x0+state"] = "state"
     potentials: Literal["field", "observed"] = "field"
+    expert_weights: Literal["one", "signed"] = "one"
     similarity: Literal["dense", "stationary"] = "dense"
     compatibility: Literal["network", "linear"] = "network"
     normalizer: Literal["batch", "exact", "none"] = "batch"

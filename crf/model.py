@@ -52,8 +52,9 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @classmethod
     def from_config(cls, config: dict[str, Any], **_: Any) -> "LatentCRF":
-        """What ``from_pretrained`` calls, with the contents of config.json."""
-        return cls(LatentCRFConfig(**{name: config[name] for name in LatentCRFConfig.__dataclass_fields__}))
+        """What ``from_pretrained`` calls, with the contents of config.json; a field that it lacks has its default."""
+        fields = LatentCRFConfig.__dataclass_fields__.keys() & config.keys()
+        return cls(LatentCRFConfig(**{name: config[name] for name in fields}))
 
     def forward(
         self,

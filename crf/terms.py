@@ -103,12 +103,13 @@ class Pairwise(nn.Module):
 
 
 class FieldOfExperts(nn.Module):
-    """- sum_i sum_m log phi((w_m * x)_i) (eqs. 5, 6) with phi(y) = eps exp(relu(y)^2 / 2).
+    """- sum_i sum_m a_m log phi((w_m * x)_i) (eqs. 5, 6) with phi(y) = eps exp(relu(y)^2 / 2).
 
-    Its message (eqs. 10, 11) is the negative gradient: responses sent back through the mirrored
-    filters. With potentials that see the observations, w_m and a bias b_m also take those in: the
-    response is w_m * [x, observed] + b_m. The message, through the filters' part on x, is still
-    the negative gradient by x; but what a filter looks for no longer has to be what it draws.
+    The weights a_m are one in the paper. Its message (eqs. 10, 11) is the negative gradient: weighted
+    responses sent back through the mirrored filters. With potentials that see the observations, w_m
+    and a bias b_m also take those in: the response is w_m * [x, observed] + b_m. The message, through
+    the filters' part on x, is still the negative gradient by x; but what a filter looks for no longer
+    has to be what it draws.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -120,20 +121,25 @@ class FieldOfExperts(nn.Module):
         scale = 0.5 / (fan_in * config.filters) ** 0.25 / side
         self.filters = nn.Parameter(torch.randn(config.filters, config.potential_channels, side, side) * scale)
         self.bias_M = nn.Parameter(torch.zeros(config.filters)) if self.sees_observed else None
+        signs_M = 1.0 - 2 * (torch.arange(config.filters) % 2)
+        self.weight_M = nn.Parameter(signs_M) if config.expert_weights == "signed" else None
 
     def forward(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
         """The message to each location (B, C, H, W)."""
-        response_BMHW = F.relu(self._filtered(x_BCHW, observed))
+        response_BMHW = self._weighted(F.relu(self._filtered(x_BCHW, observed)))
         mirrored = self.filters[:, : self.channels]
         return F.conv_transpose2d(response_BMHW, mirrored, padding=self.filters.shape[-1] // 2)
 
     def energy(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
         """Up to the constant that eps adds."""
-        return -0.5 * F.relu(self._filtered(x_BCHW, observed)).square().sum((1, 2, 3))
+        return -0.5 * self._weighted(F.relu(self._filtered(x_BCHW, observed)).square()).sum((1, 2, 3))
 
     def _filtered(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
         seen = torch.cat([x_BCHW, *observed], dim=1) if self.sees_observed else x_BCHW
         return F.conv2d(seen, self.filters, self.bias_M, padding=self.filters.shape[-1] // 2)
+
+    def _weighted(self, y_BMHW: Tensor) -> Tensor:
+        return y_BMHW if self.weight_M is None else y_BMHW * self.weight_M[:, None, None]
 
 
 def text_modulation(config: LatentCRFConfig) -> nn.Sequential:

@@ -59,6 +59,7 @@ class CRFOptions(Options):
     with_higher_order: bool = Field(True, description="Field of Experts")
     crf_input: Literal["state", "x0", "x0+state"] = Field("state", description="what the CRF observes")
     potentials: Literal["field", "observed"] = Field("field", description="what the potentials look at")
+    expert_weights: Literal["one", "signed"] = Field("one", description="of each filter's expert: one, or learned")
     similarity: Literal["dense", "stationary"] = Field("dense", description="tables, or for large latents none")
     compatibility: Literal["network", "linear"] = Field("network", description="text-conditioned, or the energy's own")
     normalizer: Literal["batch", "exact", "none"] = Field("batch", description="what stands for the inverse")

@@ -31,8 +31,8 @@ def gradient(crf: LatentCRF, x: torch.Tensor, z: torch.Tensor, text: torch.Tenso
 
 
 def test_the_energy_is_the_papers_sum() -> None:
-    """Eqs. 1 to 6 as loops over locations, heads and filters."""
-    crf = exact_crf()
+    """Eqs. 1 to 6 as loops over locations, heads and filters, with a weight for each expert."""
+    crf = exact_crf(expert_weights="signed")
     z, text, x = inputs(1)
     xs, k = x[0].flatten(1).T, crf.pairwise.similarity.table()
     total = 0.5 * (x - z).square().sum()
@@ -42,18 +42,21 @@ def test_the_energy_is_the_papers_sum() -> None:
             for j in range(i):
                 total = total + 0.5 * k[head, i, j] * (a_hDC[head] @ (xs[i] - xs[j])).square().sum()
     padded = F.pad(x[0], (2, 2, 2, 2))
-    for w in crf.experts.filters:
+    for w, weight in zip(crf.experts.filters, (1, -1, 1, -1), strict=True):
         for row in range(4):
             for column in range(5):
                 y = (w * padded[:, row : row + 5, column : column + 5]).sum()
-                total = total - torch.log(torch.exp(0.5 * F.relu(y) ** 2))
+                total = total - weight * torch.log(torch.exp(0.5 * F.relu(y) ** 2))
     torch.testing.assert_close(crf.energy(x, z, text)[0], total, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("expert_weights", ["one", "signed"])
 @pytest.mark.parametrize("potentials", ["field", "observed"])
 @pytest.mark.parametrize("crf_input", ["state", "x0", "x0+state"])
-def test_the_experts_message_is_the_negative_gradient_of_their_energy(crf_input: str, potentials: str) -> None:
-    crf = random_crf(replace(SMALL, crf_input=crf_input, potentials=potentials))
+def test_the_experts_message_is_the_negative_gradient_of_their_energy(
+    crf_input: str, potentials: str, expert_weights: str
+) -> None:
+    crf = random_crf(replace(SMALL, crf_input=crf_input, potentials=potentials, expert_weights=expert_weights))
     z, _, x0 = inputs()
     observed = crf.observe(z, x0)
     x = torch.randn_like(z, requires_grad=True)

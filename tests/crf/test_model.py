@@ -1,5 +1,6 @@
 """LatentCRF as a diffusers model: observations, iterations, sizes, round trips."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ FORMS: list[dict[str, Any]] = [
     {"crf_input": "x0"},
     {"crf_input": "x0", "potentials": "observed"},
     {"crf_input": "x0+state", "potentials": "observed"},
+    {"expert_weights": "signed"},
     {"crf_input": "x0+state", "potentials": "observed", "similarity": "stationary"},
     *ABLATIONS.values(),
 ]
@@ -62,6 +64,16 @@ def test_saved_and_loaded_bit_equal(form: dict[str, Any], tmp_path: Path) -> Non
     assert loaded.settings == crf.settings
     assert torch.equal(crf(z, text, x0), loaded(z, text, x0))
     assert (tmp_path / "diffusion_pytorch_model.safetensors").is_file()
+
+
+def test_a_field_that_the_config_lacks_has_its_default(tmp_path: Path) -> None:
+    """A CRF that was saved before the field was there."""
+    crf = random_crf().float().eval()
+    crf.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["expert_weights"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert LatentCRF.from_pretrained(tmp_path).settings == crf.settings
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The rows: networks in the CRF's place, where they stand in a schedule, and the controls without one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -17,7 +17,8 @@ Shape = dict[str, int]
 class Form:
     """A network from the latents' shape, and what it is trained on: stage 1 first or not, and how many pairs.
 
-    ``family``: of those that are drawn as curves.
+    ``aimed``: trained for the placed tail alone, see ``study.aimed``. ``family``: of those that are
+    drawn as curves.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Form:
     stage_1_steps: int = 0
     adversarial_weight: float = 0.0
     pairs: int | None = None
+    aimed: bool = False
     family: str = ""
 
 
@@ -50,38 +52,44 @@ HANDOVERS = (
     Ending("+2 consistent", "2/50", "consistent"),
     Ending("+2 recomputed", "2/50", "recomputed"),
 )
-REMAINING = "11@201,181,161,141,121,101,81,61,41,21,1"
-CONTROLS = (
-    ("all remaining steps: what the lead leaves", "{lead} + " + REMAINING),
-    ("DDIM", "{n}/{n}"),
-    ("DPM-Solver++", "{n}/{n} (dpm++)"),
-    ("scheduled jump", "{lead} + 2@201,21"),
-    ("no CRF, as the paper's control", "{lead} + 2/50"),
-    ("x0", "{lead} + x0"),
-    ("x0, +2 consistent", "{lead} + x0 + 2/50 (consistent)"),
-    ("x0, +2 placed", "{lead} + x0 + 2@101,21 (consistent)"),
+# Where the last two evaluations are placed, and how many of 50 steps come before the first of them.
+PLACED, BEFORE_PLACED = 101, 44
+# Controls: what else follows the lead, and other samplers at the same cost.
+FOLLOWING = (
+    ("all remaining steps: what the lead leaves", "11@201,181,161,141,121,101,81,61,41,21,1"),
+    ("scheduled jump", "2@201,21"),
+    ("no CRF, as the paper's control", "2/50"),
+    ("x0", "x0"),
+    ("x0, +2 consistent", "x0 + 2/50 (consistent)"),
+    ("x0, +2 placed", "x0 + 2@101,21 (consistent)"),
 )
+SAMPLERS = (("DDIM", "{n}/{n}"), ("DPM-Solver++", "{n}/{n} (dpm++)"))
 
 
 def crf_form(name: str, changes: dict[str, Any], **training: Any) -> Form:
     return Form(name, lambda shape: LatentCRF(LatentCRFConfig(**shape, **changes)), **training)
 
 
-def convnet_form(width: int, **training: Any) -> Form:
-    name = ", ".join(["plain convnet", f"width {width}", *[f"{count} pairs" for count in training.values()]])
+def convnet_form(width: int, note: str = "", **training: Any) -> Form:
+    name = f"plain convnet, width {width}{note}"
     return Form(name, lambda shape: ConvNet(shape["channels"], width), family="plain convnet", **training)
 
 
-def experts_form(name: str, filters: int = 64, **training: Any) -> Form:
-    return crf_form(name, {**FILTERS, "filters": filters}, family="Field of Experts", **training)
+def experts_form(filters: int, note: str = "", **training: Any) -> Form:
+    name = f"{BEST}, {filters} filters{note}"
+    return crf_form(name, {**SIGNED, "filters": filters}, family="Field of Experts", **training)
 
 
 PAPER: dict[str, Any] = {"hidden": 64, "filters": 64}
-# A filter of 5x5 over 24 channels and back to 8 costs what a convnet's width does: 64 filters, width 64.
 SEEING: dict[str, Any] = {"hidden": 32, "filters": 64, "iterations": 1, "similarity": "stationary"}
 SEEING |= {"crf_input": "x0+state", "potentials": "observed"}
 FILTERS: dict[str, Any] = {**SEEING, "with_pairwise": False}
-BEST = "sees x0 and state, filters alone"
+SMALLER: dict[str, Any] = {**FILTERS, "kernel_size": 3, "iterations": 2, "filters": 88}
+SIGNED: dict[str, Any] = {**SMALLER, "expert_weights": "signed"}
+BEST = "signed experts 3x3, 2 iterations"
+# Filters of 3x3 over 24 channels and back to 8, twice, at the FLOPs of a convnet of that width.
+EQUAL = {28: 32, 88: 64, 180: 96}
+AIMED = ", aimed at the tail"
 
 FORMS = (
     crf_form("paper", PAPER),
@@ -92,21 +100,26 @@ FORMS = (
     crf_form("on x0", {**PAPER, "crf_input": "x0"}),
     crf_form("on x0 and state", {**PAPER, "crf_input": "x0+state"}),
     crf_form("sees x0 and state", SEEING),
-    experts_form(BEST),
-    crf_form(f"{BEST}, 3 iterations", {**FILTERS, "iterations": 3}),
-    *[convnet_form(width) for width in (32, 64)],
-    *[experts_form(f"{BEST}: {count}", filters=count) for count in (16, 32, 128, 256)],
-    *[experts_form(f"{BEST}, {count} pairs", pairs=count) for count in (64, 128)],
-    *[convnet_form(64, pairs=count) for count in (64, 128)],
+    crf_form("sees x0 and state, filters alone", FILTERS),
+    crf_form("sees x0 and state, filters alone, signed", {**FILTERS, "expert_weights": "signed"}),
+    crf_form("experts 3x3, 2 iterations, 88 filters", SMALLER),
+    crf_form("signed experts 3x3, 1 iteration, 176 filters", {**SIGNED, "iterations": 1, "filters": 176}),
+    crf_form("signed experts 3x3, 4 iterations, 44 filters", {**SIGNED, "iterations": 4, "filters": 44}),
+    crf_form("signed experts 3x3 and pairwise", {**SIGNED, "with_pairwise": True}),
+    *[form for filters, width in EQUAL.items() for form in (experts_form(filters), convnet_form(width))],
+    *[experts_form(88, f", {count} pairs", pairs=count) for count in (64, 128)],
+    *[convnet_form(64, f", {count} pairs", pairs=count) for count in (64, 128)],
+    *[replace(form, name=form.name + AIMED, aimed=True, family="") for form in (experts_form(88), convnet_form(64))],
 )
-EVERYWHERE = (BEST, "plain convnet, width 64")
+NAMES = (f"{BEST}, 88 filters", "plain convnet, width 64")
+EVERYWHERE = tuple(form for form in FORMS if form.name.removesuffix(AIMED) in NAMES)
 
 
 def endings_of(form_name: str) -> tuple[Ending, ...]:
     """Every hand-over for the paper's form and for the best one."""
-    return HANDOVERS if form_name in ("paper", BEST) else ENDINGS
+    return HANDOVERS if form_name in ("paper", f"{BEST}, 88 filters") else ENDINGS
 
 
 def forms_at(evaluations: int) -> tuple[Form, ...]:
     """All of them at the paper's two thirds of the cost, those that matter below."""
-    return FORMS if evaluations == 33 else tuple(form for form in FORMS if form.name in EVERYWHERE)
+    return FORMS if evaluations == 33 else EVERYWHERE

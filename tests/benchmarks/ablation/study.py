@@ -15,12 +15,13 @@ from crf.sampling import Trajectory, finish, lead
 from crf.schedule import Schedule
 from crf.teacher import Teacher
 from storage.captions import scan_captions
-from tests.benchmarks.ablation.forms import CONTROLS, LEADS
+from tests.benchmarks.ablation.forms import BEFORE_PLACED, FOLLOWING, LEADS, PLACED, SAMPLERS
 
 DEMO = Path(__file__).parents[3] / "deploy/demo"
 FULL = Schedule.parse("50/50")
 BATCH = 32
 Latents = dict[str, Tensor]
+Reached = list[tuple[Trajectory, Condition]]
 
 
 @dataclass(frozen=True)
@@ -45,30 +46,30 @@ class Sampled:
         conditions = [self.teacher.condition(self.captions[start : start + BATCH], self.guidance) for start in starts]
         return list(zip(conditions, self.noise_BCHW.split(BATCH), strict=True))
 
-    def reached(self, text: str) -> list[tuple[Trajectory, Condition]]:
+    def reached(self, text: str) -> Reached:
         schedule = Schedule.parse_lead(text)
         return [(lead(self.teacher, schedule, noise, given), given) for given, noise in self.given()]
 
     def latents(self, schedule: Schedule) -> Tensor:
         """Where a schedule without a network ends."""
-        return torch.cat(
-            [
-                finish(self.teacher, schedule, lead(self.teacher, schedule, noise, given), given)
-                for given, noise in self.given()
-            ]
-        )
+        reached = [(lead(self.teacher, schedule, noise, given), given) for given, noise in self.given()]
+        return self.ended(schedule, reached)
+
+    def ended(self, schedule: Schedule, reached: Reached) -> Tensor:
+        """The same, from where its lead has come to."""
+        return torch.cat([finish(self.teacher, schedule, *part) for part in reached])
 
 
 @dataclass(frozen=True)
 class Study:
-    """``natural``: latents and text for stage 1. ``pairs``: by lead; its state, x0, the target and the text.
+    """``natural``: latents and text for stage 1. ``pairs``: by lead; its state, x0, the targets and the text.
 
     ``heldout``: by lead, where the held-out captions stand; ``full_BCHW``: where their 50 steps end.
     """
 
     natural: Latents
     pairs: dict[str, Latents]
-    heldout: dict[str, list[tuple[Trajectory, Condition]]]
+    heldout: dict[str, Reached]
     full_BCHW: Tensor
     controls: list[dict[str, Any]]
 
@@ -78,23 +79,51 @@ def make_study(natural: Latents, guidance: float, pairs: int, heldout: int) -> S
     teacher = Teacher.load(DEMO / "teacher")
     taught = Sampled.draw(teacher, guidance, "images/train.parquet", pairs, 0)
     asked = Sampled.draw(teacher, guidance, "images/heldout.parquet", heldout, 1)
-    full_BCHW, target_BCHW = asked.latents(FULL), taught.latents(FULL)
+    full_BCHW = asked.latents(FULL)
+    before = taught.reached(f"{BEFORE_PLACED}/50")
+    placed_BCHW = states(before)
+    target_BCHW = taught.ended(Schedule.parse(f"{BEFORE_PLACED}/50 + {50 - BEFORE_PLACED}/50"), before)
     text_BD = torch.cat([given.pooled_BD for given, _ in taught.given()])
     by_lead = {}
     for text in LEADS.values():
-        stands = [trajectory for trajectory, _ in taught.reached(text)]
-        observed = {"state": torch.cat([t.state for t in stands]), "x0": torch.cat([t.x0 for t in stands])}
-        by_lead[text] = {**observed, "target": target_BCHW, "text": text_BD}
+        stands = taught.reached(text)
+        state_BCHW, timestep = states(stands), stands[0][0].timestep
+        x0_BCHW = torch.cat([trajectory.x0 for trajectory, _ in stands])
+        at_placed = aimed(teacher, state_BCHW, timestep, placed_BCHW)
+        by_lead[text] = {"state": state_BCHW, "x0": x0_BCHW, "target": target_BCHW, "aimed": at_placed, "text": text_BD}
     reached = {text: asked.reached(text) for text in LEADS.values()}
-    return Study(natural, by_lead, reached, full_BCHW, control_records(asked, full_BCHW))
+    return Study(natural, by_lead, reached, full_BCHW, control_records(asked, reached, full_BCHW))
 
 
-def control_records(asked: Sampled, full_BCHW: Tensor) -> list[dict[str, Any]]:
+def states(reached: Reached) -> Tensor:
+    return torch.cat([trajectory.state for trajectory, _ in reached])
+
+
+def aimed(teacher: Teacher, state_BCHW: Tensor, timestep: float, placed_BCHW: Tensor) -> Tensor:
+    """The clean latents that the hand-over "recomputed" takes to just the state ``placed_BCHW`` at PLACED.
+
+    They are what a network should say that is followed by evaluations from there on: not where
+    the trajectory ends, but what leads it back to the one of 50 steps.
+    """
+
+    def handed_over(clean_BCHW: Tensor) -> Tensor:  # affine in the clean latents
+        noise_BCHW = teacher.levels.noise(state_BCHW, clean_BCHW, timestep)
+        return teacher.levels.step(clean_BCHW, noise_BCHW, PLACED)
+
+    at_zero = handed_over(torch.zeros_like(state_BCHW))
+    return (placed_BCHW - at_zero) / (handed_over(torch.ones_like(state_BCHW)) - at_zero)
+
+
+def control_records(asked: Sampled, reached: dict[str, Reached], full_BCHW: Tensor) -> list[dict[str, Any]]:
     """What needs no network: other samplers, and the x0 prediction in the CRF's place."""
     records = []
     for evaluations, lead_text in LEADS.items():
-        for name, text in CONTROLS:
-            schedule = Schedule.parse(text.format(n=evaluations, lead=lead_text))
+        for name, following in FOLLOWING:
+            schedule = Schedule.parse(f"{lead_text} + {following}")
+            error = mse(asked.ended(schedule, reached[lead_text]), full_BCHW)
+            records.append(record(evaluations, name, str(schedule), [error], schedule.evaluations))
+        for name, text in SAMPLERS:
+            schedule = Schedule.parse(text.format(n=evaluations))
             error = mse(asked.latents(schedule), full_BCHW)
             records.append(record(evaluations, name, str(schedule), [error], schedule.evaluations))
     for evaluations, interval in ((33, 2), (25, 3)):

@@ -63,6 +63,7 @@ def run_trial(study: Study, form: Form, lead_text: str, steps: int, seed: int) -
 def train(form: Form, study: Study, lead_text: str, steps: int, seed: int) -> Any:
     torch.manual_seed(seed)
     pairs = study.pairs[lead_text]
+    target_BCHW = pairs["aimed" if form.aimed else "target"]
     network: Any = form.build(shape_of(pairs))
     if form.stage_1_steps:
         state = TrainingState(network, Optimization(form.stage_1_steps, 1e-3, 50, form.adversarial_weight))
@@ -74,7 +75,7 @@ def train(form: Form, study: Study, lead_text: str, steps: int, seed: int) -> An
     state = TrainingState(network, Optimization(steps, 1e-3, 50, ema_decay=0.99))
     for rows_B in random_rows(form.pairs or len(pairs["state"]), seed, steps):
         x0_BCHW, text_BD = pairs["x0"][rows_B], pairs["text"][rows_B]
-        state.step(Pairs(pairs["state"][rows_B], pairs["target"][rows_B], text_BD, x0_BCHW, rows_B))
+        state.step(Pairs(pairs["state"][rows_B], target_BCHW[rows_B], text_BD, x0_BCHW, rows_B))
     return state.result.eval()
 
 
