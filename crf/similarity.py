@@ -11,15 +11,15 @@ from crf.config import LatentCRFConfig
 
 
 class DenseSimilarity(nn.Module):
-    """k_hNN, every entry learned; its rows start with the sum one."""
+    """k_hNN, every entry learned but the diagonal, which is zero; its rows start with the sum one."""
 
     def __init__(self, config: LatentCRFConfig) -> None:
         super().__init__()
         self.k_hNN = nn.Parameter(gaussian_similarities(config))
 
     def prepared(self) -> Tensor:
-        """The table without its diagonal."""
-        return self.table()
+        """The table; without gradients no copy of it, which would take as long as reading it does."""
+        return self.table() if torch.is_grad_enabled() else self.k_hNN
 
     def forward(self, x_BCHW: Tensor, prepared: Tensor) -> Tensor:
         """-> (B, h, C, H, W)."""
@@ -27,7 +27,7 @@ class DenseSimilarity(nn.Module):
         return message_BhCN.reshape(*message_BhCN.shape[:3], *x_BCHW.shape[2:])
 
     def table(self) -> Tensor:
-        """k (h, N, N) with a zero diagonal."""
+        """k (h, N, N), of whose diagonal no gradient comes: what started at zero stays there."""
         own_NN = torch.eye(self.k_hNN.shape[1], dtype=torch.bool, device=self.k_hNN.device)
         return self.k_hNN.masked_fill(own_NN, 0)
 

@@ -21,6 +21,7 @@ def exact_crf(**changes: Any) -> LatentCRF:
     with torch.no_grad():
         crf.pairwise.similarity.k_hNN.uniform_(0, 0.2)
         crf.pairwise.similarity.k_hNN.add_(crf.pairwise.similarity.k_hNN.transpose(1, 2).clone())
+        crf.pairwise.similarity.k_hNN.diagonal(dim1=1, dim2=2).zero_()
     return crf
 
 

@@ -56,3 +56,18 @@ def test_the_fft_is_the_table_at_every_size(height: int, width: int) -> None:
     x = torch.randn(2, 3, height, width, dtype=torch.float64)
     expected = torch.einsum("hnm,bcm->bhcn", similarity.table(), x.flatten(2))
     torch.testing.assert_close(similarity(x, similarity.prepared()).flatten(3), expected)
+
+
+def test_training_leaves_the_diagonal_at_zero() -> None:
+    """Which is why inference may take the table as it is."""
+    torch.manual_seed(0)
+    similarity = new_similarity(SMALL)
+    optimizer = torch.optim.AdamW(similarity.parameters(), lr=0.1, weight_decay=0.1)
+    x = torch.randn(2, 3, 4, 5)
+    for _ in range(3):
+        similarity(x, similarity.prepared()).square().sum().backward()
+        optimizer.step()
+    assert not torch.equal(similarity.table(), gaussian_similarities(SMALL))
+    assert torch.equal(similarity.table(), next(similarity.parameters()))
+    with torch.no_grad():
+        assert similarity.prepared() is next(similarity.parameters())
