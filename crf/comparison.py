@@ -8,6 +8,7 @@ from torch import Tensor
 from crf.contenders import CONTENDERS
 from crf.model import LatentCRF
 from crf.sampling import Trajectory, finish, lead
+from crf.schedule import Schedule
 from crf.teacher import Teacher
 
 
@@ -17,14 +18,13 @@ def compare(
 ) -> dict[str, Tensor]:
     """Final latents (B, C, H, W) of each contender from the same noise; a common first part runs once."""
     given = teacher.condition(captions, guidance)
-    leads: dict[tuple[int, int, str, str], Trajectory] = {}
+    leads: dict[Schedule, Trajectory] = {}
     results = {}
     for contender in CONTENDERS:
         schedule = contender.schedule
-        first = (schedule.lead, schedule.lead_of, schedule.solver, schedule.spacing)
-        if first not in leads:
-            leads[first] = lead(teacher, schedule, noise_BCHW, given)
-        results[contender.key] = finish(teacher, schedule, leads[first], given, crf)
+        if schedule.first not in leads:
+            leads[schedule.first] = lead(teacher, schedule, noise_BCHW, given)
+        results[contender.key] = finish(teacher, schedule, leads[schedule.first], given, crf)
     return results
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
@@ -48,8 +50,16 @@ def lead(
     """The schedule's first part, from noise."""
     if schedule.solver == "dpm++":
         return follow_multistep(teacher, schedule, noise_BCHW, given, on_step)
-    path = teacher.levels.spaced(schedule.spacing).path(schedule.lead_of)[: schedule.lead]
-    return follow(teacher, noise_BCHW.to(teacher.device, teacher.dtype), path, given, on_step)
+    return follow(teacher, noise_BCHW.to(teacher.device, teacher.dtype), lead_path(teacher, schedule), given, on_step)
+
+
+def lead_path(teacher: Teacher, schedule: Schedule) -> Sequence[tuple[float, float]]:
+    """Where the first evaluations stand."""
+    if schedule.lead_of:
+        return teacher.levels.spaced(schedule.spacing).path(schedule.lead_of)[: schedule.lead]
+    to_timestep = teacher.levels.final if schedule.lead_to is None else schedule.lead_to
+    stops = [round(float(t)) for t in np.linspace(schedule.lead_from, to_timestep, schedule.lead + 1)]
+    return list(pairwise(stops))
 
 
 def follow_multistep(

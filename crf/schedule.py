@@ -4,6 +4,8 @@
 "31/40 + crf + 2/50"        the first 31 of 40, the CRF, the last 2 of 50 (the paper's)
 "31/40 + 2/50"              the same without the CRF
 "31/40 + 2@201,21"          the last evaluations at timesteps of their own
+"31@981..201 + crf + 2/50"  31 evaluations evenly from timestep 981 on, the CRF at timestep 201
+"33@981.."                  33 evaluations evenly from timestep 981 to the end
 "31/40 + x0"                end with the last evaluation's own prediction of the clean latents
 
 The hand-over and the solver follow in brackets where they are not the paper's, and the steps' spacing
@@ -12,7 +14,7 @@ where it is not that of the teacher's own scheduler:
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 # The trajectories that the CRF is distilled from (section 3.5): state 40 of 50 -> state 50.
@@ -20,7 +22,7 @@ TEACHER_STEPS, TEACHER_HAND_OVER = 50, 40
 Handover = Literal["direct", "consistent", "recomputed", "fresh"]
 Solver = Literal["ddim", "dpm++"]
 Spacing = Literal["", "leading", "trailing"]
-LEAD = re.compile(r"(\d+)/(\d+)")
+LEAD = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+)\.\.(\d*)")
 TAIL = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+(?:,\d+)*)")
 # What may stand in brackets, and the field that it sets.
 NAMED = {
@@ -39,17 +41,21 @@ class ScheduleError(ValueError):
 class Schedule:
     """``lead`` of ``lead_of`` steps, then ``middle``, then the last ``tail`` of ``tail_of`` steps.
 
-    With ``tail_timesteps`` the last evaluations run at those timesteps instead. ``handover`` says
-    what the tail gets from the CRF or the x0 prediction: the clean latents as they are ("direct",
-    the paper's), with the trajectory's own noise put back ("consistent"), with the noise that
-    they imply in the state they came from ("recomputed"), or with new noise ("fresh").
-    ``solver``: of the first part; "dpm++" is DPM-Solver++ of second order (arXiv 2211.01095).
-    ``spacing``: of the timesteps of both parts, "leading" or "trailing" (arXiv 2305.08891, table 2);
-    "" is the teacher's own.
+    With ``lead_from`` the first part's evaluations run evenly from that timestep on instead, and end
+    at ``lead_to``, or where nothing is left to denoise: a schedule of fewer steps may begin at less
+    noise than the teacher's own, and end elsewhere for that alone. With ``tail_timesteps`` the last
+    evaluations run at those timesteps. ``handover`` says what the tail gets from the CRF or the x0
+    prediction: the clean latents as they are ("direct", the paper's), with the trajectory's own
+    noise put back ("consistent"), with the noise that they imply in the state they came from
+    ("recomputed"), or with new noise ("fresh"). ``solver``: of the first part; "dpm++" is
+    DPM-Solver++ of second order (arXiv 2211.01095). ``spacing``: of the timesteps of both parts,
+    "leading" or "trailing" (arXiv 2305.08891, table 2); "" is the teacher's own.
     """
 
     lead: int
-    lead_of: int
+    lead_of: int = 0
+    lead_from: int = 0
+    lead_to: int | None = None
     middle: Literal["", "crf", "x0"] = ""
     tail: int = 0
     tail_of: int = 0
@@ -73,8 +79,10 @@ class Schedule:
             raise ScheduleError(f"expected a schedule like '31/40 + crf + 2/50' or '50/50', found {text!r}")
         steps, of, count, timesteps = tail.groups() if tail else (None, None, None, None)
         schedule = cls(
-            lead=int(lead[1]),
-            lead_of=int(lead[2]),
+            lead=int(lead[1] or lead[3]),
+            lead_of=int(lead[2] or 0),
+            lead_from=int(lead[4] or 0),
+            lead_to=int(lead[5]) if lead[5] else None,
             middle=middle,  # type: ignore[arg-type]
             tail=int(steps or count or 0),
             tail_of=int(of or 0),
@@ -93,8 +101,12 @@ class Schedule:
         return schedule
 
     def _check(self, text: str) -> None:
-        if not 1 <= self.lead <= self.lead_of <= 1000:
+        if self.lead_of and not 1 <= self.lead <= self.lead_of <= 1000:
             raise ScheduleError(f"{text!r}: the first part takes between 1 and all of at most 1000 steps")
+        if not self.lead_of and not 1 <= self.lead <= self.lead_from - (self.lead_to or 0) <= 999:
+            raise ScheduleError(f"{text!r}: expected timesteps of at most 999 that fall, one an evaluation or more")
+        if self.lead_from and self.solver != "ddim":
+            raise ScheduleError(f"{text!r}: {self.solver} has timesteps of its own; give steps, such as 31/40")
         if self.tail_of and not 1 <= self.tail <= self.tail_of <= 1000:
             raise ScheduleError(f"{text!r}: the last part takes between 1 and all of at most 1000 steps")
         if self.tail_timesteps and len(self.tail_timesteps) != self.tail:
@@ -103,8 +115,13 @@ class Schedule:
             raise ScheduleError(f"{text!r}: the timesteps must fall")
         if max(self.tail_timesteps, default=0) > 999:
             raise ScheduleError(f"{text!r}: expected timesteps of at most 999")
-        if self.handover == "recomputed" and self.lead == self.lead_of:
+        if self.handover == "recomputed" and not self.lead_to and self.lead_of in (0, self.lead):
             raise ScheduleError(f"{text!r}: after all {self.lead} steps no noise is left to recompute")
+
+    @property
+    def first(self) -> Self:
+        """The first part alone."""
+        return replace(self, middle="", tail=0, tail_of=0, tail_timesteps=(), handover="direct")
 
     @property
     def evaluations(self) -> int:
@@ -114,6 +131,8 @@ class Schedule:
     def __str__(self) -> str:
         places = ",".join(map(str, self.tail_timesteps))
         tail = f"{self.tail}@{places}" if places else f"{self.tail}/{self.tail_of}"
-        parts = [f"{self.lead}/{self.lead_of}", *filter(None, [self.middle]), *([tail] if self.tail else [])]
+        to_timestep = "" if self.lead_to is None else self.lead_to
+        reach = f"@{self.lead_from}..{to_timestep}" if self.lead_from else f"/{self.lead_of}"
+        parts = [f"{self.lead}{reach}", *filter(None, [self.middle]), *([tail] if self.tail else [])]
         brackets = [name for name in (self.handover, self.solver, self.spacing) if name in NAMED]
         return " + ".join(parts) + "".join(f" ({name})" for name in brackets)

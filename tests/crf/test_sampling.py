@@ -7,7 +7,7 @@ from crf.comparison import compare
 from crf.config import LatentCRFConfig
 from crf.contenders import CONTENDERS
 from crf.model import LatentCRF
-from crf.sampling import finish, lead, tail_path
+from crf.sampling import finish, lead, lead_path, tail_path
 from crf.schedule import Schedule, ScheduleError
 from crf.teacher import Teacher
 from crf.teacher_folder import TeacherError
@@ -44,6 +44,11 @@ def test_the_last_evaluations_stand_where_the_schedule_says(teacher: Teacher) ->
     assert tail_path(teacher, Schedule.parse("31/40 + 2/50")) == [(21, 1), (1, -19)]
     assert tail_path(teacher, Schedule.parse("31/40 + 2@201,21")) == [(201, 21), (21, -1)]
     assert tail_path(teacher, Schedule.parse("31/40")) == []
+
+
+def test_the_first_evaluations_stand_where_the_schedule_says(teacher: Teacher) -> None:
+    assert lead_path(teacher, Schedule.parse("40@981..181")) == teacher.levels.path(50)[:40]
+    assert lead_path(teacher, Schedule.parse("3@981..")) == [(981, 654), (654, 326), (326, -1)]
 
 
 def test_a_tail_that_goes_on_where_the_lead_stopped_is_one_schedule(teacher: Teacher) -> None:

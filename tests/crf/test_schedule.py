@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +22,8 @@ from crf.schedule import Schedule, ScheduleError
         ("31/40 + crf + 2@101,21 (recomputed)", 33),
         ("31/40 + x0 + 1/50 (fresh)", 32),
         ("33/33 (dpm++)", 33),
+        ("33@981..", 33),
+        ("31@981..201 + crf + 2@101,21 (recomputed)", 33),
         ("31/40 + crf + 2/50 (consistent) (dpm++)", 33),
         ("50/50 (trailing)", 50),
         ("31/40 + crf + 2/50 (fresh) (leading)", 33),
@@ -39,15 +43,19 @@ def schedules(draw: st.DrawFn) -> Schedule:
     places = draw(st.sets(st.integers(0, 999), max_size=5))
     own = draw(st.booleans())
     tail = len(places) if own else draw(st.integers(0, tail_of))
+    first: dict[str, Any] = {"lead": draw(st.integers(1, lead_of - 1)), "lead_of": lead_of}
+    if placed := draw(st.booleans()):
+        lead_from = draw(st.integers(2, 999))
+        lead_to = draw(st.integers(1, lead_from - 1))
+        first = {"lead": draw(st.integers(1, lead_from - lead_to)), "lead_from": lead_from, "lead_to": lead_to}
     return Schedule(
-        lead=draw(st.integers(1, lead_of - 1)),
-        lead_of=lead_of,
+        **first,
         middle=draw(st.sampled_from(["", "crf", "x0"])),
         tail=tail,
         tail_of=0 if own or not tail else tail_of,
         tail_timesteps=tuple(sorted(places, reverse=True)) if own else (),
         handover=draw(st.sampled_from(["direct", "consistent", "recomputed", "fresh"])),
-        solver=draw(st.sampled_from(["ddim", "dpm++"])),
+        solver="ddim" if placed else draw(st.sampled_from(["ddim", "dpm++"])),
         spacing=draw(st.sampled_from(["", "leading", "trailing"])),
     )
 
@@ -62,6 +70,7 @@ def test_any_schedule_is_read_as_it_is_printed(schedule: Schedule) -> None:
     [
         "", "50", "crf", "50/40", "0/40", "31/40 + crf + 3/2", "31/40 + 2@201", "31/40 + 2@21,201", "31/40 + crf + crf",
         "31/40 + 2/50 + 2/50", "31/40 + banana", "31/40 + 2@5000,21", "40/40 + crf + 2/50 (recomputed)", "5/5 (ddpm)",
+        "31@981..990", "31@30..1", "31@1981..", "33@981.. (dpm++)", "33@981.. + crf + 2/50 (recomputed)", "31@201",
     ],
 )  # fmt: skip
 def test_what_cannot_be_run_is_refused(text: str) -> None:

@@ -39,12 +39,12 @@ def natural_latents(root: str, limit: int) -> Latents:
 def run_trials(file: Path, done_file: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Every trial's result, those of an earlier run included."""
     done = [json.loads(line) for line in done_file.read_text().splitlines()] if done_file.exists() else []
-    known = {(one["evaluations"], one["name"], one["steps"], one["seed"]) for one in done}
+    known = {(one["lead"], one["name"], one["steps"], one["seed"]) for one in done}
     wanted = [
-        (evaluations, form.name, args.steps, seed)
+        (lead_text, form.name, args.steps, seed)
         for seed in range(args.seeds)
-        for evaluations in LEADS
-        for form in forms_at(evaluations)
+        for lead_text in LEADS
+        for form in forms_at(lead_text)
     ]
     with ProcessPoolExecutor(args.workers, get_context("spawn")) as pool, done_file.open("a") as log:
         for future in as_completed([pool.submit(trial, file, *one) for one in wanted if one not in known]):
@@ -52,21 +52,21 @@ def run_trials(file: Path, done_file: Path, args: argparse.Namespace) -> list[di
             log.flush()
             done.append(future.result())
             print(f"{len(done)} of {len(wanted)} trials", flush=True)
-    return [one for one in done if (one["evaluations"], one["name"], one["steps"], one["seed"]) in wanted]
+    return [one for one in done if (one["lead"], one["name"], one["steps"], one["seed"]) in wanted]
 
 
 def form_records(study: Study, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a form and ending, with the errors of all its seeds."""
     records = []
-    for evaluations, lead_text in LEADS.items():
-        for form in forms_at(evaluations):
+    for lead_text, evaluations in LEADS.items():
+        for form in forms_at(lead_text):
             pairs = study.pairs[lead_text]
             size = {**cost_of(form, shape_of(pairs)), "pairs": form.pairs or len(pairs["x0"]), "family": form.family}
-            own = [one["errors"] for one in trials if (one["evaluations"], one["name"]) == (evaluations, form.name)]
+            own = [one["errors"] for one in trials if (one["lead"], one["name"]) == (lead_text, form.name)]
             for ending in endings_of(form.name):
                 errors = [one[ending.name] for one in own]
                 cost = evaluations - (0 if ending.tail else 2)
-                records.append(record(evaluations, form.name, ending.name, errors, cost, **size))
+                records.append(record(lead_text, form.name, ending.name, errors, cost, **size))
     return records
 
 

@@ -39,8 +39,10 @@ class Ending:
     handover: str = "direct"
 
 
-# The lead of each cost: evaluations with the two at the end -> where it hands over, always near t = 201.
-LEADS = {33: "31/40", 25: "23/30", 17: "15/20"}
+# The first evaluations, always to t = 201 -> how many there are with the two at the end. Those of
+# 31/40 begin at less noise than the teacher's 50 steps do (t = 976 instead of 981).
+PAPERS_LEAD = "31/40"
+LEADS = {PAPERS_LEAD: 33, "31@981..201": 33, "23@981..201": 25, "15@981..201": 17}
 ENDINGS = (
     Ending("+0"),
     Ending("+2 direct", "2/50"),
@@ -63,7 +65,14 @@ FOLLOWING = (
     ("x0, +2 consistent", "x0 + 2/50 (consistent)"),
     ("x0, +2 placed", "x0 + 2@101,21 (consistent)"),
 )
-SAMPLERS = (("DDIM", "{n}/{n}"), ("DPM-Solver++", "{n}/{n} (dpm++)"))
+SAMPLERS = (
+    ("DDIM", "{n}/{n}"),
+    ("DDIM from the teacher's first timestep on", "{n}@981.."),
+    ("DPM-Solver++", "{n}/{n} (dpm++)"),
+    ("DPM-Solver++, trailing", "{n}/{n} (dpm++) (trailing)"),
+)
+# Each so many steps, at about that many evaluations' cost.
+CACHED = {33: 2, 25: 3}
 
 
 def crf_form(name: str, changes: dict[str, Any], **training: Any) -> Form:
@@ -120,6 +129,6 @@ def endings_of(form_name: str) -> tuple[Ending, ...]:
     return HANDOVERS if form_name in ("paper", f"{BEST}, 88 filters") else ENDINGS
 
 
-def forms_at(evaluations: int) -> tuple[Form, ...]:
-    """All of them at the paper's two thirds of the cost, those that matter below."""
-    return FORMS if evaluations == 33 else EVERYWHERE
+def forms_at(lead_text: str) -> tuple[Form, ...]:
+    """All of them after the paper's lead, those that matter after others."""
+    return FORMS if lead_text == PAPERS_LEAD else EVERYWHERE

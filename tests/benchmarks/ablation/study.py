@@ -15,7 +15,7 @@ from crf.sampling import Trajectory, finish, lead
 from crf.schedule import Schedule
 from crf.teacher import Teacher
 from storage.captions import scan_captions
-from tests.benchmarks.ablation.forms import BEFORE_PLACED, FOLLOWING, LEADS, PLACED, SAMPLERS
+from tests.benchmarks.ablation.forms import BEFORE_PLACED, CACHED, FOLLOWING, LEADS, PLACED, SAMPLERS
 
 DEMO = Path(__file__).parents[3] / "deploy/demo"
 FULL = Schedule.parse("50/50")
@@ -85,13 +85,13 @@ def make_study(natural: Latents, guidance: float, pairs: int, heldout: int) -> S
     target_BCHW = taught.ended(Schedule.parse(f"{BEFORE_PLACED}/50 + {50 - BEFORE_PLACED}/50"), before)
     text_BD = torch.cat([given.pooled_BD for given, _ in taught.given()])
     by_lead = {}
-    for text in LEADS.values():
+    for text in LEADS:
         stands = taught.reached(text)
         state_BCHW, timestep = states(stands), stands[0][0].timestep
         x0_BCHW = torch.cat([trajectory.x0 for trajectory, _ in stands])
         at_placed = aimed(teacher, state_BCHW, timestep, placed_BCHW)
         by_lead[text] = {"state": state_BCHW, "x0": x0_BCHW, "target": target_BCHW, "aimed": at_placed, "text": text_BD}
-    reached = {text: asked.reached(text) for text in LEADS.values()}
+    reached = {text: asked.reached(text) for text in LEADS}
     return Study(natural, by_lead, reached, full_BCHW, control_records(asked, reached, full_BCHW))
 
 
@@ -115,28 +115,37 @@ def aimed(teacher: Teacher, state_BCHW: Tensor, timestep: float, placed_BCHW: Te
 
 
 def control_records(asked: Sampled, reached: dict[str, Reached], full_BCHW: Tensor) -> list[dict[str, Any]]:
-    """What needs no network: other samplers, and the x0 prediction in the CRF's place."""
+    """What needs no network: the x0 prediction in the CRF's place, other samplers, DeepCache."""
     records = []
-    for evaluations, lead_text in LEADS.items():
+    samplers = {count: sampler_errors(asked, count, full_BCHW) for count in set(LEADS.values())}
+    cached = {count: cached_error(asked, interval, full_BCHW) for count, interval in CACHED.items()}
+    for lead_text, evaluations in LEADS.items():
         for name, following in FOLLOWING:
             schedule = Schedule.parse(f"{lead_text} + {following}")
             error = mse(asked.ended(schedule, reached[lead_text]), full_BCHW)
-            records.append(record(evaluations, name, str(schedule), [error], schedule.evaluations))
-        for name, text in SAMPLERS:
-            schedule = Schedule.parse(text.format(n=evaluations))
-            error = mse(asked.latents(schedule), full_BCHW)
-            records.append(record(evaluations, name, str(schedule), [error], schedule.evaluations))
-    for evaluations, interval in ((33, 2), (25, 3)):
-        cached = replace(asked, teacher=with_cached_features(asked.teacher, interval))
-        cost = 50 / interval + (50 - 50 / interval) * shallow_share(asked, interval)
-        name = f"DeepCache, every {interval} steps"
-        records.append(record(evaluations, name, "50/50", [mse(cached.latents(FULL), full_BCHW)], round(cost)))
+            records.append(record(lead_text, name, str(schedule), [error], schedule.evaluations))
+        for (name, text), error in zip(SAMPLERS, samplers[evaluations], strict=True):
+            records.append(record(lead_text, name, text.format(n=evaluations), [error], evaluations))
+        if evaluations in CACHED:
+            error, cost = cached[evaluations]
+            records.append(record(lead_text, f"DeepCache, every {CACHED[evaluations]} steps", "50/50", [error], cost))
     return records
 
 
-def record(evaluations: int, name: str, ending: str, errors: list[float], cost: int, **more: Any) -> dict[str, Any]:
-    """A row: ``evaluations`` is the group that it is compared in, ``cost`` what it takes itself."""
-    return {"evaluations": evaluations, "name": name, "ending": ending, "mse": errors, "cost": cost, **more}
+def sampler_errors(asked: Sampled, evaluations: int, full_BCHW: Tensor) -> list[float]:
+    return [mse(asked.latents(Schedule.parse(text.format(n=evaluations))), full_BCHW) for _, text in SAMPLERS]
+
+
+def cached_error(asked: Sampled, interval: int, full_BCHW: Tensor) -> tuple[float, int]:
+    """-> latent MSE, and the cost in evaluations."""
+    cached = replace(asked, teacher=with_cached_features(asked.teacher, interval))
+    cost = 50 / interval + (50 - 50 / interval) * shallow_share(asked, interval)
+    return mse(cached.latents(FULL), full_BCHW), round(cost)
+
+
+def record(lead_text: str, name: str, ending: str, errors: list[float], cost: int, **more: Any) -> dict[str, Any]:
+    """A row: ``lead_text`` is the group that it is compared in, ``cost`` the evaluations that it takes itself."""
+    return {"lead": lead_text, "name": name, "ending": ending, "mse": errors, "cost": cost, **more}
 
 
 def shallow_share(asked: Sampled, interval: int) -> float:

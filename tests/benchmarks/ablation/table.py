@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tests.benchmarks.ablation.forms import HANDOVERS
+from tests.benchmarks.ablation.forms import HANDOVERS, LEADS, PAPERS_LEAD
 
 Record = dict[str, Any]
 CURVE_ENDING = "+0"
@@ -18,12 +18,10 @@ def write_table(output: Path, records: list[Record], options: dict[str, Any]) ->
     output.parent.mkdir(parents=True, exist_ok=True)
     made = {name: value if isinstance(value, int | float) else str(value) for name, value in options.items()}
     output.with_suffix(".json").write_text(json.dumps({"options": made, "records": records}, indent=1) + "\n")
-    groups = sorted({record["evaluations"] for record in records}, reverse=True)
-    parts = [table([record for record in records if record["evaluations"] == group]) for group in groups]
-    titles = [f"## {group} evaluations in place of 50\n" for group in groups]
-    text = "\n".join(f"{title}\n{part}" for title, part in zip(titles, parts, strict=True))
+    groups = [(lead, [one for one in records if one["lead"] == lead]) for lead in LEADS]
+    text = "\n".join(f"## {LEADS[lead]} evaluations, the first {lead}\n\n{table(own)}" for lead, own in groups)
     output.with_suffix(".md").write_text(text)
-    draw_curves([record for record in records if record["evaluations"] == groups[0]], output.with_suffix(".png"))
+    draw_curves([one for one in records if one["lead"] == PAPERS_LEAD], output.with_suffix(".png"))
 
 
 def table(records: list[Record]) -> str:

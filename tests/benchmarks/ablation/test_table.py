@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.ablation.forms import LEADS, endings_of, forms_at
+from tests.benchmarks.ablation.forms import LEADS, PAPERS_LEAD, endings_of, forms_at
 from tests.benchmarks.ablation.study import record
 from tests.benchmarks.ablation.table import write_table
 
@@ -12,12 +12,12 @@ from tests.benchmarks.ablation.table import write_table
 def records() -> list[dict[str, Any]]:
     """As a study makes them, of every form and ending."""
     found = []
-    for evaluations in LEADS:
-        found.append(record(evaluations, "DDIM", f"{evaluations}/{evaluations}", [0.0141], evaluations))
-        for number, form in enumerate(forms_at(evaluations)):
+    for lead, evaluations in LEADS.items():
+        found.append(record(lead, "DDIM", f"{evaluations}/{evaluations}", [0.0141], evaluations))
+        for number, form in enumerate(forms_at(lead)):
             size = {"parameters": 1000 + number, "mflop": 2.5, "pairs": form.pairs or 256, "family": form.family}
             for ending in endings_of(form.name):
-                found.append(record(evaluations, form.name, ending.name, [0.009, 0.011], evaluations, **size))
+                found.append(record(lead, form.name, ending.name, [0.009, 0.011], evaluations, **size))
     return found
 
 
@@ -26,9 +26,10 @@ def test_every_record_has_its_place_in_the_tables(tmp_path: Path) -> None:
     write_table(output, records(), {"pairs": 256, "root": Path("runs/ablation")})
     assert json.loads(output.with_suffix(".json").read_text())["records"] == records()
     text = output.with_suffix(".md").read_text()
-    for evaluations in LEADS:
+    for lead, evaluations in LEADS.items():
+        assert f"## {evaluations} evaluations, the first {lead}" in text
         assert f"| DDIM | `{evaluations}/{evaluations}` | {evaluations} | 14.10 |" in text
-    for form in forms_at(33):
+    for form in forms_at(PAPERS_LEAD):
         [line] = [line for line in text.splitlines() if line.startswith(f"| {form.name} |")][:1]
         assert line.count("10.00 ± 1.41") == len(endings_of(form.name))
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

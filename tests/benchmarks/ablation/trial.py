@@ -21,7 +21,7 @@ from crf.schedule import Schedule
 from crf.teacher import Teacher
 from crf.teacher_folder import TeacherShape
 from crf.training import Pairs, noisy_pairs
-from tests.benchmarks.ablation.forms import FORMS, LEADS, Form, Shape, endings_of
+from tests.benchmarks.ablation.forms import FORMS, Form, Shape, endings_of
 from tests.benchmarks.ablation.study import DEMO, Latents, Study, mse
 
 BATCH = 16
@@ -39,12 +39,12 @@ def load_teacher() -> Teacher:
     return Teacher.load(DEMO / "teacher")
 
 
-def trial(file: Path, evaluations: int, name: str, steps: int, seed: int) -> dict[str, Any]:
+def trial(file: Path, lead_text: str, name: str, steps: int, seed: int) -> dict[str, Any]:
     """In a process of its own, on one core."""
     torch.set_num_threads(1)
     [form] = [form for form in FORMS if form.name == name]
-    errors = run_trial(load_study(file), form, LEADS[evaluations], steps, seed)
-    return {"evaluations": evaluations, "name": name, "steps": steps, "seed": seed, "errors": errors}
+    errors = run_trial(load_study(file), form, lead_text, steps, seed)
+    return {"lead": lead_text, "name": name, "steps": steps, "seed": seed, "errors": errors}
 
 
 def run_trial(study: Study, form: Form, lead_text: str, steps: int, seed: int) -> dict[str, float]:
