@@ -78,6 +78,7 @@ def test_a_run_started_in_the_browser_completes(
             page.locator(".schema-form-property", has=named).last.locator("textarea").fill(str(value))
         with page.expect_response("**/create_flow_run") as created:
             page.get_by_role("button", name="Submit").click()
+        assert created.value.ok, created.value.text()
         page.goto(f"{address}/runs/flow-run/{created.value.json()['id']}")
         expect(page.get_by_text("Completed").first).to_be_visible(timeout=END_SECONDS * 1000)
         browser.close()
