@@ -93,7 +93,7 @@ def wait_for_deployments(address: str, process: "subprocess.Popen[bytes]", log: 
         try:
             names = {flow["id"]: flow["name"] for flow in httpx.post(f"{address}/api/flows/filter", json={}).json()}
             found = httpx.post(f"{address}/api/deployments/filter", json={}).json()
-            if {names[deployment["flow_id"]] for deployment in found} == STAGES:
+            if {names.get(deployment["flow_id"]) for deployment in found} == STAGES:
                 return {names[deployment["flow_id"]]: deployment["id"] for deployment in found}
         except (httpx.HTTPError, ValueError):
             pass
