@@ -73,6 +73,7 @@ def test_a_run_started_in_the_browser_completes(
             expect(page.get_by_text(stage, exact=True).first).to_be_visible(timeout=60_000)
         page.goto(f"{address}/deployments/deployment/{deployments['teach']}/run")
         expect(page.get_by_text("classifier-free guidance scale")).to_be_visible(timeout=60_000)
+        page.wait_for_load_state("networkidle")  # what the form still loads would take back what is filled in
         for label, value in values.items():
             named = page.locator(".schema-form-property__label", has_text=re.compile(f"^{re.escape(label)}$"))
             page.locator(".schema-form-property", has=named).last.locator("textarea").fill(str(value))
