@@ -27,7 +27,7 @@ def write_table(output: Path, records: list[Record], options: dict[str, Any]) ->
 def table(records: list[Record]) -> str:
     """Controls line by line; then the forms, a column an ending."""
     controls = [record for record in records if "parameters" not in record]
-    lines = ["| control | schedule | evaluations | latent MSE to full 50 |", "|---|---|--:|--:|"]
+    lines = ["| control | schedule | evaluations | latent MSE to full 50, thousandths |", "|---|---|--:|--:|"]
     for one in controls:
         lines.append(f"| {one['name']} | `{one['ending']}` | {one['cost']} | {figure(one['mse'])} |")
     forms: dict[str, dict[str, Record]] = {}
