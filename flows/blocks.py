@@ -4,6 +4,7 @@ Imports stay light here: every worker process pays for them.
 """
 
 import time
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -106,3 +107,14 @@ class Chain:
         for function in self.functions:
             block = function(block)
         return block
+
+
+class Model:
+    """The model's part, named "module:class", so that only the actors import it: that takes seconds."""
+
+    def __init__(self, name: str, **arguments: Any) -> None:
+        self.compute = resolve_name(name)(**arguments)
+
+    def __call__(self, block: Block) -> Block:
+        computed: Block = self.compute(block)
+        return computed

@@ -25,8 +25,6 @@ def identify(params: EncodeParameters) -> Target:
 
 
 def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
-    from crf.encode import EncodeImages
-
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
@@ -38,7 +36,8 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
         shard_rows=params.shard_rows,
         provenance=provenance(work, scaling_factor=teacher.scaling_factor, shift_factor=teacher.shift_factor),
     )
-    fill_store(store, work.shards, DecodeImages(size), EncodeImages, {"teacher_path": params.teacher}, progress)
+    arguments = {"teacher_path": params.teacher}
+    fill_store(store, work.shards, DecodeImages(size), "crf.encode:EncodeImages", arguments, progress)
     store.seal()
 
 

@@ -54,7 +54,6 @@ def identify(params: EvaluateParameters) -> Target:
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
-    from crf.evaluate import CompareContenders
     from crf.teacher import Teacher
     from flows.checkpoints import local_crf, read_config
     from flows.measurements import real_features, seconds, training_losses
@@ -70,7 +69,7 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
             "guidance": params.guidance,
             "size": size,
         }
-        fill_store(store, work.shards, SeedRows(params.seed), CompareContenders, arguments, progress)
+        fill_store(store, work.shards, SeedRows(params.seed), "crf.evaluate:CompareContenders", arguments, progress)
     measured = measure(store, real_features(params.images, size), seconds(params, size), params.noises)
     teacher = Teacher.load(params.teacher)
     made = provenance(work, crf=read_config(params.crf))

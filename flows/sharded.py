@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flows.blocks import Chain, ReadRows, WriteShard
+from flows.blocks import Chain, Model, ReadRows, WriteShard
 from flows.progress import Progress
 from flows.ray_session import ray_session
 from storage import LatentStore
@@ -32,14 +32,15 @@ def fill_store(
     store: LatentStore,
     fingerprints: list[str],
     prepare: Any,
-    actor_class: type,
-    actor_arguments: dict[str, Any],
+    model: str,
+    model_arguments: dict[str, Any],
     progress: Progress,
 ) -> None:
     """Commit every shard that is not committed yet: copied where an older store has it, else computed.
 
-    ``fingerprints``: of all shards. ``prepare`` is a callable from index columns to what the actor
-    needs. A task that keeps failing ends the job: its shard stays uncommitted, all others are kept.
+    ``fingerprints``: of all shards. ``prepare`` is a callable from index columns to what the model
+    needs; ``model`` is "module:class", as ``Model`` takes it. A task that keeps failing ends the job:
+    its shard stays uncommitted, all others are kept.
     """
     for _ in copy_shards(store, fingerprints):
         progress.advance()
@@ -47,7 +48,7 @@ def fill_store(
     if not shards:  # all copied, or the last driver ended before it sealed
         return
     with ray_session():
-        for _ in committed_shards(store, shards, fingerprints, prepare, actor_class, actor_arguments):
+        for _ in committed_shards(store, shards, fingerprints, prepare, model, model_arguments):
             progress.advance()
 
 
@@ -56,8 +57,8 @@ def committed_shards(
     shards: list[int],
     fingerprints: list[str],
     prepare: Any,
-    actor_class: type,
-    actor_arguments: dict[str, Any],
+    model: str,
+    model_arguments: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """A record for each shard once it is committed."""
     import ray.data
@@ -67,8 +68,8 @@ def committed_shards(
         ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
         .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=0.25)
         .map_batches(
-            actor_class,
-            fn_constructor_kwargs={**actor_arguments, "device": actors.device, "threads": 1},
+            Model,
+            fn_constructor_kwargs={"name": model, **model_arguments, "device": actors.device, "threads": 1},
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(shards))),
             num_cpus=0.5,

@@ -35,7 +35,6 @@ def identify(params: TeachParameters) -> Target:
 
 def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     from crf.levels import read_levels
-    from crf.teach import TeachTrajectories
 
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
@@ -58,7 +57,7 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     )
     arguments = {"teacher_path": params.teacher, "guidance": params.guidance, "size": size}
     arguments |= {"x0": params.x0, "inference": params.inference}
-    fill_store(store, work.shards, SeedRows(params.seed), TeachTrajectories, arguments, progress)
+    fill_store(store, work.shards, SeedRows(params.seed), "crf.teach:TeachTrajectories", arguments, progress)
     store.seal()
 
 

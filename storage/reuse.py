@@ -7,7 +7,7 @@ bytes, wherever in its store each shard stands. Only its commit record is writte
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -59,14 +59,15 @@ def copy_shards(store: LatentStore, fingerprints: list[str]) -> Iterator[int]:
     A shard whose source is damaged is left to be computed; the log names the damaged object.
     """
     sources = find_sources(store.url, fingerprints)
-    others = {url: _opened(url) for url in {source.url for source in sources.values()}}
+    others = dict(_opened({source.url for source in sources.values()}))
+    shards = [shard for shard, source in sources.items() if source.url in others]
 
     def copied(shard: int) -> bool:
         source = sources[shard]
         return _copied(store, shard, others[source.url], source.shard)
 
     with ThreadPoolExecutor(COPIERS) as pool:
-        yield from (shard for shard, whole in zip(sources, pool.map(copied, sources), strict=True) if whole)
+        yield from (shard for shard, whole in zip(shards, pool.map(copied, shards), strict=True) if whole)
 
 
 def _committed_records(url: str) -> list[Record]:
@@ -79,22 +80,22 @@ def _committed_records(url: str) -> list[Record]:
     return [record for record in records if record]
 
 
-def _opened(url: str) -> LatentStore | None:
-    try:
-        return LatentStore.open(url, allow_unsealed=True)
-    except DamagedStoreError as error:
-        LOGGER.warning("no shard of %s is copied: %s", url, error)
-        return None
+def _opened(urls: Iterable[str]) -> Iterator[tuple[str, LatentStore]]:
+    """Those that can be opened."""
+    for url in urls:
+        try:
+            yield url, LatentStore.open(url, allow_unsealed=True)
+        except DamagedStoreError as error:
+            LOGGER.warning("no shard of %s is copied: %s", url, error)
 
 
-def _copied(store: LatentStore, shard: int, other: LatentStore | None, source: int) -> bool:
+def _copied(store: LatentStore, shard: int, other: LatentStore, source: int) -> bool:
     try:
-        if other:
-            _copy_shard(store, shard, other, source)
+        _copy_shard(store, shard, other, source)
     except (DamagedStoreError, FileNotFoundError) as error:
         LOGGER.warning("shard %d of %s is computed, not copied: %s", shard, store.url, error)
         return False
-    return other is not None
+    return True
 
 
 def _copy_shard(store: LatentStore, shard: int, other: LatentStore, source: int) -> None:

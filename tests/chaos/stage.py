@@ -49,7 +49,9 @@ def create(params: Parameters, work: Work) -> LatentStore:
 
 def compute(params: Parameters, work: Work, progress: Progress) -> None:
     store = create(params, work)
-    fill_store(store, work.shards, SeedRows(RUN_SEED), Compute, {"seconds": params.seconds}, progress)
+    fill_store(
+        store, work.shards, SeedRows(RUN_SEED), "tests.chaos.stage:Compute", {"seconds": params.seconds}, progress
+    )
     store.seal()
 
 
