@@ -38,8 +38,9 @@ class EpochOrder:
 
     An epoch's shards are dealt in random order, to each worker as many valid rows as to any other
     (up to ``ranks`` - 1 are left for another epoch). A row is mixed with those of the WINDOW_SHARDS
-    shards around it, so that whole shards can be read one after the other and few are held. Worked
-    out a shard at a time, so that it takes no more memory for 10 million rows than for a thousand.
+    shards around it, not counting those without rows for the worker, so that whole shards can be read
+    one after the other and few are held. Worked out a shard at a time, so that it takes no more memory
+    for 10 million rows than for a thousand.
     """
 
     valid: Array
