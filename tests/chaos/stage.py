@@ -49,9 +49,8 @@ def create(params: Parameters, work: Work) -> LatentStore:
 
 def compute(params: Parameters, work: Work, progress: Progress) -> None:
     store = create(params, work)
-    fill_store(
-        store, work.shards, SeedRows(RUN_SEED), "tests.chaos.stage:Compute", {"seconds": params.seconds}, progress
-    )
+    arguments = {"seconds": params.seconds}
+    fill_store(store, work.shards, SeedRows(RUN_SEED), "tests.chaos.compute:Compute", arguments, progress)
     store.seal()
 
 
