@@ -13,6 +13,7 @@ from flows.stage import StageResult, plan_stage, run_stage
 from storage import LatentStore
 from storage.pixels import decode_image
 from tests.flows.conftest import png_bytes
+from tests.tiny import save_tiny_teacher
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -22,21 +23,28 @@ def parameters(images: Path | str, teacher: Path, root: Path | str, **more: int)
 
 
 @pytest.fixture(scope="module")
+def paper_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For 512 px -> 64x64x8."""
+    return save_tiny_teacher(tmp_path_factory.mktemp("teacher"), latent_side=64)
+
+
+@pytest.fixture(scope="module")
 def encoded(
-    drawings: Path, tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+    drawings: Path, paper_teacher: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
 ) -> StageResult:
-    params = parameters(drawings, tiny_teacher, tmp_path_factory.mktemp("runs"))
+    params = parameters(drawings, paper_teacher, tmp_path_factory.mktemp("runs"))
     return run_stage(ENCODE, params, params.root)
 
 
-def test_a_folder_becomes_latents_and_text(encoded: StageResult, drawings: Path, tiny_teacher: Path) -> None:
+def test_a_folder_becomes_latents_and_text(encoded: StageResult, drawings: Path, paper_teacher: Path) -> None:
     assert (encoded.state, encoded.rows, encoded.valid, encoded.rejected) == ("computed", 10, 10, 0)
     store = LatentStore.open(encoded.url)
-    assert store["latents"].shape == (10, 4, 4, 8)
+    assert store["latents"].shape == (10, 64, 64, 8), "the paper's shape"
+    assert np.isfinite(np.asarray(store["latents"][:])).all()
     assert store.index["caption"].to_pylist()[:2] == ["drawing-0", "ellipse number 1"]
     assert store.provenance["inputs"]["teacher.vae"]
-    teacher = Teacher.load(tiny_teacher)
-    pixels = decode_image((drawings / "drawing-7.png").read_bytes(), 32)
+    teacher = Teacher.load(paper_teacher)
+    pixels = decode_image((drawings / "drawing-7.png").read_bytes(), 512)
     x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     latents = torch.from_numpy(np.asarray(store["latents"][7])).permute(2, 0, 1)[None].float()
     torch.testing.assert_close(latents, teacher.encode(x), rtol=2e-3, atol=2e-3)
@@ -44,13 +52,13 @@ def test_a_folder_becomes_latents_and_text(encoded: StageResult, drawings: Path,
     torch.testing.assert_close(text, teacher.pooled_text(["ellipse number 7"]), rtol=2e-3, atol=2e-3)
 
 
-def test_again_is_cached(encoded: StageResult, drawings: Path, tiny_teacher: Path) -> None:
-    params = parameters(drawings, tiny_teacher, Path(encoded.url).parent.parent)
+def test_again_is_cached(encoded: StageResult, drawings: Path, paper_teacher: Path) -> None:
+    params = parameters(drawings, paper_teacher, Path(encoded.url).parent.parent)
     assert run_stage(ENCODE, params, params.root) == encoded.model_copy(update={"state": "cached"})
 
 
 def test_bad_images_keep_their_rows_and_harm_no_other(
-    encoded: StageResult, drawings: Path, tiny_teacher: Path, tmp_path: Path
+    encoded: StageResult, drawings: Path, paper_teacher: Path, tmp_path: Path
 ) -> None:
     bad = Path(shutil.copytree(drawings, tmp_path / "drawings"))
     whole = (bad / "drawing-3.png").read_bytes()
@@ -58,7 +66,7 @@ def test_bad_images_keep_their_rows_and_harm_no_other(
     (bad / "drawing-2.png").write_bytes(b"")
     (bad / "drawing-3.png").write_bytes(whole[: len(whole) // 2])
     (bad / "drawing-8.png").write_bytes(png_bytes(Image.new("1", (20000, 20000))))
-    params = parameters(bad, tiny_teacher, tmp_path / "runs")
+    params = parameters(bad, paper_teacher, tmp_path / "runs")
     result = run_stage(ENCODE, params, params.root)
     assert (result.rows, result.valid, result.rejected) == (10, 6, 4)
     store = LatentStore.open(result.url)
@@ -73,19 +81,8 @@ def test_bad_images_keep_their_rows_and_harm_no_other(
     np.testing.assert_array_equal(latents[store.valid], expected[store.valid])
 
 
-def test_the_papers_shape(tmp_path: Path, drawings: Path) -> None:
-    """512 px -> 64x64x8."""
-    from tests.tiny import save_tiny_teacher
-
-    teacher = save_tiny_teacher(tmp_path / "teacher", latent_side=64)
-    params = parameters(drawings, teacher, tmp_path / "runs", limit=3)
-    store = LatentStore.open(run_stage(ENCODE, params, params.root).url)
-    assert store["latents"].shape == (3, 64, 64, 8)
-    assert np.isfinite(np.asarray(store["latents"][:])).all()
-
-
-def test_onto_a_gcs_server(encoded: StageResult, drawings: Path, tiny_teacher: Path, gcs_root: str) -> None:
-    params = parameters(drawings, tiny_teacher, f"{gcs_root}/runs")
+def test_onto_a_gcs_server(encoded: StageResult, drawings: Path, paper_teacher: Path, gcs_root: str) -> None:
+    params = parameters(drawings, paper_teacher, f"{gcs_root}/runs")
     assert plan_stage(ENCODE, params, params.root).state == "missing"
     result = run_stage(ENCODE, params, params.root)
     assert result.url == f"{gcs_root}/runs/encode/{encoded.fingerprint}"
@@ -95,7 +92,7 @@ def test_onto_a_gcs_server(encoded: StageResult, drawings: Path, tiny_teacher: P
     assert there.verify() == []
     assert plan_stage(ENCODE, params, params.root).state == "fresh"
     # Two shards of a smaller set: the server copies them, nothing is computed.
-    fewer = parameters(drawings, tiny_teacher, f"{gcs_root}/runs", limit=8)
+    fewer = parameters(drawings, paper_teacher, f"{gcs_root}/runs", limit=8)
     plan = plan_stage(ENCODE, fewer, fewer.root)
     assert (plan.state, plan.done, plan.total) == ("partial", 2, 2)
     assert plan.reason == f"changed: images; 2 of 2 shards can be copied from {result.url}"

@@ -14,7 +14,7 @@ from storage import ArraySpec, Identity, LatentStore
 from storage.index import index_tables
 from tests.tiny import TEXT_WIDTH
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = REPOSITORY / "docs/browse.ipynb"
 ROWS = 4
 LATENTS = ("step_40", "step_50", "inference_state", "inference_x0")
