@@ -13,6 +13,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 space := $(subst ,, )
+# Each of many processes would compile torch and diffusers anew, which takes longer than importing them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: env demo test slow lint bench bench-crf bench-store ablation notebook chaos ui clean
 env: .venv/installed

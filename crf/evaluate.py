@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from crf.comparison import compare
-from crf.contenders import CONTENDERS
+from crf.contenders import contenders
 from crf.encode import half_channels_last
 from crf.features import ImageFeatures
 from crf.model import LatentCRF
@@ -23,12 +23,14 @@ class CompareContenders:
     Out, for each contender: ``latents_KEY`` float16 (B, h, w, C), ``features_KEY`` float32 (B, 1280).
     """
 
-    def __init__(self, teacher_path: str, crf_path: str, device: str, threads: int, guidance: float, size: int) -> None:
+    def __init__(
+        self, teacher_path: str, crf_path: str, device: str, threads: int, guidance: float, size: int, lead: str
+    ) -> None:
         torch.set_num_threads(threads)
         self.teacher = Teacher.load(teacher_path, device)
         self.crf = LatentCRF.from_pretrained(crf_path).eval().to(device)
         self.features = ImageFeatures(device)
-        self.guidance, self.size = guidance, size
+        self.guidance, self.size, self.contenders = guidance, size, contenders(lead)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         parts = [
@@ -39,9 +41,11 @@ class CompareContenders:
 
     def _compare(self, captions: Any, seeds: Any) -> dict[str, Any]:
         noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))
-        latents = compare(self.teacher, self.crf, [str(c) for c in captions], noise_BCHW, self.guidance)
+        latents = compare(
+            self.teacher, self.crf, [str(c) for c in captions], noise_BCHW, self.guidance, self.contenders
+        )
         arrays = {}
-        for key in (contender.key for contender in CONTENDERS):
+        for key in (contender.key for contender in self.contenders):
             arrays[f"latents_{key}"] = half_channels_last(latents[key])
             arrays[f"features_{key}"] = self.features(self.teacher.decode(latents[key])).numpy()
         return arrays

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from prefect import flow
 
-from crf.contenders import CONTENDERS, FEATURE_WIDTH, FEATURES
+from crf.contenders import FEATURE_WIDTH, FEATURES, contenders
 from crf.teacher_folder import TeacherShape, teacher_fingerprints
 from flows.artifacts import publish
 from flows.blocks import SeedRows
@@ -39,14 +39,14 @@ def identify(params: EvaluateParameters) -> Target:
     images, _ = fingerprint_rows(scan_images(params.images), params.shard_rows)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     inputs = {"distill": input_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
-    contenders = {contender.label: str(contender.schedule) for contender in CONTENDERS}
+    rows = {contender.label: str(contender.schedule) for contender in contenders(params.lead)}
     parameters = {
         "size": size,
         "shard_rows": params.shard_rows,
         "guidance": params.guidance,
         "seed": params.seed,
         "noises": params.noises,
-        "contenders": contenders,
+        "contenders": rows,
         "features": FEATURES,
     }
     # Only the report depends on the images.
@@ -68,9 +68,11 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
             "crf_path": crf_path,
             "guidance": params.guidance,
             "size": size,
+            "lead": params.lead,
         }
         fill_store(store, work.shards, SeedRows(params.seed), "crf.evaluate:CompareContenders", arguments, progress)
-    measured = measure(store, real_features(params.images, size), seconds(params, size), params.noises)
+    real_ND, timed = real_features(params.images, size), seconds(params, size)
+    measured = measure(store, contenders(params.lead), real_ND, timed, params.noises)
     teacher = Teacher.load(params.teacher)
     made = provenance(work, crf=read_config(params.crf))
     write_report(work.url, measured, store, teacher, training_losses(params), made)
@@ -81,7 +83,7 @@ def sample_store(params: EvaluateParameters, work: Work) -> LatentStore:
     shape = TeacherShape.read(params.teacher)
     channels, height, width = shape.latent_shape(work.identity.parameters["size"])
     arrays = {}
-    for contender in CONTENDERS:
+    for contender in contenders(params.lead):
         arrays[f"latents_{contender.key}"] = ArraySpec.latent(height, width, channels)
         arrays[f"features_{contender.key}"] = ArraySpec((FEATURE_WIDTH,), "float32", ("feature",))
     return LatentStore.create(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from crf.comparison import seconds_per_image
+from crf.contenders import contenders
 from crf.device import default_device
 from crf.features import ImageFeatures
 from crf.teacher import Teacher
@@ -47,7 +48,7 @@ def seconds(params: EvaluateParameters, size: int) -> dict[str, float]:
     teacher = Teacher.load(params.teacher, device)
     captions = [row["caption"] for row in scan_captions(params.captions, TIMED_IMAGES)]
     crf = load_crf(params.crf).eval().to(device)
-    return seconds_per_image(teacher, crf, captions, params.guidance, size, TIMED_ROUNDS)
+    return seconds_per_image(teacher, crf, captions, params.guidance, size, contenders(params.lead), TIMED_ROUNDS)
 
 
 def training_losses(params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:

@@ -140,6 +140,7 @@ class EvaluateOptions(Options):
     size: int | None = Field(None, ge=8, description="pixels a side; the teacher's own if not given")
     limit: int | None = Field(None, ge=1, description="only the first so many captions")
     noises: int = Field(4, ge=2, description="starting noises a caption; Vendi needs at least two")
+    lead: str = Field("31/40", description="what comes before the CRF: 31/40, or 31@981..201")
     shard_rows: int = Field(64, ge=1, description="samples a shard: the unit of work and resume")
     guidance: float = Field(7.5, description="classifier-free guidance scale")
     seed: int = Field(1, ge=0, description="with each sample's id, makes its noise")

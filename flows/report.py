@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jinja2 import Environment, PackageLoader
 
-from crf.contenders import CONTENDERS, FEATURES
+from crf.contenders import FEATURES
 from crf.teacher import Teacher, to_images
 from flows.loss_curves import draw_curve
 from flows.table import HEADINGS, Measured, formatted
@@ -31,7 +31,7 @@ def write_report(
         "captions": len(store) // made["parameters"]["noises"],
         "made": made,
     }
-    sheet, plots = contact_sheet(store, teacher, made["parameters"]["noises"]), draw_plots(rows, losses)
+    sheet, plots = contact_sheet(rows, store, teacher, made["parameters"]["noises"]), draw_plots(rows, losses)
     template = Environment(loader=PackageLoader("flows"), autoescape=True).get_template("report.html.j2")
     page = template.render(
         headings=list(HEADINGS.values()),
@@ -50,22 +50,22 @@ def data_url(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def contact_sheet(store: LatentStore, teacher: Teacher, noises: int) -> bytes:
-    """A line a caption (its first noise), a column a contender -> PNG."""
+def contact_sheet(rows: list[Measured], store: LatentStore, teacher: Teacher, noises: int) -> bytes:
+    """A line a caption (its first noise), a column a row of the table -> PNG."""
     from PIL import Image, ImageDraw
 
     places = list(range(0, len(store), noises))[:SHOWN_CAPTIONS]
     columns = []
-    for contender in CONTENDERS:
-        latents = np.stack([np.asarray(store[f"latents_{contender.key}"][place]) for place in places])
+    for row in rows:
+        latents = np.stack([np.asarray(store[f"latents_{row.key}"][place]) for place in places])
         z_BCHW = torch.from_numpy(latents).permute(0, 3, 1, 2).float()
         columns.append(to_images(teacher.decode(z_BCHW)))
     captions = store.index["caption"].to_pylist()
     side = columns[0][0].width
     sheet = Image.new("RGB", (side * len(columns), (side + MARGIN) * len(places) + MARGIN), "white")
     pen = ImageDraw.Draw(sheet)
-    for column, (contender, images) in enumerate(zip(CONTENDERS, columns, strict=True)):
-        pen.text((column * side + 4, 6), contender.label, fill="black")
+    for column, (row, images) in enumerate(zip(rows, columns, strict=True)):
+        pen.text((column * side + 4, 6), row.label, fill="black")
         for line, image in enumerate(images):
             sheet.paste(image, (column * side, MARGIN + line * (side + MARGIN)))
     for line, place in enumerate(places):

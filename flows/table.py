@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from crf.contenders import CONTENDERS, REFERENCE
+from crf.contenders import REFERENCE, Contender
 from crf.metrics import frechet_distance, mean_vendi
 from storage import LatentStore
 
@@ -37,13 +37,15 @@ HEADINGS = {
 }
 
 
-def measure(store: LatentStore, real_ND: Any, seconds: dict[str, float], noises: int) -> list[Measured]:
+def measure(
+    store: LatentStore, contenders: tuple[Contender, ...], real_ND: Any, seconds: dict[str, float], noises: int
+) -> list[Measured]:
     """One row a contender, in the table's order."""
     groups = np.arange(len(store)) // noises
     teacher_latents = np.asarray(store[f"latents_{REFERENCE}"][:], dtype=np.float32)
     teacher_features = np.asarray(store[f"features_{REFERENCE}"][:])
     rows = []
-    for contender in CONTENDERS:
+    for contender in contenders:
         latents = np.asarray(store[f"latents_{contender.key}"][:], dtype=np.float32)
         features = np.asarray(store[f"features_{contender.key}"][:])
         rows.append(

@@ -1,0 +1,22 @@
+"""One run of ``make chaos``, in which an actor, a driver and a writer are killed."""
+
+from pathlib import Path
+
+import pytest
+import ray
+
+from flows.stage import run_stage
+from tests.chaos.runs import content, disturbed_run
+from tests.chaos.stage import CALM, Parameters
+
+SEED, NUMBER = 3, 1
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
+    calm = Parameters(root=str(tmp_path / "calm"))
+    run_stage(CALM, calm, calm.root)
+    address = ray.get_runtime_context().gcs_address
+    outcome = disturbed_run(Parameters(root=str(tmp_path / "disturbed")), address, content(calm.url), SEED, NUMBER)
+    assert outcome.wrong == []
+    assert outcome.kills
