@@ -122,13 +122,14 @@ def generate(
     prompt: str,
     teacher: str | None = None,
     crf: str | None = None,
+    schedule: str = "31/40 + crf + 2/50",
     output: str = "latentcrf.png",
     root: str = "runs/demo",
     seed: int = 0,
     guidance: float = 7.5,
     json: Json = False,
 ) -> None:
-    """A picture by the teacher alone (50 steps) beside one by 31 steps, the CRF and 2 steps, with both times.
+    """A picture by the teacher alone (50 steps) beside one with the CRF, and both times.
 
     Parameters
     ----------
@@ -136,12 +137,14 @@ def generate(
         Teacher folder; the demo's if not given.
     crf
         A CRF, as distill or train printed it; the newest below ROOT/distill if not given.
+    schedule
+        What runs with the CRF; its first part should be the lead that the CRF was distilled on.
     root
         Where to look for the newest CRF.
     """
     from flows.generate import side_by_side
 
-    record = side_by_side(prompt, teacher, crf, output, root, seed, guidance)
+    record = side_by_side(prompt, teacher, crf, schedule, output, root, seed, guidance)
     text = (
         f"{record['output']}: left the teacher, 50 steps, {record['teacher_seconds']:.2f} s; "
         f"right {record['schedule']}, {record['crf_seconds']:.2f} s"

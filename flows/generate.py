@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from crf.device import default_device
-from crf.pipeline import PAPER, LatentCRFPipeline
+from crf.pipeline import LatentCRFPipeline
 from crf.schedule import Schedule
 from flows.checkpoints import load_crf
 from flows.configs import EMBEDDED
@@ -25,19 +25,20 @@ def newest_crf(root: str) -> str:
 
 
 def side_by_side(
-    prompt: str, teacher: str | None, crf: str | None, output: str, root: str, seed: int, guidance: float
+    prompt: str, teacher: str | None, crf: str | None, schedule: str, output: str, root: str, seed: int, guidance: float
 ) -> dict[str, Any]:
     """Writes the PNG; both from the same noise, timed after one warm-up step each."""
     from PIL import Image
 
+    schedules = [Schedule.parse(text) for text in ("50/50", schedule)]
     model = load_crf(crf or newest_crf(root))
     pipeline = LatentCRFPipeline.from_teacher(teacher or EMBEDDED["demo"].parent / "teacher", model)
     pipeline.to(default_device()).set_progress_bar_config(disable=True)
     images, seconds = [], []
-    for schedule in ("50/50", PAPER):
+    for each in schedules:
         pipeline.schedule = Schedule.parse("1/40 + crf")
         pipeline(prompt)
-        pipeline.schedule = Schedule.parse(schedule)
+        pipeline.schedule = each
         start = time.perf_counter()
         noise = torch.Generator().manual_seed(seed)
         images += pipeline(prompt, generator=noise, guidance_scale=guidance, return_dict=False)[0]
@@ -50,7 +51,7 @@ def side_by_side(
     return {
         "prompt": prompt,
         "output": output,
-        "schedule": PAPER,
+        "schedule": schedule,
         "teacher_seconds": seconds[0],
         "crf_seconds": seconds[1],
     }

@@ -153,7 +153,8 @@ def test_generate_draws_teacher_and_crf_side_by_side(
     first: list[Any], params: PipelineParameters, tmp_path: Path
 ) -> None:
     output = tmp_path / "new/apple.png"
-    record = side_by_side("a red apple", params.teacher, None, str(output), params.root, 0, 7.5)
+    record = side_by_side("a red apple", params.teacher, None, f"{LEAD} + crf", str(output), params.root, 0, 7.5)
     with Image.open(output) as picture:
         assert picture.size == (64, 32)
+    assert record["schedule"] == f"{LEAD} + crf"
     assert record["teacher_seconds"] > record["crf_seconds"] > 0

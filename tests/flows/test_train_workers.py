@@ -53,7 +53,6 @@ def short_job(root: Path, natural: str, teacher: Path, workers: int) -> Job:
     return train_job(root, {"natural": natural}, teacher, workers=workers, steps=STEPS, checkpoint_every=10)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_worker_is_replaced_and_the_run_ends_by_itself(
     tiny_teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -39,7 +39,6 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str
         process.wait(60)
 
 
-@pytest.mark.skipif(CHROMIUM is not None, reason="the browser's test goes the same way, and further")
 @pytest.mark.timeout(280)
 def test_a_run_started_through_the_api_completes(
     ui: tuple[str, dict[str, str]], captions: Path, tiny_teacher: Path, tmp_path: Path
