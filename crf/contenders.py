@@ -27,22 +27,24 @@ def contenders(lead: str) -> tuple[Contender, ...]:
     ScheduleError for what is no lead.
     """
     first = Schedule.parse_lead(lead)
+    start, bracket, named = lead.partition("(")
+    brackets = bracket + named  # they come last in a schedule
     count, all_of_it = first.lead, first.lead + 2
     ends = first.lead_to or 201  # where 31 of 40 end
     placed, jump = f"2@{(ends + 1) // 2},21", f"2@{ends},21"
     rows = [
         (REFERENCE, "full 50", "50/50"),
-        ("crf_2", f"{count} + CRF + 2", f"{lead} + crf + 2/50"),
-        ("crf_2_placed", f"{count} + CRF + 2 placed", f"{lead} + crf + {placed} (recomputed)"),
-        ("crf_0", f"{count} + CRF + 0", f"{lead} + crf"),
-        ("none_2", f"{count} + 0 + 2", f"{lead} + 2/50"),
+        ("crf_2", f"{count} + CRF + 2", f"{start} + crf + 2/50 {brackets}"),
+        ("crf_2_placed", f"{count} + CRF + 2 placed", f"{start} + crf + {placed} (recomputed) {brackets}"),
+        ("crf_0", f"{count} + CRF + 0", f"{start} + crf {brackets}"),
+        ("none_2", f"{count} + 0 + 2", f"{start} + 2/50 {brackets}"),
         ("none_0", f"{count} + 0 + 0", lead),
         ("ddim", f"{all_of_it}-step DDIM", f"{all_of_it}/{all_of_it}"),
         ("ddim_placed", f"{all_of_it}-step DDIM from {first.lead_from}", f"{all_of_it}@{first.lead_from}.."),
         ("dpm", f"{all_of_it}-step DPM-Solver++", f"{all_of_it}/{all_of_it} (dpm++)"),
-        ("jump_2", f"{count} + scheduled jump (2)", f"{lead} + {jump}"),
-        ("x0_2_placed", f"{count} + x0 + 2 placed", f"{lead} + x0 + {placed} (consistent)"),
-        ("x0", f"step {count}'s own x0", f"{lead} + x0"),
+        ("jump_2", f"{count} + scheduled jump (2)", f"{start} + {jump} {brackets}"),
+        ("x0_2_placed", f"{count} + x0 + 2 placed", f"{start} + x0 + {placed} (consistent) {brackets}"),
+        ("x0", f"step {count}'s own x0", f"{start} + x0 {brackets}"),
     ]
     return tuple(
         Contender(key, label, Schedule.parse(schedule))
