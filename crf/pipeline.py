@@ -14,11 +14,10 @@ from torch import Tensor
 
 from crf.model import LatentCRF
 from crf.sampling import Generators, OnStep, finish, lead, require_crf
-from crf.schedule import Schedule
+from crf.schedule import PAPER, Schedule
 from crf.teacher import Teacher
 from crf.teacher_folder import TeacherError
 
-PAPER = "31/40 + crf + 2/50"
 # (pipeline, number of the evaluation, its timestep, {"latents": ...}) -> the same dict, changed or not
 Callback = Callable[[Any, int, float, dict[str, Tensor]], dict[str, Tensor]]
 

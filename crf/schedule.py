@@ -19,6 +19,7 @@ from typing import Literal, Self
 
 # The trajectories that the CRF is distilled from (section 3.5): state 40 of 50 -> state 50.
 TEACHER_STEPS, TEACHER_HAND_OVER = 50, 40
+PAPER = "31/40 + crf + 2/50"
 Handover = Literal["direct", "consistent", "recomputed", "fresh"]
 Solver = Literal["ddim", "dpm++"]
 Spacing = Literal["", "leading", "trailing"]

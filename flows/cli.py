@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import App, Parameter
 
+from crf.schedule import PAPER, ScheduleError
 from flows import browse
 from flows.parameters import (
     DistillParameters,
@@ -122,7 +123,7 @@ def generate(
     prompt: str,
     teacher: str | None = None,
     crf: str | None = None,
-    schedule: str = "31/40 + crf + 2/50",
+    schedule: str = PAPER,
     output: str = "latentcrf.png",
     root: str = "runs/demo",
     seed: int = 0,
@@ -166,7 +167,6 @@ def main() -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from crf.schedule import ScheduleError
     from crf.teacher_folder import TeacherError
     from storage.endpoints import user_error
 

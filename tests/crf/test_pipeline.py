@@ -9,8 +9,8 @@ from diffusers import DDIMScheduler
 
 from crf.config import LatentCRFConfig
 from crf.model import LatentCRF
-from crf.pipeline import PAPER, LatentCRFPipeline
-from crf.schedule import Schedule, ScheduleError
+from crf.pipeline import LatentCRFPipeline
+from crf.schedule import PAPER, Schedule, ScheduleError
 from crf.teacher_folder import TeacherError
 from tests.tiny import TINY
 
