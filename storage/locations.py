@@ -1,7 +1,6 @@
 """URLs of any fsspec filesystem, and the few file operations that the stages need on them."""
 
 import json
-import mmap
 import os
 import posixpath
 import tempfile
@@ -13,8 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import fsspec
-import numpy as np
-import numpy.typing as npt
 
 from storage.endpoints import S3_OPTIONS, WRITE_SECONDS, answering
 
@@ -25,8 +22,14 @@ fsspec.config.conf["s3"] = {**S3_OPTIONS, **fsspec.config.conf.get("s3", {})}  #
 
 def absolute(url: str) -> str:
     """A URL as it is; a local path made absolute, so that every process means the same file."""
+    path = local_path(url)
+    return url.rstrip("/") if path is None else path
+
+
+def local_path(url: str) -> str | None:
+    """None where it is not a local file's URL."""
     fs, path = fsspec.url_to_fs(url)
-    return str(path) if "file" in protocols(fs) else url.rstrip("/")
+    return str(path) if "file" in protocols(fs) else None
 
 
 def protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
@@ -85,17 +88,6 @@ def read_many(urls: list[str]) -> list[bytes]:
     fs, _ = fsspec.url_to_fs(urls[0])
     with answering(urls[0]):
         return list(fs.cat_ranges([fsspec.url_to_fs(url)[1] for url in urls], None, None, on_error="raise"))
-
-
-def map_bytes(url: str) -> npt.NDArray[np.uint8]:
-    """The bytes of an object, not to be changed. A local file is mapped, and on its way into memory."""
-    fs, path = fsspec.url_to_fs(url)
-    if "file" not in protocols(fs):
-        return np.frombuffer(read_bytes(url), np.uint8)
-    with answering(url), open(path, "rb") as file:
-        if hasattr(os, "posix_fadvise"):  # not on every system
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
 @contextmanager

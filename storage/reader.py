@@ -5,22 +5,29 @@ So the reader can start at any batch, and what it gives from there is what it wo
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain, count
-from typing import Any
+from itertools import chain, count, islice
+from typing import TypeVar
 
 import numpy as np
 
-from storage import locations
-from storage.errors import DamagedStoreError, UserError
-from storage.layout import Array, shard_object
-from storage.shards import StoredRows, encode_chunks, open_chunks
+from storage.errors import UserError
+from storage.layout import Array
+from storage.reading import open_shard
+from storage.shards import StoredRows
 from storage.store import LatentStore
 
 WINDOW_SHARDS = 16
-AHEAD, THREADS = 4, 2
+SHARDS_AHEAD, BATCHES_AHEAD, THREADS = 4, 2, 2
+
+OpenShard = dict[str, StoredRows]
+"""A shard's arrays by name."""
+Place = tuple[int, OpenShard]
+"""A row's number, and the shard that it lies in."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -109,8 +116,9 @@ def shuffled_batches(
 ) -> Iterator[dict[str, Array]]:
     """Batches of the valid rows for ever, from ``start_batch`` on: the arrays ``names`` and ``row`` (B,).
 
-    ``batch_size`` is that of one worker. Whole shards are read, the next ones in threads; up to twice
-    WINDOW_SHARDS of them are held. A shard that is not what was written raises DamagedStoreError.
+    ``batch_size`` is that of one worker. Whole shards are read and batches filled in threads, ahead of whoever
+    takes them; up to twice WINDOW_SHARDS shards are held. A shard that is not what was written raises
+    DamagedStoreError.
     """
     order = EpochOrder(store.valid, store.shard_rows, seed, rank, ranks)
     if not order.share:
@@ -119,61 +127,45 @@ def shuffled_batches(
             f"{int(order.valid.sum())} in {store.url}",
             "see the reasons in its index",
         )
-    dtypes = {name: (store[name].shape[1:], store[name].dtype) for name in names}
-    batch, filled = _empty(dtypes, batch_size), 0
-    held: dict[int, dict[str, StoredRows]] = {}
-    for step, read in _read_ahead(store, names, order.steps_from(start_batch * batch_size)):
-        held |= read
-        rows = step.rows
-        while len(rows):
-            taken, rows = rows[: batch_size - filled], rows[batch_size - filled :]
-            batch["row"][filled : filled + len(taken)] = taken
-            for name in names:
-                place_nB = batch[name].reshape(batch_size, -1).view(np.uint8)
-                for number, row in enumerate(taken.tolist(), start=filled):
-                    shard, at = divmod(row, store.shard_rows)
-                    held[shard][name].copy_to(place_nB[number], at)
-            filled += len(taken)
-            if filled == batch_size:
-                yield batch
-                batch, filled = _empty(dtypes, batch_size), 0
+
+    def opened(step: Step) -> tuple[Step, dict[int, OpenShard]]:
+        return step, {shard: {name: open_shard(store, name, shard) for name in names} for shard in step.read}
+
+    def filled(places: list[Place]) -> dict[str, Array]:
+        return {"row": np.array([row for row, _ in places]), **{name: _fill(store, name, places) for name in names}}
+
+    steps = _ahead(opened, order.steps_from(start_batch * batch_size), SHARDS_AHEAD)
+    places = _places(steps, store.shard_rows)
+    yield from _ahead(filled, iter(lambda: list(islice(places, batch_size)), []), BATCHES_AHEAD)
+
+
+def _places(steps: Iterator[tuple[Step, dict[int, OpenShard]]], shard_rows: int) -> Iterator[Place]:
+    """Row after row, with the shard that it lies in; whoever has the row keeps its shard open."""
+    held: dict[int, OpenShard] = {}
+    for step, opened in steps:
+        held |= opened
+        for row in step.rows.tolist():
+            yield row, held[row // shard_rows]
         for shard in step.drop:
             del held[shard]
 
 
-def _read_ahead(
-    store: LatentStore, names: list[str], steps: Iterator[Step]
-) -> Iterator[tuple[Step, dict[int, dict[str, StoredRows]]]]:
-    """Each step with the shards that it reads, while threads read those of the next AHEAD steps."""
+def _fill(store: LatentStore, name: str, places: list[Place]) -> Array:
+    """The rows of one array, checked, each in its place in a batch."""
+    array = store[name]
+    batch = np.empty((len(places), *array.shape[1:]), array.dtype)
+    for row_B, (row, shard) in zip(batch.reshape(len(places), -1).view(np.uint8), places, strict=True):
+        shard[name].copy_to(row_B, row % store.shard_rows)
+    return batch
 
-    def load(shard: int) -> dict[str, StoredRows]:
-        return {name: _stored_rows(store, name, shard) for name in names}
 
-    waiting: deque[tuple[Step, dict[int, Future[dict[str, StoredRows]]]]] = deque()
-    threads = ThreadPoolExecutor(THREADS)
+def _ahead(compute: Callable[[Item], Result], items: Iterator[Item], count: int) -> Iterator[Result]:
+    """The result of each item, in order, while threads compute those of the next ``count`` items."""
+    threads, waiting = ThreadPoolExecutor(THREADS), deque[Future[Result]]()
     try:
-        for step in steps:
-            waiting.append((step, {shard: threads.submit(load, shard) for shard in step.read}))
-            if len(waiting) > AHEAD:
-                now, futures = waiting.popleft()
-                yield now, {shard: future.result() for shard, future in futures.items()}
+        for item in items:
+            waiting.append(threads.submit(compute, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
     finally:
         threads.shutdown(cancel_futures=True)
-
-
-def _stored_rows(store: LatentStore, name: str, shard: int) -> StoredRows:
-    array = store[name]
-    url = locations.join(store.url, name, shard_object(array, shard))
-    try:
-        chunks = open_chunks(url, array, store.extent(shard))
-    except ValueError:
-        raise DamagedStoreError(url) from None
-    if chunks is None:  # zarr has to read it
-        values = store.values(name, shard)
-        chunks = encode_chunks(values.reshape(len(values), -1).view(np.uint8))
-    return StoredRows(url, chunks)
-
-
-def _empty(dtypes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]], count: int) -> dict[str, Array]:
-    arrays = {name: np.empty((count, *shape), dtype) for name, (shape, dtype) in dtypes.items()}
-    return {"row": np.empty(count, np.int64), **arrays}

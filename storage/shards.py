@@ -1,64 +1,69 @@
-"""A shard's object to and from memory in one piece: Zarr's sharding codec with one chunk a row, nothing compressed.
+"""Zarr's chunks to and from memory, as this store lays them out; any Zarr v3 reader reads these bytes.
+
+Of an array with a chunk a row, an object is a shard, of Zarr's sharding codec, nothing compressed:
 
     row 0, CRC-32C | row 1, CRC-32C | … | (offset, size) of each row, uint64 | CRC-32C of those
 
-Any Zarr v3 reader reads these bytes, chunk by chunk. Done here, a whole shard takes as long as its copy and
-its checksums, a tenth of what zarr's own way through its codecs takes.
+Done here, a whole shard takes as long as its copy and its checksums, a tenth of what zarr's own way through its
+codecs takes. Of the flags, an object is one chunk: the values of all of the shard's rows, CRC-32C.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import google_crc32c
 import numpy as np
 import zarr
 
-from storage import locations
 from storage.errors import DamagedStoreError
 from storage.layout import Array
+from storage.objects import FetchedObject, Object, open_object
 
 CRC, ENTRY = 4, 16
 NO_CHUNK = np.iinfo(np.uint64).max
 
 
 class StoredRows:
-    """Rows of one shard. A row is checked when it is copied: where the bytes are mapped, it is the copy that counts."""
+    """The rows of one shard in an object that stays open. A row is checked when it is copied, and as it was copied."""
 
-    def __init__(self, url: str, chunks: Array) -> None:
-        self.url, self.chunks = url, chunks
+    def __init__(self, url: str, stored: Object, row_bytes: int) -> None:
+        self.url, self.stored, self._stride = url, stored, row_bytes + CRC
+
+    @classmethod
+    def in_memory(cls, url: str, values_nX: Array) -> Self:
+        """Of values that came from ``url`` in another way."""
+        pieces = b"".join(piece.data for piece in encode(values_nX, len(values_nX)))
+        return cls(url, FetchedObject(pieces), values_nX[0].nbytes)
 
     def copy_to(self, place: Array, row: int) -> None:
         """Put a row's bytes at ``place`` (uint8). Raises DamagedStoreError."""
-        chunk = self.chunks[row]
-        place[:] = chunk[:-CRC]
-        if google_crc32c.value(place) != int.from_bytes(chunk[-CRC:].tobytes(), "little"):
+        checksum = np.empty(CRC, np.uint8)
+        size = self.stored.read_into(row * self._stride, place, checksum)
+        if size != self._stride or google_crc32c.value(place) != int.from_bytes(checksum.tobytes(), "little"):
             raise DamagedStoreError(self.url)
 
 
-def read_rows(url: str, array: zarr.Array[Any], rows: slice) -> Array:
-    """The rows of one shard, whose object is at ``url``. Raises ValueError where that is not what was written."""
-    chunks = open_chunks(url, array, rows) if array.shards else None
-    if chunks is None:
-        return np.asarray(array[rows])
-    values = chunks[:, :-CRC].copy()  # for a map's bytes may change after they were checked
-    if (_checksums(values) != chunks[:, -CRC:]).any():
-        raise ValueError("a row has another checksum")
-    return values.view(array.dtype).reshape(-1, *array.shape[1:])
-
-
-def open_chunks(url: str, array: zarr.Array[Any], rows: slice) -> Array | None:
-    """The chunks of one shard, (n, row's bytes + CRC), not checked yet; of a local file a map of it.
+def open_rows(url: str, array: zarr.Array[Any], rows: slice) -> StoredRows | None:
+    """The rows of one shard, whose object is at ``url``.
 
     None where there is no such object (to Zarr: all NaN), or another writer laid it out in another way. Raises
-    ValueError where its index is not what was written.
+    DamagedStoreError where its index is not what was written.
     """
     try:
-        data = locations.map_bytes(url)
+        stored = open_object(url)
     except FileNotFoundError:
         return None
-    row_bytes = int(np.prod(array.shape[1:])) * array.dtype.itemsize
     assert array.shards is not None
-    return split(data, rows.stop - rows.start, row_bytes, array.shards[0])
+    row_bytes = int(np.prod(array.shape[1:])) * array.dtype.itemsize
+    index, checksum = np.empty(ENTRY * array.shards[0], np.uint8), np.empty(CRC, np.uint8)
+    start = stored.size - index.size - CRC
+    if start < 0 or stored.read_into(start, index, checksum) != stored.size - start:
+        raise DamagedStoreError(url)
+    if (_checksums(index[None])[0] != checksum).any():
+        raise DamagedStoreError(url)
+    if (index != _index(rows.stop - rows.start, row_bytes + CRC, array.shards[0])).any():
+        return None
+    return StoredRows(url, stored, row_bytes)
 
 
 def encode(values_nX: Array, shard_rows: int) -> Iterator[Array]:
@@ -76,19 +81,12 @@ def encode(values_nX: Array, shard_rows: int) -> Iterator[Array]:
     yield _checksums(index[None])[0]
 
 
-def encode_chunks(rows_nB: Array) -> Array:
-    """(n, row's bytes + CRC) bytes of (n, row's bytes)."""
-    return np.concatenate([rows_nB, _checksums(rows_nB)], axis=1)
-
-
-def split(data: Array, count: int, row_bytes: int, shard_rows: int) -> Array | None:
-    """The chunks (count, row_bytes + CRC) in ``data`` (uint8); None where it is laid out in another way."""
-    index, checksum = data[-ENTRY * shard_rows - CRC : -CRC], data[-CRC:]
-    if len(index) != ENTRY * shard_rows or (_checksums(index[None])[0] != checksum).any():
-        raise ValueError("the shard's index has another checksum")
-    if (index != _index(count, row_bytes + CRC, shard_rows)).any():
-        return None
-    return data[: count * (row_bytes + CRC)].reshape(count, -1)
+def encode_flags(values_n: Array, shard_rows: int) -> Iterator[Array]:
+    """The same of the values of one flag: a chunk is always whole, so zeros stand for rows beyond the last one."""
+    chunk = np.zeros(shard_rows, values_n.dtype)
+    chunk[: len(values_n)] = values_n
+    yield chunk.view(np.uint8)
+    yield _checksums(chunk.view(np.uint8)[None])[0]
 
 
 def _index(count: int, stride: int, shard_rows: int) -> Array:

@@ -32,11 +32,10 @@ from storage.layout import (
     ArraySpec,
     committed_shards,
     metadata_documents,
-    shard_object,
 )
+from storage.reading import read_row, read_shard
 from storage.records import read_record, sha256, write_new_record
 from storage.sealing import seal
-from storage.shards import read_rows
 from storage.verification import Problem, verify
 from storage.writing import write_shard
 
@@ -51,6 +50,7 @@ class LatentStore:
     def __init__(self, url: str, group: zarr.Group) -> None:
         self.url = url
         self._group = group
+        self._arrays: dict[str, zarr.Array[Any]] = {}  # zarr makes one anew each time, from its metadata
         self.shard_rows: int = group.attrs["shard_rows"]  # type: ignore[assignment]
 
     @classmethod
@@ -106,10 +106,12 @@ class LatentStore:
         return store
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
-        array = self._group[name]
-        if not isinstance(array, zarr.Array):
-            raise KeyError(name)
-        return array
+        if name not in self._arrays:
+            array = self._group[name]
+            if not isinstance(array, zarr.Array):
+                raise KeyError(name)
+            self._arrays[name] = array
+        return self._arrays[name]
 
     def __len__(self) -> int:
         """Rows, the rejected ones included."""
@@ -187,29 +189,18 @@ class LatentStore:
 
     def sample(self, row: int) -> dict[str, Any]:
         """One row: its line of the index, and its part of each array: latents float16 (y, x, channel), vectors
-        (feature,), ``valid`` and ``seed`` (). Raises IndexError beyond the last row, ValueError where a
-        chunk's checksum is wrong. For many rows read whole shards.
+        (feature,), ``valid`` and ``seed`` (). Raises IndexError beyond the last row, DamagedStoreError.
+        For many rows read whole shards.
         """
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)} in {self.url}")
         shard, place = divmod(row, self.shard_rows)
         line: dict[str, Any] = self.rows(shard).slice(place, 1).to_pylist()[0]
-        return {**line, **{name: np.asarray(self[name][row]) for name in [*self.names, *FLAGS]}}
+        return {**line, **{name: read_row(self, name, row) for name in [*self.names, *FLAGS]}}
 
     def values(self, name: str, shard: int) -> Array:
-        """One array of one shard."""
-        array = self[name]
-        object_url = locations.join(self.url, name, shard_object(array, shard))
-        try:
-            with answering(object_url):
-                values = read_rows(object_url, array, self.extent(shard))
-        except ValueError:  # a chunk's checksum is wrong
-            raise DamagedStoreError(object_url) from None
-        # To Zarr an object that is missing, or empty, is one full of fill values.
-        fills = np.isnan(values.flat[0]) or not values.flat[0]
-        if fills and self.sealed and sha256(values.tobytes()) != self.manifest["shards"][shard]["sha256"][name]:
-            raise DamagedStoreError(object_url)
-        return values
+        """One array of one shard. Raises DamagedStoreError."""
+        return read_shard(self, name, shard)
 
     def write_shard(
         self,

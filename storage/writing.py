@@ -1,17 +1,14 @@
 """One shard of a store: an object an array, then the commit record that makes it count."""
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
-from zarr.core.sync import sync
 
 from storage import locations
-from storage.endpoints import WRITE_SECONDS, answering
 from storage.layout import Array, commit_path, shard_object
 from storage.records import sha256, write_new_record
-from storage.shards import encode
+from storage.shards import encode, encode_flags
 
 if TYPE_CHECKING:
     from storage.store import LatentStore
@@ -60,10 +57,5 @@ def write_shard(
 def _put(store: "LatentStore", name: str, shard: int, values: Array) -> None:
     array = store[name]
     object_url = locations.join(store.url, name, shard_object(array, shard))
-    if array.shards:
-        locations.write_pieces(object_url, lambda: (piece.data for piece in encode(values, store.shard_rows)))
-        return
-    # zarr leaves out what it takes for the fill value, and to it one NaN is as good as another.
-    whole = array.with_config({"write_empty_chunks": True}).async_array
-    with answering(object_url):  # a client does not end an upload that stands still; this does
-        sync(asyncio.wait_for(whole.setitem(store.extent(shard), values), WRITE_SECONDS))
+    encoded = encode if array.shards else encode_flags
+    locations.write_pieces(object_url, lambda: (piece.data for piece in encoded(values, store.shard_rows)))
