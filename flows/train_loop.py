@@ -62,10 +62,15 @@ class TrainLoop:
         torch.manual_seed(self.objective.options.seed)
         device = get_device() if self.objective.options.workers else default_device()
         state = TrainingState(self.objective.crf().to(device), self.objective.optimization())
-        step = agreed(newest_step(self.url))
-        if step:
-            saved = io.BytesIO(read_checkpoint(self.url, step))
+        while step := agreed(newest_step(self.url)):
+            try:
+                saved = io.BytesIO(read_checkpoint(self.url, step))
+            except FileNotFoundError:  # another driver, at the same training, has newer ones
+                if workers() > 1:
+                    raise  # Ray starts them all again
+                continue
             state.load_state_dict(torch.load(saved, map_location=device, weights_only=True))
+            break
         return state
 
     def share(self) -> Share:

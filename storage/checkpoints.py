@@ -4,6 +4,7 @@
 {url}/checkpoints/step-00000100/manifest.json    written last; without it there is no checkpoint
 """
 
+import errno
 import hashlib
 
 import fsspec
@@ -31,14 +32,18 @@ def newest_step(url: str) -> int:
 
 
 def write_checkpoint(url: str, step: int, state: bytes, keep: int) -> None:
-    """Put a checkpoint in place in one step, then remove all but the newest ``keep``."""
+    """Put a checkpoint in place in one step, then remove what is older than the newest ``keep``.
+
+    What is newer and has no marker yet may be another driver's, who is at the same training.
+    """
     folder = checkpoint_url(url, step)
     locations.write_bytes(locations.join(folder, "state.pt"), state)
     marker = {"step": step, "bytes": len(state), "sha256": hashlib.sha256(state).hexdigest()}
     locations.write_json(locations.join(folder, MARKER), marker)
-    kept = complete_steps(url)[-keep:]
-    for old in set(all_steps(url)) - set(kept):
-        remove_checkpoint(url, old)
+    oldest_kept = complete_steps(url)[-keep:][0]
+    for old in all_steps(url):
+        if old < oldest_kept:
+            remove_checkpoint(url, old)
 
 
 def read_checkpoint(url: str, step: int) -> bytes:
@@ -57,10 +62,14 @@ def read_checkpoint(url: str, step: int) -> bytes:
 
 def remove_checkpoint(url: str, step: int) -> None:
     """The marker first: what is left of a removal that was cut short is no checkpoint, and goes with the next."""
+    locations.remove(locations.join(checkpoint_url(url, step), MARKER))
     fs, folder = fsspec.url_to_fs(checkpoint_url(url, step))
-    if fs.exists(locations.join(folder, MARKER)):
-        fs.rm_file(locations.join(folder, MARKER))
-    fs.rm(folder, recursive=True)
+    try:
+        fs.rm(folder, recursive=True)
+    except OSError as error:
+        # Another driver has removed it meanwhile, or is writing it once more, and then removes it itself.
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) and not isinstance(error, FileNotFoundError):
+            raise
 
 
 def checkpoint_url(url: str, step: int) -> str:

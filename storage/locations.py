@@ -173,13 +173,20 @@ def copy(source: str, target: str) -> None:
 def _put_in_place(path: str, write: Callable[[str], object]) -> None:
     """``write`` a file beside ``path``, then let it take that place.
 
-    Its name is its own, as two processes may write the same object. Who seals a store removes what
-    killed writers have left there, and maybe this one's: then it is written once more.
+    Its name is its own, as two processes may write the same object. Who seals a store removes what killed
+    writers have left there, and maybe this one's, and who trains removes old checkpoints' folders: then it is
+    written once more.
     """
-    os.makedirs(posixpath.dirname(path), exist_ok=True)
+    folder = posixpath.dirname(path)
     while True:
+        os.makedirs(folder, exist_ok=True)
         beside = f"{path}.{uuid4().hex}.partial"
-        write(beside)
+        try:
+            write(beside)
+        except FileNotFoundError:
+            if os.path.exists(folder):  # then it is what was to be written that is not there
+                raise
+            continue
         with suppress(FileNotFoundError):
             return os.replace(beside, path)
 

@@ -111,6 +111,20 @@ def test_killed_at_any_step_and_run_again_gives_the_same_bytes(
     assert len(locations.read_json(f"{url}/losses.json")) == STEPS
 
 
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_two_drivers_of_the_same_training(
+    workers: int, trained: StageResult, stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    """Each removes the other's checkpoints as soon as it has newer ones, and still both end with the same bytes."""
+    _, params = train_job(tmp_path, stores, tiny_teacher, workers=workers, checkpoint_every=1, keep_checkpoints=1)
+    with driver("train", params) as one, driver("train", params) as other:
+        assert [one.wait(250), other.wait(250)] == [0, 0]
+    url = find_work(TRAIN, params, params.root).url
+    for file in ("diffusion_pytorch_model.safetensors", "config.json", "losses.json"):
+        assert (Path(url) / file).read_bytes() == (Path(trained.url) / file).read_bytes(), file
+    assert complete_steps(url) == [STEPS]
+
+
 @contextmanager
 def driver(name: str, params: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """The stage in a process of its own, for as long as the block runs."""
