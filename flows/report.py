@@ -23,14 +23,17 @@ Losses = dict[str, list[dict[str, float]]]
 def write_report(
     url: str, rows: list[Measured], store: LatentStore, teacher: Teacher, losses: Losses, made: dict[str, Any]
 ) -> None:
-    """PRODUCTS in ``url``."""
-    report = {
+    """PRODUCTS in ``url``. Where another driver has measured the same, all follow from its report: times differ."""
+    measured = {
         "rows": [asdict(row) for row in rows],
         "features": FEATURES,
         "samples": len(store),
         "captions": len(store) // made["parameters"]["noises"],
         "made": made,
     }
+    locations.write_new(locations.join(url, "report.json"), locations.json_bytes(measured))
+    report = locations.read_json(locations.join(url, "report.json"))
+    rows = [Measured(**row) for row in report["rows"]]
     sheet, plots = contact_sheet(rows, store, teacher, made["parameters"]["noises"]), draw_plots(rows, losses)
     template = Environment(loader=PackageLoader("flows"), autoescape=True).get_template("report.html.j2")
     page = template.render(
@@ -40,10 +43,8 @@ def write_report(
         sheet=data_url(sheet),
         plots=data_url(plots),
     )
-    locations.write_json(locations.join(url, "report.json"), report)
-    locations.write_bytes(locations.join(url, "contact_sheet.png"), sheet)
-    locations.write_bytes(locations.join(url, "plots.png"), plots)
-    locations.write_bytes(locations.join(url, "report.html"), page.encode())
+    for name, data in (("contact_sheet.png", sheet), ("plots.png", plots), ("report.html", page.encode())):
+        locations.write_new(locations.join(url, name), data)
 
 
 def data_url(png: bytes) -> str:

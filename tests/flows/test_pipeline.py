@@ -13,8 +13,12 @@ from prefect.client.orchestration import get_client
 from crf.contenders import contenders
 from flows.generate import side_by_side
 from flows.parameters import PipelineParameters
-from flows.pipeline import pipeline, plan
+from flows.pipeline import pipeline, plan, steps
+from flows.progress import Progress
+from flows.stage import find_work
 from storage import LatentStore
+from storage.verification import verify
+from tests.storage.test_verification import contents
 
 # The first test to ask for it waits for a whole pipeline, on half a machine.
 pytestmark = [pytest.mark.usefixtures("ray_local", "prefect_server"), pytest.mark.timeout(600)]
@@ -127,6 +131,18 @@ def test_the_report_has_every_row_and_stands_alone(first: list[Any]) -> None:
     assert len(embedded) == 2
     assert all(Image.open(io.BytesIO(base64.b64decode(part))).size[0] > 100 for part in embedded)
     assert 'src="http' not in page
+
+
+def test_a_driver_that_was_measuring_while_another_sealed_changes_nothing(
+    first: list[Any], params: PipelineParameters
+) -> None:
+    """Its times are others, but it is the report of the one that was first that counts."""
+    *_, evaluate = steps(params)
+    before = contents(Path(first[-1].url))
+    with Progress("evaluate", 0, 1) as progress:
+        evaluate.stage.compute(evaluate.params, find_work(evaluate.stage, evaluate.params, params.root), progress)
+    assert contents(Path(first[-1].url)) == before
+    assert verify(first[-1].url) == []
 
 
 def test_the_report_is_in_the_prefect_ui(first: list[Any]) -> None:
