@@ -7,11 +7,12 @@ them, and a file that is cut off meanwhile would end the process.
 import os
 import weakref
 
-import numpy as np
-
 from storage import locations
 from storage.endpoints import answering
 from storage.layout import Array
+
+Place = Array | bytearray
+"""Where bytes go: of an array, uint8."""
 
 
 class LocalFile:
@@ -22,9 +23,9 @@ class LocalFile:
         weakref.finalize(self, os.close, self._file)
         self.size = os.fstat(self._file).st_size
 
-    def read_into(self, start: int, *places: Array) -> int:
-        """Fill the places (uint8), one after the other, with the bytes from ``start`` on. -> how many there were."""
-        return os.preadv(self._file, [place.data for place in places], start)
+    def read_into(self, start: int, *places: Place) -> int:
+        """Fill the places, one after the other, with the bytes from ``start`` on. -> how many there were."""
+        return os.preadv(self._file, places, start)  # type: ignore[arg-type]  # numpy's arrays are buffers
 
     def read_ahead(self) -> None:
         """Let the system begin to read all of it, and do not wait."""
@@ -34,9 +35,9 @@ class LocalFile:
 
 class FetchedObject:
     def __init__(self, data: bytes) -> None:
-        self._bytes, self.size = np.frombuffer(data, np.uint8), len(data)
+        self._bytes, self.size = memoryview(data), len(data)
 
-    def read_into(self, start: int, *places: Array) -> int:
+    def read_into(self, start: int, *places: Place) -> int:
         end = start
         for place in places:
             part = self._bytes[end : end + len(place)]

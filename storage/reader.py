@@ -5,11 +5,10 @@ So the reader can start at any batch, and what it gives from there is what it wo
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
-from typing import TypeVar
 
 import numpy as np
 
@@ -20,14 +19,12 @@ from storage.shards import StoredRows
 from storage.store import LatentStore
 
 WINDOW_SHARDS = 16
-SHARDS_AHEAD, BATCHES_AHEAD, THREADS = 4, 2, 2
+AHEAD, THREADS = 4, 2
 
 OpenShard = dict[str, StoredRows]
 """A shard's arrays by name."""
 Place = tuple[int, OpenShard]
 """A row's number, and the shard that it lies in."""
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -116,9 +113,8 @@ def shuffled_batches(
 ) -> Iterator[dict[str, Array]]:
     """Batches of the valid rows for ever, from ``start_batch`` on: the arrays ``names`` and ``row`` (B,).
 
-    ``batch_size`` is that of one worker. Whole shards are read and batches filled in threads, ahead of whoever
-    takes them; up to twice WINDOW_SHARDS shards are held. A shard that is not what was written raises
-    DamagedStoreError.
+    ``batch_size`` is that of one worker. Whole shards are read, the next ones in threads; up to twice
+    WINDOW_SHARDS of them are held. A shard that is not what was written raises DamagedStoreError.
     """
     order = EpochOrder(store.valid, store.shard_rows, seed, rank, ranks)
     if not order.share:
@@ -128,26 +124,42 @@ def shuffled_batches(
             "see the reasons in its index",
         )
 
-    def opened(step: Step) -> tuple[Step, dict[int, OpenShard]]:
-        return step, {shard: {name: open_shard(store, name, shard) for name in names} for shard in step.read}
-
-    def filled(places: list[Place]) -> dict[str, Array]:
-        return {"row": np.array([row for row, _ in places]), **{name: _fill(store, name, places) for name in names}}
-
-    steps = _ahead(opened, order.steps_from(start_batch * batch_size), SHARDS_AHEAD)
-    places = _places(steps, store.shard_rows)
-    yield from _ahead(filled, iter(lambda: list(islice(places, batch_size)), []), BATCHES_AHEAD)
+    places = _places(store, names, order.steps_from(start_batch * batch_size))
+    while True:
+        batch = list(islice(places, batch_size))
+        # Filled here: among threads a row's few microseconds go to waiting for the interpreter's lock.
+        yield {"row": np.array([row for row, _ in batch]), **{name: _fill(store, name, batch) for name in names}}
 
 
-def _places(steps: Iterator[tuple[Step, dict[int, OpenShard]]], shard_rows: int) -> Iterator[Place]:
+def _places(store: LatentStore, names: list[str], steps: Iterator[Step]) -> Iterator[Place]:
     """Row after row, with the shard that it lies in; whoever has the row keeps its shard open."""
     held: dict[int, OpenShard] = {}
-    for step, opened in steps:
+    for step, opened in _read_ahead(store, names, steps):
         held |= opened
         for row in step.rows.tolist():
-            yield row, held[row // shard_rows]
+            yield row, held[row // store.shard_rows]
         for shard in step.drop:
             del held[shard]
+
+
+def _read_ahead(
+    store: LatentStore, names: list[str], steps: Iterator[Step]
+) -> Iterator[tuple[Step, dict[int, OpenShard]]]:
+    """Each step with the shards that it reads, while threads read those of the next AHEAD steps."""
+
+    def load(shard: int) -> OpenShard:
+        return {name: open_shard(store, name, shard) for name in names}
+
+    waiting: deque[tuple[Step, dict[int, Future[OpenShard]]]] = deque()
+    threads = ThreadPoolExecutor(THREADS)
+    try:
+        for step in steps:
+            waiting.append((step, {shard: threads.submit(load, shard) for shard in step.read}))
+            if len(waiting) > AHEAD:
+                now, futures = waiting.popleft()
+                yield now, {shard: future.result() for shard, future in futures.items()}
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def _fill(store: LatentStore, name: str, places: list[Place]) -> Array:
@@ -157,15 +169,3 @@ def _fill(store: LatentStore, name: str, places: list[Place]) -> Array:
     for row_B, (row, shard) in zip(batch.reshape(len(places), -1).view(np.uint8), places, strict=True):
         shard[name].copy_to(row_B, row % store.shard_rows)
     return batch
-
-
-def _ahead(compute: Callable[[Item], Result], items: Iterator[Item], count: int) -> Iterator[Result]:
-    """The result of each item, in order, while threads compute those of the next ``count`` items."""
-    threads, waiting = ThreadPoolExecutor(THREADS), deque[Future[Result]]()
-    try:
-        for item in items:
-            waiting.append(threads.submit(compute, item))
-            if len(waiting) > count:
-                yield waiting.popleft().result()
-    finally:
-        threads.shutdown(cancel_futures=True)

@@ -37,9 +37,9 @@ class StoredRows:
 
     def copy_to(self, place: Array, row: int) -> None:
         """Put a row's bytes at ``place`` (uint8). Raises DamagedStoreError."""
-        checksum = np.empty(CRC, np.uint8)
+        checksum = bytearray(CRC)
         size = self.stored.read_into(row * self._stride, place, checksum)
-        if size != self._stride or google_crc32c.value(place) != int.from_bytes(checksum.tobytes(), "little"):
+        if size != self._stride or google_crc32c.value(place) != int.from_bytes(checksum, "little"):
             raise DamagedStoreError(self.url)
 
 
