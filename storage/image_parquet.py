@@ -21,7 +21,7 @@ from storage.parquet import cells, holds_bytes, holds_text, open_parquet
 from storage.rows import CAPTION_COLUMNS, Row, captioned, encodable, refused
 
 IMAGE_COLUMNS = ("image", "uri", "url")
-BATCH = 16  # images
+BATCH = 4  # images, held at a time
 
 
 def scan_parquet(url: str) -> Iterator[Row]:

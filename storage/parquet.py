@@ -15,11 +15,11 @@ BUFFER = 1 << 20
 
 @contextmanager
 def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
-    """Whose column chunks are streamed, not held; raises UserError where it is damaged or no Parquet file."""
+    """Whose column chunks are streamed, a page at a time; raises UserError where it is damaged or no Parquet file."""
     fs, path = fsspec.url_to_fs(url)
     with fs.open(path, "rb") as file:
         try:
-            yield pq.ParquetFile(file, buffer_size=BUFFER)
+            yield pq.ParquetFile(file, buffer_size=BUFFER, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:  # the filesystem's, not Arrow's
                 raise

@@ -10,7 +10,6 @@ ratios hold under whatever else the machine does; the fastest of each counts.
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from crf.config import LatentCRFConfig
 from crf.model import LatentCRF
+from tests.memory import peak_mib
 
 CHANNELS, SIDE, TEXT_WIDTH, BATCH = 8, 64, 1024, 16
 
@@ -110,7 +110,7 @@ def training_step(device: str) -> dict[str, float]:
     if device == "cuda":
         peak = torch.cuda.max_memory_allocated()
     else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = peak_mib() * 2**20
     return {"training_step_peak_gib": peak / 2**30, "training_step_seconds": seconds}
 
 

@@ -7,7 +7,6 @@ Prints one JSON object: seconds of each operation. Imports no library that it do
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import torch
 
 from tests.benchmarks.store_contenders import BATCH, Files, MemoryMap, MemoryMapShuffled, Ours
 from tests.benchmarks.store_peers import Lit, Mosaic, Tars
+from tests.memory import peak_mib
 
 CONTENDERS: dict[str, Any] = {
     "latentcrf": Ours,
@@ -78,7 +78,7 @@ def measure(name: str, folder: str, count: int, random_count: int, latents: str)
         forget(folder)
         found["a random sample, cold"] = seconds(lambda: [get(row) for row in rows]) / random_count
         found["a random sample, warm"] = seconds(lambda: [get(row) for row in rows]) / random_count
-    found["peak MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found["peak MiB"] = peak_mib()
     return found
 
 

@@ -8,7 +8,6 @@ one JSON object: seconds, and peak MiB above what it began with.
 
 import importlib
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from storage.layout import commit_path
 from storage.outputs import find_outputs
 from storage.reader import EpochOrder
 from storage.records import write_record
+from tests.memory import peak_mib
 
 SHARD_ROWS = 512
 IDENTITY = Identity("encode", 1, {"images": "0"}, {"shard_rows": SHARD_ROWS})
@@ -83,10 +83,6 @@ def stages(folder: str, count: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def growth(folder: Path, counts: list[int]) -> dict[str, dict[str, dict[str, float]]]:
     """Rows -> stage -> seconds and MiB."""
     found: dict[str, dict[str, dict[str, float]]] = {}
@@ -104,6 +100,6 @@ def growth(folder: Path, counts: list[int]) -> dict[str, dict[str, dict[str, flo
 if __name__ == "__main__":
     run = stages(sys.argv[1], int(sys.argv[2]))[sys.argv[3]]
     importlib.import_module("pandas")  # as pyarrow does with its first table; importing does not count
-    before, start = peak(), time.perf_counter()
+    before, start = peak_mib(), time.perf_counter()
     run()
-    print(json.dumps({"seconds": time.perf_counter() - start, "MiB": peak() - before}))
+    print(json.dumps({"seconds": time.perf_counter() - start, "MiB": peak_mib() - before}))

@@ -171,20 +171,20 @@ def test_a_damaged_file(tmp_path: Path, damage: str) -> None:
 
 
 def test_one_row_group_of_many_images_is_streamed(tmp_path: Path) -> None:
-    """120 images of 1 MB, as pandas writes them: one row group, one column chunk."""
+    """300 images of 1 MB in one row group. A page is held whole: here it has one image."""
     schema = pa.schema([("image", pa.binary()), ("caption", pa.string())])
-    with pq.ParquetWriter(tmp_path / "set.parquet", schema, compression="none", data_page_size=1 << 20) as writer:
-        images = [bytes([number % 251]) * (1 << 20) for number in range(120)]
-        table = pa.table({"image": images, "caption": ["x"] * 120}, schema)
-        writer.write_table(table, row_group_size=120)
+    with pq.ParquetWriter(tmp_path / "set.parquet", schema, compression="none", write_batch_size=1) as writer:
+        images = [bytes([number % 251]) * (1 << 20) for number in range(300)]
+        table = pa.table({"image": images, "caption": ["x"] * 300}, schema)
+        writer.write_table(table, row_group_size=300)
     del images, table
     code = (
-        "import resource, sys, fsspec\nfrom storage.images import read_images, scan_images\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "import sys, fsspec, pandas\nfrom storage.images import read_images, scan_images\n"
+        "from tests.memory import peak_mib\nbefore = peak_mib()\n"
         "uris = [row['uri'] for row in scan_images(sys.argv[1])]\n"
-        "assert sum(1 for _ in read_images(uris[110:])) == 10\n"
-        "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
-        "assert grown < 70_000, grown\n"
+        "assert sum(1 for _ in read_images(uris[290:])) == 10\n"
+        "grown = peak_mib() - before\n"
+        "assert grown < 68, grown\n"
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "set.parquet")], check=True, cwd=root, timeout=60)
