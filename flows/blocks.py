@@ -11,8 +11,9 @@ import numpy as np
 
 from crf.noise import sample_seed
 from storage import LatentStore
+from storage.decoding import decode_apart
 from storage.images import read_images
-from storage.pixels import RejectedImageError, decode_image
+from storage.pixels import RejectedImageError
 from storage.rows import refusal
 
 Block = dict[str, Any]
@@ -80,7 +81,7 @@ class DecodeImages:
         places = np.flatnonzero(block["valid"])
         for place, data in zip(places, read_images(list(block["uri"][places])), strict=True):
             try:
-                images[place] = decode_image(data, self.size)
+                images[place] = decode_apart(data, self.size)
             except RejectedImageError as error:
                 block["valid"][place], block["reason"][place] = False, str(error)
         return {**block, "image": images}

@@ -14,10 +14,11 @@ from flows.checkpoints import load_crf
 from flows.parameters import EvaluateParameters
 from storage import locations
 from storage.captions import scan_captions
+from storage.decoding import decode_apart
 from storage.errors import UserError
 from storage.identity import read_identity
 from storage.images import read_images, scan_images
-from storage.pixels import RejectedImageError, decode_image
+from storage.pixels import RejectedImageError
 from storage.rows import refusal
 
 TIMED_IMAGES, TIMED_ROUNDS = 4, 2
@@ -31,7 +32,7 @@ def real_features(images: str, size: int) -> Any:
         pixels = []
         for data in read_images(uris[start : start + 32]):
             try:
-                pixels.append(decode_image(data, size))
+                pixels.append(decode_apart(data, size))
             except RejectedImageError:
                 continue
         if pixels:

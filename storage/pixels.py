@@ -28,7 +28,7 @@ class RejectedImageError(Exception):
 def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     """Decode the first frame, turn upright, convert to sRGB, put on white, cut the middle square, scale.
 
-    -> (size, size, 3) uint8. Raises RejectedImageError, and nothing else, whatever the bytes are.
+    -> (size, size, 3) uint8. Raises RejectedImageError whatever the bytes are, and MemoryError; nothing else.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -38,7 +38,7 @@ def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage that does no harm, and of sizes, which are looked at below
             return _decode(data, size)
-    except RejectedImageError:
+    except (RejectedImageError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise RejectedImageError(f"unknown format: none of {', '.join(FORMATS)}") from None
