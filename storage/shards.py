@@ -11,9 +11,9 @@ codecs takes. Of the flags, an object is one chunk: the values of all of the sha
 from collections.abc import Iterator
 from typing import Any, Self
 
-import google_crc32c
 import numpy as np
 import zarr
+from crc32c import crc32c
 
 from storage.errors import DamagedStoreError
 from storage.layout import Array
@@ -39,7 +39,7 @@ class StoredRows:
         """Put a row's bytes at ``place`` (uint8). Raises DamagedStoreError."""
         checksum = bytearray(CRC)
         size = self.stored.read_into(row * self._stride, place, checksum)
-        if size != self._stride or google_crc32c.value(place) != int.from_bytes(checksum, "little"):
+        if size != self._stride or crc32c(place.data) != int.from_bytes(checksum, "little"):
             raise DamagedStoreError(self.url)
 
 
@@ -99,4 +99,4 @@ def _index(count: int, stride: int, shard_rows: int) -> Array:
 
 def _checksums(rows_nB: Array) -> Array:
     """(n, CRC) bytes."""
-    return np.array([google_crc32c.value(row) for row in rows_nB], "<u4").view(np.uint8).reshape(-1, CRC)
+    return np.array([crc32c(row.data) for row in rows_nB], "<u4").view(np.uint8).reshape(-1, CRC)

@@ -192,11 +192,16 @@ class LatentStore:
         (feature,), ``valid`` and ``seed`` (). Raises IndexError beyond the last row, DamagedStoreError.
         For many rows read whole shards.
         """
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {row} of {len(self)} in {self.url}")
+        values = {name: self.value(name, row) for name in [*self.names, *FLAGS]}
         shard, place = divmod(row, self.shard_rows)
         line: dict[str, Any] = self.rows(shard).slice(place, 1).to_pylist()[0]
-        return {**line, **{name: read_row(self, name, row) for name in [*self.names, *FLAGS]}}
+        return {**line, **values}
+
+    def value(self, name: str, row: int) -> Array:
+        """One array's part of one row, without the index. Raises IndexError beyond the last row, DamagedStoreError."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)} in {self.url}")
+        return read_row(self, name, row)
 
     def values(self, name: str, shard: int) -> Array:
         """One array of one shard. Raises DamagedStoreError."""

@@ -107,10 +107,7 @@ def training_step(device: str) -> dict[str, float]:
         optimizer.step()
         optimizer.zero_grad()
     seconds = (time.perf_counter() - start) / 2
-    if device == "cuda":
-        peak = torch.cuda.max_memory_allocated()
-    else:
-        peak = peak_mib() * 2**20
+    peak = torch.cuda.max_memory_allocated() if device == "cuda" else peak_mib() * 2**20
     return {"training_step_peak_gib": peak / 2**30, "training_step_seconds": seconds}
 
 

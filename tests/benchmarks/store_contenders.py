@@ -75,8 +75,8 @@ class Ours:
         )
 
     def getter(self) -> Callable[[int], Any]:
-        array = self.store.open(self.folder)["latents"]
-        return lambda row: array[row]
+        store = self.store.open(self.folder)
+        return lambda row: store.value("latents", row)
 
 
 class MemoryMap:

@@ -31,6 +31,7 @@ def assert_reads(url: str, written: np.ndarray) -> None:
     store = LatentStore.open(url)
     np.testing.assert_array_equal(np.concatenate([store.values("latents", shard) for shard in range(SHARDS)]), written)
     np.testing.assert_array_equal([store.sample(row)["latents"] for row in range(ROWS)], written)
+    np.testing.assert_array_equal([store.value("latents", row) for row in range(ROWS)], written)
     for batch in islice(shuffled_batches(store, ["latents"], 3, seed=0), 5):
         np.testing.assert_array_equal(batch["latents"], written[batch["row"]])
 
