@@ -25,7 +25,8 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
     schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
     row, checksums = 0, []
     with tempfile.NamedTemporaryFile() as file:  # not in memory, which millions of rows would fill
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        # Each value stands once, and nobody asks for a shard's smallest: both would be most of a large index's footer.
+        with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
             for table in shards:
                 table = table.select(SCHEMA.names)
                 if rejected is not None:

@@ -14,6 +14,12 @@ def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def object_sha256(url: str) -> str:
+    """Of an object of any size."""
+    with locations.local_copy(url) as path, open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_record(url: str, record: Record) -> None:
     locations.write_bytes(url, _encoded(record))
 

@@ -8,7 +8,7 @@ from storage.errors import UserError
 from storage.identity import DOCUMENT
 from storage.index import index_shards, write_index
 from storage.layout import FLAGS, GROUP, INDEX, MANIFEST, commit_path
-from storage.records import read_record, sha256, write_record
+from storage.records import object_sha256, read_record, write_record
 
 if TYPE_CHECKING:
     from storage.store import LatentStore
@@ -49,4 +49,4 @@ def object_checksums(store: "LatentStore", products: Iterable[str]) -> dict[str,
             locations.remove(locations.join(store.url, path))
     layout = {GROUP, INDEX, DOCUMENT, *(f"{name}/{GROUP}" for name in [*store.names, *FLAGS])}
     names = sorted((layout & set(found)) | set(products))
-    return {name: sha256(locations.read_bytes(locations.join(store.url, name))) for name in names}
+    return {name: object_sha256(locations.join(store.url, name)) for name in names}

@@ -16,7 +16,7 @@ from storage import locations
 from storage.endpoints import answering
 from storage.errors import UserError
 from storage.layout import CREATED, GROUP, INDEX, MANIFEST, commit_path, shard_object
-from storage.records import Record, intact_record, sha256
+from storage.records import Record, intact_record, object_sha256, sha256
 
 CHANGED, MISSING, FOREIGN = "not what was written", "missing", "foreign: no part of this store"
 
@@ -93,7 +93,7 @@ def _object_problems(url: str, found: set[str], manifest: Record | None) -> Iter
     for path, checksum in checksums.items():
         if path not in found:
             yield Problem(path, MISSING)
-        elif checksum and sha256(locations.read_bytes(locations.join(url, path))) != checksum:
+        elif checksum and object_sha256(locations.join(url, path)) != checksum:
             yield Problem(path, CHANGED)
 
 
