@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from tests.benchmarks.store_growth import growth
 from tests.benchmarks.store_report import report
 
 HERE, LATENTS = Path(__file__).parent, "latents.npy"
+PARTS = ["local", "codecs", "gcs", "growth"]
 PEERS = {"MosaicML Streaming": "mosaicml-streaming", "WebDataset": "webdataset", "LitData": "litdata"}
 Results = dict[str, dict[str, float]]
 
@@ -95,6 +97,7 @@ def main() -> None:
     parser.add_argument("--disk", default="local disk", help="what kind of disk the work folder is on, for the report")
     parser.add_argument("--without-peers", action="store_true")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help="the others stay as --output has them")
     args = parser.parse_args()
     work = args.work.absolute()
     own = Path(sys.executable)
@@ -105,8 +108,9 @@ def main() -> None:
     source = latents()
     work.mkdir(parents=True, exist_ok=True)
     np.save(work / LATENTS, source)
-    record: dict[str, Any] = {
-        "command": " ".join(["python -m tests.benchmarks.store_speed", *sys.argv[1:]]),
+    record = json.loads(args.output.with_suffix(".json").read_text()) if args.only != PARTS else {"commands": []}
+    record["commands"].append(f"python -m tests.benchmarks.store_speed {shlex.join(sys.argv[1:])}")
+    record |= {
         "machine": {**machine(), "disk": args.disk},
         "versions": {name: importlib.metadata.version(name) for name in ("zarr", "numpy", "torch", "fsspec", "gcsfs")}
         | (versions(peers) if not args.without_peers else {}),
@@ -119,8 +123,8 @@ def main() -> None:
         "gcs": lambda: gcs_speed(work / "gcs", source, args.gcs_samples, args.rounds),
         "growth": lambda: growth(work, args.rows),
     }
-    for name, part in parts.items():
-        record[name] = part()
+    for name in args.only:
+        record[name] = parts[name]()
         if args.output:  # after each, for a long run may be cut short
             args.output.parent.mkdir(exist_ok=True)
             args.output.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
