@@ -22,8 +22,15 @@ def all_steps(url: str) -> list[int]:
 
 
 def complete_steps(url: str) -> list[int]:
-    """Steps of the complete checkpoints of an output, ascending."""
-    return [step for step in all_steps(url) if locations.exists(locations.join(checkpoint_url(url, step), MARKER))]
+    """Steps of the complete checkpoints of an output, ascending, as they were at one moment.
+
+    Another driver may write one and remove an older one while they are looked at.
+    """
+    while True:
+        steps = all_steps(url)
+        complete = [step for step in steps if locations.exists(locations.join(checkpoint_url(url, step), MARKER))]
+        if all_steps(url) == steps:
+            return complete
 
 
 def newest_step(url: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import fsspec
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from storage.endpoints import S3_OPTIONS, WRITE_SECONDS, answering
 
@@ -170,6 +171,7 @@ def copy(source: str, target: str) -> None:
         write_bytes(target, read_bytes(source))
 
 
+@retry(retry=retry_if_exception_type((FileNotFoundError, FileExistsError)), stop=stop_after_attempt(100), reraise=True)
 def _put_in_place(path: str, write: Callable[[str], object]) -> None:
     """``write`` a file beside ``path``, then let it take that place.
 
@@ -177,18 +179,10 @@ def _put_in_place(path: str, write: Callable[[str], object]) -> None:
     writers have left there, and maybe this one's, and who trains removes old checkpoints' folders: then it is
     written once more.
     """
-    folder = posixpath.dirname(path)
-    while True:
-        os.makedirs(folder, exist_ok=True)
-        beside = f"{path}.{uuid4().hex}.partial"
-        try:
-            write(beside)
-        except FileNotFoundError:
-            if os.path.exists(folder):  # then it is what was to be written that is not there
-                raise
-            continue
-        with suppress(FileNotFoundError):
-            return os.replace(beside, path)
+    os.makedirs(posixpath.dirname(path), exist_ok=True)
+    beside = f"{path}.{uuid4().hex}.partial"
+    write(beside)
+    os.replace(beside, path)
 
 
 def read_json(url: str) -> Any:

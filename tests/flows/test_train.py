@@ -111,7 +111,8 @@ def test_killed_at_any_step_and_run_again_gives_the_same_bytes(
     assert len(locations.read_json(f"{url}/losses.json")) == STEPS
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
 def test_two_drivers_of_the_same_training(
     workers: int, trained: StageResult, stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
 ) -> None:

@@ -1,4 +1,8 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, Event
 
 import pytest
 
@@ -18,6 +22,33 @@ def test_the_newest_is_found_and_the_last_are_kept(url: str) -> None:
     assert read_checkpoint(url, newest_step(url)) == b"state 15"
     remove_checkpoint(url, 10)
     assert complete_steps(url) == [15]
+
+
+def test_two_who_write_the_same_steps_and_one_who_reads_them(url: str) -> None:
+    """One is ahead of the other; each removes what is older than what it has written."""
+    together, last, done = Barrier(2), 60, Event()
+
+    def write(behind: float) -> None:
+        together.wait()
+        for step in range(1, last + 1):
+            time.sleep(behind)
+            write_checkpoint(url, step, f"state {step}".encode(), keep=1)
+
+    def read() -> None:
+        while not done.is_set():
+            with suppress(FileNotFoundError):  # removed since, for there is a newer one
+                if step := newest_step(url):
+                    assert read_checkpoint(url, step) == f"state {step}".encode()
+
+    with ThreadPoolExecutor(3) as threads:
+        reading = threads.submit(read)
+        try:
+            list(threads.map(write, (0, 0.001)))
+        finally:
+            done.set()
+        reading.result()
+    assert complete_steps(url) == [last]
+    assert read_checkpoint(url, last) == f"state {last}".encode()
 
 
 def test_what_has_no_marker_is_no_checkpoint(tmp_path: Path) -> None:
