@@ -3,8 +3,8 @@
 gcsfs and s3fs try a request again where it was refused (503, 429), cut off or not answered. Where all
 attempts fail it is an EndpointError. How long that takes (``python -m tests.chaos.endpoints``):
 
-    gs://   34 s where nothing is there, 33 s where all is refused, 154 s where the server hangs
-    s3://   10 s,                        9 s,                       302 s
+    gs://   33 s where nothing is there, 34 s where all is refused, 153 s where the server hangs
+    s3://   5 s,                         13 s,                      292 s
 
 An upload that stands still ends after WRITE_SECONDS.
 """
