@@ -73,9 +73,10 @@ def remove_checkpoint(url: str, step: int) -> None:
     fs, folder = fsspec.url_to_fs(checkpoint_url(url, step))
     try:
         fs.rm(folder, recursive=True)
-    except OSError as error:
-        # Another driver has removed it meanwhile, or is writing it once more, and then removes it itself.
-        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) and not isinstance(error, FileNotFoundError):
+    except FileNotFoundError:  # another driver has removed it meanwhile
+        pass
+    except OSError as error:  # or is writing it once more, and then removes it itself
+        if error.errno != errno.ENOTEMPTY:
             raise
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from storage import locations
 from storage.endpoints import answering
 from storage.errors import DamagedStoreError
-from storage.layout import Array, shard_object
+from storage.layout import Array
 from storage.records import sha256
 from storage.shards import StoredRows, open_rows
 
@@ -15,13 +15,9 @@ if TYPE_CHECKING:
     from storage.store import LatentStore
 
 
-def object_url(store: "LatentStore", name: str, shard: int) -> str:
-    return locations.join(store.url, name, shard_object(store[name], shard))
-
-
 def open_shard(store: "LatentStore", name: str, shard: int) -> StoredRows:
     """One array of one shard, opened, and on its way into memory."""
-    url = object_url(store, name, shard)
+    url = store.object_url(name, shard)
     rows = open_rows(url, store[name], store.extent(shard))
     if rows is None:
         return StoredRows.in_memory(url, read_shard(store, name, shard))
@@ -31,7 +27,7 @@ def open_shard(store: "LatentStore", name: str, shard: int) -> StoredRows:
 
 def read_shard(store: "LatentStore", name: str, shard: int) -> Array:
     """One array of one shard (n rows)."""
-    array, extent, url = store[name], store.extent(shard), object_url(store, name, shard)
+    array, extent, url = store[name], store.extent(shard), store.object_url(name, shard)
     rows = open_rows(url, array, extent) if array.shards else None
     if rows is None:
         values = _by_zarr(store, name, shard, extent)
@@ -48,7 +44,7 @@ def read_shard(store: "LatentStore", name: str, shard: int) -> Array:
 def read_row(store: "LatentStore", name: str, row: int) -> Array:
     """One row of one array: of a local file just its bytes, elsewhere what Zarr asks the server for."""
     array, (shard, place) = store[name], divmod(row, store.shard_rows)
-    url = object_url(store, name, shard)
+    url = store.object_url(name, shard)
     rows = open_rows(url, array, store.extent(shard)) if array.shards and locations.local_path(url) else None
     if rows is None:
         values = _by_zarr(store, name, shard, row)
@@ -59,7 +55,7 @@ def read_row(store: "LatentStore", name: str, row: int) -> Array:
 
 
 def _by_zarr(store: "LatentStore", name: str, shard: int, selection: slice | int) -> Array:
-    url = object_url(store, name, shard)
+    url = store.object_url(name, shard)
     try:
         with answering(url):
             return np.asarray(store[name][selection])

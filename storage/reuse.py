@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from storage import locations
 from storage.errors import DamagedStoreError
 from storage.identity import Identity, digest
-from storage.layout import LAYOUT_VERSION, MANIFEST, commit_path, committed_shards, shard_object
+from storage.layout import LAYOUT_VERSION, MANIFEST, commit_path, committed_shards
 from storage.records import Record, intact_record, read_record, write_new_record
 from storage.store import LatentStore
 from storage.verification import values_checksum
@@ -106,10 +106,10 @@ def _copy_shard(store: LatentStore, shard: int, other: LatentStore, source: int)
     started, extent = time.time(), store.extent(shard)
     record = read_record(locations.join(other.url, commit_path(source)))
     for name, checksum in record["sha256"].items():
-        there = locations.join(other.url, name, shard_object(other[name], source))
+        there = other.object_url(name, source)
         if values_checksum(other[name], other.extent(source)) != checksum:
             raise DamagedStoreError(there)
-        locations.copy(there, locations.join(store.url, name, shard_object(store[name], shard)))
+        locations.copy(there, store.object_url(name, shard))
     moved = extent.start - record["rows"][0]
     here_only = {
         "shard": shard,

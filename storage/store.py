@@ -32,6 +32,7 @@ from storage.layout import (
     ArraySpec,
     committed_shards,
     metadata_documents,
+    shard_object,
 )
 from storage.reading import read_row, read_shard
 from storage.records import read_record, sha256, write_new_record
@@ -165,6 +166,10 @@ class LatentStore:
     def extent(self, shard: int) -> slice:
         """The rows of a shard: a slice of row numbers."""
         return slice(shard * self.shard_rows, min((shard + 1) * self.shard_rows, len(self)))
+
+    def object_url(self, name: str, shard: int) -> str:
+        """Where one array of one shard lies."""
+        return locations.join(self.url, name, shard_object(self[name], shard))
 
     def rows(self, shard: int) -> pa.Table:
         """The shard's part of the index: one line a row, strings ``id``, ``caption``, ``uri``, ``sha256``.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from storage import locations
-from storage.layout import Array, commit_path, shard_object
+from storage.layout import Array, commit_path
 from storage.records import sha256, write_new_record
 from storage.shards import encode, encode_flags
 
@@ -55,7 +55,6 @@ def write_shard(
 
 
 def _put(store: "LatentStore", name: str, shard: int, values: Array) -> None:
-    array = store[name]
-    object_url = locations.join(store.url, name, shard_object(array, shard))
-    encoded = encode if array.shards else encode_flags
-    locations.write_pieces(object_url, lambda: (piece.data for piece in encoded(values, store.shard_rows)))
+    encoded = encode if store[name].shards else encode_flags
+    url = store.object_url(name, shard)
+    locations.write_pieces(url, lambda: (piece.data for piece in encoded(values, store.shard_rows)))

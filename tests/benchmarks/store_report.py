@@ -98,7 +98,7 @@ and a checksum, and every row has its place.""",
             """## As the rows grow
 
 Shards of 512; the shards' commit records are written without shards. Seconds, and what the process's memory grew by
-at its peak: some 10 KB for each shard of 33 MB. `plan` asks an unfinished store which shards are committed; `ls` looks
+at its peak, which follows the number of shards. `plan` asks an unfinished store which shards are committed; `ls` looks
 at every object.""",
             growth_table(record["growth"]),
         ]

@@ -99,6 +99,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, help="the others stay as --output has them")
     args = parser.parse_args()
+    if args.only != PARTS and not args.output:
+        parser.error("--only needs --output, which has the other parts")
     work = args.work.absolute()
     own = Path(sys.executable)
     pythons = dict.fromkeys((name for name in CONTENDERS if name not in PEERS), own)
