@@ -30,7 +30,7 @@ comma := ,
 
 demo: env
 	$(BIN)/latentcrf run demo --root runs/demo
-	$(BIN)/latentcrf generate --prompt "a red apple" --guidance 4 --root runs/demo --output runs/demo/red-apple.png \
+	$(BIN)/latentcrf generate --prompt "a red apple" --guidance-scale 4 --root runs/demo --output runs/demo/red-apple.png \
 	    --schedule "31@981..201 + crf + 2@101,21 (recomputed)"
 
 # In the files' own order: those with few tests are the slow ones, and none should be left to the end.

@@ -4,20 +4,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crf.config import LatentCRFConfig
-    from crf.model import LatentCRF
-    from crf.pipeline import LatentCRFPipeline
+    from crf.model.config import LatentCRFConfig
+    from crf.model.latent_crf import LatentCRF
+    from crf.sampling.family_pipelines import LatentCRFPipeline
     from crf.schedule import Schedule
-    from crf.teacher import Teacher
+    from crf.teacher.teacher import Teacher
 
 __all__ = ["LatentCRF", "LatentCRFConfig", "LatentCRFPipeline", "Schedule", "Teacher"]
 
 HOMES = {
-    "LatentCRF": "crf.model",
-    "LatentCRFConfig": "crf.config",
-    "LatentCRFPipeline": "crf.pipeline",
+    "LatentCRF": "crf.model.latent_crf",
+    "LatentCRFConfig": "crf.model.config",
+    "LatentCRFPipeline": "crf.sampling.family_pipelines",
     "Schedule": "crf.schedule",
-    "Teacher": "crf.teacher",
+    "Teacher": "crf.teacher.teacher",
 }
 
 

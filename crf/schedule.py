@@ -17,25 +17,23 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
+from crf.errors import ScheduleError
+
 # The trajectories that the CRF is distilled from (section 3.5): state 40 of 50 -> state 50.
-TEACHER_STEPS, TEACHER_HAND_OVER = 50, 40
+TEACHER_STEPS, TEACHER_SPLIT = 50, 40
 PAPER = "31/40 + crf + 2/50"
-Handover = Literal["direct", "consistent", "recomputed", "fresh"]
+Renoise = Literal["direct", "consistent", "recomputed", "fresh"]
 Solver = Literal["ddim", "dpm++"]
 Spacing = Literal["", "leading", "trailing"]
 LEAD = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+)\.\.(\d*)")
 TAIL = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+(?:,\d+)*)")
 # What may stand in brackets, and the field that it sets.
 NAMED = {
-    **dict.fromkeys(("consistent", "recomputed", "fresh"), "handover"),
+    **dict.fromkeys(("consistent", "recomputed", "fresh"), "renoise"),
     "dpm++": "solver",
     **dict.fromkeys(("leading", "trailing"), "spacing"),
 }
 BRACKETS = re.compile(rf"\(({'|'.join(map(re.escape, NAMED))})\)\s*$")
-
-
-class ScheduleError(ValueError):
-    """The schedule cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Schedule:
     With ``lead_from`` the first part's evaluations run evenly from that timestep on instead, and end
     at ``lead_to``, or where nothing is left to denoise: a schedule of fewer steps may begin at less
     noise than the teacher's own, and end elsewhere for that alone. With ``tail_timesteps`` the last
-    evaluations run at those timesteps. ``handover`` says what the tail gets from the CRF or the x0
+    evaluations run at those timesteps. ``renoise`` says what the tail gets from the CRF or the x0
     prediction: the clean latents as they are ("direct", the paper's), with the trajectory's own
     noise put back ("consistent"), with the noise that they imply in the state they came from
     ("recomputed"), or with new noise ("fresh"). ``solver``: of the first part; "dpm++" is
@@ -61,14 +59,14 @@ class Schedule:
     tail: int = 0
     tail_of: int = 0
     tail_timesteps: tuple[int, ...] = ()
-    handover: Handover = "direct"
+    renoise: Renoise = "direct"
     solver: Solver = "ddim"
     spacing: Spacing = ""
 
     @classmethod
-    def parse(cls, text: str, handover: Handover = "direct") -> Self:
+    def parse(cls, text: str, renoise: Renoise = "direct") -> Self:
         """Read the notation above; raises ScheduleError."""
-        rest, named = text, {"handover": handover}
+        rest, named = text, {"renoise": renoise}
         while bracket := BRACKETS.search(rest):
             rest = rest[: bracket.start()]
             named[NAMED[bracket[1]]] = bracket[1]  # type: ignore[assignment]
@@ -116,13 +114,13 @@ class Schedule:
             raise ScheduleError(f"{text!r}: the timesteps must fall")
         if max(self.tail_timesteps, default=0) > 999:
             raise ScheduleError(f"{text!r}: expected timesteps of at most 999")
-        if self.handover == "recomputed" and not self.lead_to and self.lead_of in (0, self.lead):
+        if self.renoise == "recomputed" and not self.lead_to and self.lead_of in (0, self.lead):
             raise ScheduleError(f"{text!r}: after all {self.lead} steps no noise is left to recompute")
 
     @property
     def first(self) -> Self:
         """The first part alone."""
-        return replace(self, middle="", tail=0, tail_of=0, tail_timesteps=(), handover="direct")
+        return replace(self, middle="", tail=0, tail_of=0, tail_timesteps=(), renoise="direct")
 
     @property
     def evaluations(self) -> int:
@@ -135,5 +133,5 @@ class Schedule:
         to_timestep = "" if self.lead_to is None else self.lead_to
         reach = f"@{self.lead_from}..{to_timestep}" if self.lead_from else f"/{self.lead_of}"
         parts = [f"{self.lead}{reach}", *filter(None, [self.middle]), *([tail] if self.tail else [])]
-        brackets = [name for name in (self.handover, self.solver, self.spacing) if name in NAMED]
+        brackets = [name for name in (self.renoise, self.solver, self.spacing) if name in NAMED]
         return " + ".join(parts) + "".join(f" ({name})" for name in brackets)

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import App, Parameter
 
-from crf.schedule import PAPER, ScheduleError
-from flows import browse
+from crf.errors import ScheduleError
+from crf.schedule import PAPER
+from flows.commands import browse
+from flows.commands.terminal import Json, report
 from flows.parameters import (
     DistillParameters,
     EncodeParameters,
@@ -16,7 +18,6 @@ from flows.parameters import (
     TeachParameters,
     TrainParameters,
 )
-from flows.terminal import Json, report
 
 app = App(name="latentcrf", help="LatentCRF: make a text-to-image diffusion model a third faster.")
 for command in browse.COMMANDS:
@@ -70,9 +71,9 @@ def distill(params: Annotated[DistillParameters, Parameter(name="*")], *, json: 
 @app.command
 def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json: Json = False) -> None:
     """Teacher, CRF, captions and real images -> the table, with every control."""
+    from flows.commands.terminal import print_table
     from flows.evaluate import EVALUATE
     from flows.evaluate import evaluate as flow
-    from flows.terminal import print_table
 
     EVALUATE.identify(params)
     result = flow(params)
@@ -83,9 +84,9 @@ def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json
 @app.command
 def run(config: str, *, root: Root = None, json: Json = False) -> None:
     """All stages of a configuration ("demo", or a YAML file), each skipped where its output is there."""
-    from flows.configs import load_config
+    from flows.commands.configs import load_config
+    from flows.commands.terminal import print_table
     from flows.pipeline import pipeline, steps
-    from flows.terminal import print_table
     from storage.identity import digest
 
     params = load_config(config, root)
@@ -109,7 +110,7 @@ def plan(config: str, *, root: Root = None, json: Json = False) -> None:
     """What ``run`` would do, stage by stage, and why. Runs nothing."""
     from dataclasses import asdict
 
-    from flows.configs import load_config
+    from flows.commands.configs import load_config
     from flows.pipeline import plan as plan_pipeline
 
     lines = [asdict(line) for line in plan_pipeline(load_config(config, root))]
@@ -127,7 +128,7 @@ def generate(
     output: str = "latentcrf.png",
     root: str = "runs/demo",
     seed: int = 0,
-    guidance: float = 7.5,
+    guidance_scale: float = 7.5,
     json: Json = False,
 ) -> None:
     """A picture by the teacher alone (50 steps) beside one with the CRF, and both times.
@@ -143,9 +144,9 @@ def generate(
     root
         Where to look for the newest CRF.
     """
-    from flows.generate import side_by_side
+    from flows.commands.generate import side_by_side
 
-    record = side_by_side(prompt, teacher, crf, schedule, output, root, seed, guidance)
+    record = side_by_side(prompt, teacher, crf, schedule, output, root, seed, guidance_scale)
     text = (
         f"{record['output']}: left the teacher, 50 steps, {record['teacher_seconds']:.2f} s; "
         f"right {record['schedule']}, {record['crf_seconds']:.2f} s"
@@ -156,7 +157,7 @@ def generate(
 @app.command
 def ui(*, port: int = 4200) -> None:
     """Prefect server and worker on 127.0.0.1, with a deployment of every stage. Ctrl-C ends both."""
-    from flows.ui import serve
+    from flows.commands.ui import serve
 
     serve(port)
 
@@ -167,7 +168,7 @@ def main() -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from crf.teacher_folder import TeacherError
+    from crf.errors import TeacherError
     from storage.endpoints import user_error
 
     try:

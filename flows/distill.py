@@ -16,11 +16,11 @@ def identify(params: DistillParameters) -> Target:
 
 
 def compute(params: DistillParameters, work: Work, progress: Progress) -> None:
-    from flows.objectives import Distil
-    from flows.optimize import optimize
+    from flows.training.job import optimize
+    from flows.training.objectives import Distil
 
     # Ray Train's workers run in a folder of their own.
-    places = {"pairs": locations.absolute(params.pairs), "initial": locations.absolute(params.initial)}
+    places = {"pairs": locations.make_absolute(params.pairs), "initial": locations.make_absolute(params.initial)}
     optimize(Distil(params.model_copy(update=places)), work, progress)
 
 

@@ -2,23 +2,23 @@
 
 from prefect import flow
 
-from crf.teacher_folder import TeacherShape, teacher_fingerprints
-from flows.blocks import DecodeImages
+from crf.teacher.folder import TeacherShape, teacher_fingerprints
 from flows.parameters import EncodeParameters
 from flows.progress import Progress
-from flows.sharded import fill_store
+from flows.shards.blocks import DecodeImages
+from flows.shards.job import fill_store
 from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
-from storage.identity import fingerprint_rows, unchanged_rows
-from storage.images import limited, scan_images
-from storage.index import index_tables
+from storage.identity import check_unchanged, fingerprint_rows
+from storage.inputs.images import limit_rows, scan_images
+from storage.store.index import index_tables
 
 
 def identify(params: EncodeParameters) -> Target:
     """The VAE and the text encoders matter, the denoiser does not."""
     size = TeacherShape.read(params.teacher).side(params.size)
     teacher = teacher_fingerprints(params.teacher)
-    images, shards = fingerprint_rows(limited(scan_images(params.images), params.limit), params.shard_rows)
+    images, shards = fingerprint_rows(limit_rows(scan_images(params.images), params.limit), params.shard_rows)
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
     parameters = {"size": size, "shard_rows": params.shard_rows}
     return Target.store(Identity("encode", 2, {"images": images, **inputs}, parameters), shards, "images")
@@ -28,7 +28,7 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
-    rows = unchanged_rows(limited(scan_images(params.images), params.limit), work.identity.inputs["images"])
+    rows = check_unchanged(limit_rows(scan_images(params.images), params.limit), work.identity.inputs["images"])
     store = LatentStore.create(
         work.url,
         {"latents": ArraySpec.latent(height, width, channels), "text": ArraySpec.vector(teacher.text_width)},
@@ -37,7 +37,7 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
         provenance=provenance(work, scaling_factor=teacher.scaling_factor, shift_factor=teacher.shift_factor),
     )
     arguments = {"teacher_path": params.teacher}
-    fill_store(store, work.shards, DecodeImages(size), "crf.encode:EncodeImages", arguments, progress)
+    fill_store(store, work.shards, DecodeImages(size), "crf.stages.encode:EncodeImages", arguments, progress)
     store.seal()
 
 

@@ -4,21 +4,23 @@ from collections.abc import Iterator
 
 from prefect import flow
 
-from crf.contenders import FEATURE_WIDTH, FEATURES, contenders
-from crf.teacher_folder import TeacherShape, teacher_fingerprints
-from flows.artifacts import publish
-from flows.blocks import SeedRows
+from crf.evaluation.methods import FEATURE_WIDTH, FEATURES, list_methods
+from crf.teacher.folder import TeacherShape, teacher_fingerprints
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
-from flows.sharded import fill_store
+from flows.report.artifacts import publish
+from flows.shards.blocks import SeedRows
+from flows.shards.job import fill_store
 from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
-from storage.captions import scan_captions
 from storage.errors import UserError
-from storage.identity import fingerprint_rows, unchanged_rows
-from storage.images import Row, scan_images
-from storage.index import index_tables
-from storage.rows import refusal
+from storage.identity import check_unchanged, fingerprint_rows
+from storage.inputs.captions import scan_captions
+from storage.inputs.images import Row, scan_images
+from storage.inputs.rows import refusal
+from storage.store.index import index_tables
+
+MODEL = "crf.stages.evaluate:CompareMethods"
 
 
 def samples(params: EvaluateParameters) -> Iterator[Row]:
@@ -39,14 +41,14 @@ def identify(params: EvaluateParameters) -> Target:
     images, _ = fingerprint_rows(scan_images(params.images), params.shard_rows)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     inputs = {"distill": input_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
-    rows = {contender.label: str(contender.schedule) for contender in contenders(params.lead)}
+    rows = {method.label: str(method.schedule) for method in list_methods(params.lead)}
     parameters = {
         "size": size,
         "shard_rows": params.shard_rows,
-        "guidance": params.guidance,
+        "guidance_scale": params.guidance_scale,
         "seed": params.seed,
         "noises": params.noises,
-        "contenders": rows,
+        "methods": rows,
         "features": FEATURES,
     }
     # Only the report depends on the images.
@@ -54,11 +56,11 @@ def identify(params: EvaluateParameters) -> Target:
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
-    from crf.teacher import Teacher
-    from flows.checkpoints import local_crf, read_config
-    from flows.measurements import real_features, seconds, training_losses
-    from flows.report import PRODUCTS, write_report
-    from flows.table import measure
+    from crf.teacher.teacher import Teacher
+    from flows.crf_files import local_crf, read_config
+    from flows.report.measurements import real_features, seconds, training_losses
+    from flows.report.table import measure
+    from flows.report.writing import PRODUCTS, write_report
 
     store = sample_store(params, work)
     size = work.identity.parameters["size"]
@@ -66,13 +68,13 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
         arguments = {
             "teacher_path": params.teacher,
             "crf_path": crf_path,
-            "guidance": params.guidance,
+            "guidance_scale": params.guidance_scale,
             "size": size,
             "lead": params.lead,
         }
-        fill_store(store, work.shards, SeedRows(params.seed), "crf.evaluate:CompareContenders", arguments, progress)
+        fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
     real_ND, timed = real_features(params.images, size), seconds(params, size)
-    measured = measure(store, contenders(params.lead), real_ND, timed, params.noises)
+    measured = measure(store, list_methods(params.lead), real_ND, timed, params.noises)
     teacher = Teacher.load(params.teacher)
     made = provenance(work, crf=read_config(params.crf))
     write_report(work.url, measured, store, teacher, training_losses(params), made)
@@ -83,13 +85,13 @@ def sample_store(params: EvaluateParameters, work: Work) -> LatentStore:
     shape = TeacherShape.read(params.teacher)
     channels, height, width = shape.latent_shape(work.identity.parameters["size"])
     arrays = {}
-    for contender in contenders(params.lead):
-        arrays[f"latents_{contender.key}"] = ArraySpec.latent(height, width, channels)
-        arrays[f"features_{contender.key}"] = ArraySpec((FEATURE_WIDTH,), "float32", ("feature",))
+    for method in list_methods(params.lead):
+        arrays[f"latents_{method.key}"] = ArraySpec.latent(height, width, channels)
+        arrays[f"features_{method.key}"] = ArraySpec((FEATURE_WIDTH,), "float32", ("feature",))
     return LatentStore.create(
         work.url,
         arrays,
-        index_tables(unchanged_rows(samples(params), work.identity.inputs["captions"]), params.shard_rows),
+        index_tables(check_unchanged(samples(params), work.identity.inputs["captions"]), params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(work),
     )

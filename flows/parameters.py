@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from crf.config import LatentCRFConfig
+from crf.model.config import LatentCRFConfig
 
 
 class Options(BaseModel):
@@ -34,7 +34,7 @@ class TeachOptions(Options):
     size: int | None = Field(None, ge=8, description="pixels a side; the teacher's own if not given")
     limit: int | None = Field(None, ge=1, description="only the first so many captions")
     shard_rows: int = Field(512, ge=1, description="samples a shard: the unit of work and resume")
-    guidance: float = Field(7.5, ge=1, description="classifier-free guidance scale")
+    guidance_scale: float = Field(7.5, ge=1, description="classifier-free guidance scale")
     seed: int = Field(0, ge=0, description="with each sample's id, makes its noise")
     x0: bool = Field(False, description="also store x0_40, for a CRF that sees the teacher's x0 prediction")
     inference: str | None = Field(None, description="also store what this lead, such as 31/40, hands over")
@@ -74,7 +74,7 @@ class CRFOptions(Options):
 
 
 # How a training is run: these are in no fingerprint.
-RUN_OPTIONS = {"workers", "checkpoint_every", "keep_checkpoints"}
+RUN_OPTIONS = {"workers", "checkpointing_steps", "checkpoints_total_limit"}
 
 
 class OptimizerOptions(Options):
@@ -82,13 +82,15 @@ class OptimizerOptions(Options):
 
     batch_size: int = Field(16, ge=1, description="samples a step, over all workers")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="of the averaged weights, which are the result")
-    clip_norm: float = Field(1.0, gt=0, description="longest gradient")
-    accumulate: int = Field(1, ge=1, description="parts a worker's batch is computed in, to save memory")
+    max_grad_norm: float = Field(1.0, gt=0, description="longest gradient")
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, description="parts a worker's batch is computed in, to save memory"
+    )
     bf16: bool = Field(False, description="forward passes in bfloat16")
     compile: bool = Field(False, description="torch.compile the CRF")
     workers: int = Field(1, ge=0, description="each on a GPU where Ray has them; 0: in this process, on its device")
-    checkpoint_every: int = Field(1_000, ge=1, description="steps between checkpoints")
-    keep_checkpoints: int = Field(3, ge=1, description="how many of the newest to keep")
+    checkpointing_steps: int = Field(1_000, ge=1, description="steps between checkpoints")
+    checkpoints_total_limit: int = Field(3, ge=1, description="how many of the newest to keep")
     seed: int = Field(0, ge=0, description="first weights, order of the samples, and noise")
 
 
@@ -96,7 +98,7 @@ class TrainOptions(OptimizerOptions):
     crf: CRFOptions = Field(default_factory=CRFOptions)
     steps: int = Field(300_000, ge=1, description="optimizer steps")
     learning_rate: float = Field(1e-4, gt=0)
-    warm_up_steps: int = Field(5_000, ge=0)
+    lr_warmup_steps: int = Field(5_000, ge=0)
     adversarial_weight: float = Field(0.1, ge=0, description="lambda of the paper's eq. 13")
     noise_from: int = Field(1, ge=0, le=999, description="lowest timestep whose noise the CRF is trained on")
     noise_to: int = Field(250, ge=0, le=999, description="highest such timestep")
@@ -122,7 +124,7 @@ class DistillOptions(OptimizerOptions):
     steps: int = Field(10_000, ge=1, description="optimizer steps")
     batch_size: int = Field(4, ge=1, description="samples a step, over all workers")
     learning_rate: float = Field(1e-5, gt=0)
-    warm_up_steps: int = Field(500, ge=0)
+    lr_warmup_steps: int = Field(500, ge=0)
     observed: Literal["teacher", "inference"] = Field(
         "teacher", description="the teacher's step 40, or what teach stored with --inference"
     )
@@ -142,7 +144,7 @@ class EvaluateOptions(Options):
     noises: int = Field(4, ge=2, description="starting noises a caption; Vendi needs at least two")
     lead: str = Field("31/40", description="what comes before the CRF: 31/40, or 31@981..201")
     shard_rows: int = Field(64, ge=1, description="samples a shard: the unit of work and resume")
-    guidance: float = Field(7.5, description="classifier-free guidance scale")
+    guidance_scale: float = Field(7.5, description="classifier-free guidance scale")
     seed: int = Field(1, ge=0, description="with each sample's id, makes its noise")
 
 

@@ -35,7 +35,7 @@ class Step:
 
 def steps(params: PipelineParameters) -> list[Step]:
     """Every stage's parameters, known before anything runs: an output's URL follows from its inputs."""
-    root = locations.absolute(params.root)
+    root = locations.make_absolute(params.root)
     common = {"teacher": params.teacher, "root": root}
 
     def output(stage: Stage[Any], stage_params: Any) -> str:

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from flows.progress import Progress
 from storage import Identity, locations
 from storage.identity import DOCUMENT, read_identity
-from storage.layout import committed_shards
-from storage.reuse import find_sources, shard_fingerprints
+from storage.store.layout import committed_shards
+from storage.store.reuse import find_sources, shard_fingerprints
 
 P = TypeVar("P", bound=BaseModel)
 PlanState = Literal["fresh", "stale", "partial", "missing"]
@@ -97,7 +97,7 @@ def is_sealed(url: str) -> bool:
 def find_work(stage: Stage[P], params: P, root: str) -> Work:
     """The stage's output for these parameters: where it belongs, and how much of it is there."""
     target = stage.identify(params)
-    url = target.identity.url(locations.absolute(root))
+    url = target.identity.url(locations.make_absolute(root))
     done = target.total if is_sealed(url) else stage.done(url)
     return Work(target.identity, url, done, target.total, target.shards)
 
@@ -126,7 +126,7 @@ def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
 
 def nearest_other(work: Work, root: str) -> Identity | None:
     """The identity that shares most with this one, among the sealed outputs of the stage."""
-    stage_url = locations.join(locations.absolute(root), work.identity.stage)
+    stage_url = locations.join(locations.make_absolute(root), work.identity.stage)
     urls = [locations.join(stage_url, name) for name in locations.list_names(stage_url)]
     older = [read_identity(url) for url in urls if is_sealed(url) and locations.exists(locations.join(url, DOCUMENT))]
     return min(older, key=lambda other: len(work.identity.changes_since(other)), default=None)
@@ -137,7 +137,7 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
     work = find_work(stage, params, root)
     state: Literal["computed", "cached"] = "cached"
     if not work.sealed:
-        work.identity.write(locations.absolute(root))
+        work.identity.write(locations.make_absolute(root))
         with Progress(stage.name, work.done, work.total) as progress:
             stage.compute(params, work, progress)
         state = "computed"

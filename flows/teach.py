@@ -2,17 +2,17 @@
 
 from prefect import flow
 
-from crf.schedule import TEACHER_HAND_OVER, TEACHER_STEPS, Schedule
-from crf.teacher_folder import TeacherShape, teacher_fingerprints
-from flows.blocks import SeedRows
+from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
+from crf.teacher.folder import TeacherShape, teacher_fingerprints
 from flows.parameters import TeachParameters
 from flows.progress import Progress
-from flows.sharded import fill_store
+from flows.shards.blocks import SeedRows
+from flows.shards.job import fill_store
 from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
-from storage.captions import scan_captions
-from storage.identity import fingerprint_rows, unchanged_rows
-from storage.index import index_tables
+from storage.identity import check_unchanged, fingerprint_rows
+from storage.inputs.captions import scan_captions
+from storage.store.index import index_tables
 
 
 def identify(params: TeachParameters) -> Target:
@@ -23,10 +23,10 @@ def identify(params: TeachParameters) -> Target:
     parameters = {
         "size": size,
         "shard_rows": params.shard_rows,
-        "guidance": params.guidance,
+        "guidance_scale": params.guidance_scale,
         "seed": params.seed,
         "steps": TEACHER_STEPS,
-        "hand_over": TEACHER_HAND_OVER,
+        "split": TEACHER_SPLIT,
         "x0": params.x0,
         "inference": str(Schedule.parse_lead(params.inference)) if params.inference else None,
     }
@@ -34,7 +34,7 @@ def identify(params: TeachParameters) -> Target:
 
 
 def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
-    from crf.levels import read_levels
+    from crf.teacher.noise_schedule import read_noise_schedule
 
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
@@ -42,7 +42,7 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     names = ["step_40", "step_50", *(["x0_40"] if params.x0 else [])]
     names += ["inference_state", "inference_x0"] if params.inference else []
     latent = ArraySpec.latent(height, width, channels)
-    rows = unchanged_rows(scan_captions(params.captions, params.limit), work.identity.inputs["captions"])
+    rows = check_unchanged(scan_captions(params.captions, params.limit), work.identity.inputs["captions"])
     store = LatentStore.create(
         work.url,
         {**dict.fromkeys(names, latent), "text": ArraySpec.vector(teacher.text_width)},
@@ -51,13 +51,13 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         provenance=provenance(
             work,
             scheduler=teacher.scheduler_config,
-            timesteps=read_levels(teacher.scheduler_config).timesteps(TEACHER_STEPS),
+            timesteps=read_noise_schedule(teacher.scheduler_config).timesteps(TEACHER_STEPS),
             dtype="float32",
         ),
     )
-    arguments = {"teacher_path": params.teacher, "guidance": params.guidance, "size": size}
+    arguments = {"teacher_path": params.teacher, "guidance_scale": params.guidance_scale, "size": size}
     arguments |= {"x0": params.x0, "inference": params.inference}
-    fill_store(store, work.shards, SeedRows(params.seed), "crf.teach:TeachTrajectories", arguments, progress)
+    fill_store(store, work.shards, SeedRows(params.seed), "crf.stages.teach:TeachTrajectories", arguments, progress)
     store.seal()
 
 

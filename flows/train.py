@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from crf.teacher_folder import teacher_fingerprints
+from crf.teacher.folder import teacher_fingerprints
 from flows.parameters import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, run_stage
@@ -20,11 +20,11 @@ def identify(params: TrainParameters) -> Target:
 
 
 def compute(params: TrainParameters, work: Work, progress: Progress) -> None:
-    from flows.objectives import Denoise
-    from flows.optimize import optimize
+    from flows.training.job import optimize
+    from flows.training.objectives import Denoise
 
     # Ray Train's workers run in a folder of their own.
-    places = {"latents": locations.absolute(params.latents), "teacher": locations.absolute(params.teacher)}
+    places = {"latents": locations.make_absolute(params.latents), "teacher": locations.make_absolute(params.teacher)}
     optimize(Denoise(params.model_copy(update=places)), work, progress)
 
 

@@ -21,7 +21,7 @@ CLIENTS = {"aiohttp", "aiobotocore", "botocore", "gcsfs", "google", "requests", 
 
 
 @contextmanager
-def answering(url: str) -> Iterator[None]:
+def translate_errors(url: str) -> Iterator[None]:
     """Raises EndpointError where something in the block failed because ``url`` did not answer, or refused."""
     try:
         yield

@@ -80,7 +80,7 @@ def fingerprint_rows(rows: Iterable[Row], shard_rows: int) -> tuple[str, list[st
     return whole.hexdigest()[:16], [shard.hexdigest()[:16] for shard in shards]
 
 
-def unchanged_rows(rows: Iterable[Row], fingerprint: str) -> Iterator[Row]:
+def check_unchanged(rows: Iterable[Row], fingerprint: str) -> Iterator[Row]:
     """Pass on the rows of an input set that is read again; raises UserError where it has changed meanwhile."""
     hashed = hashlib.sha256()
     for row in rows:

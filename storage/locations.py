@@ -14,14 +14,14 @@ from uuid import uuid4
 import fsspec
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from storage.endpoints import S3_OPTIONS, WRITE_SECONDS, answering
+from storage.endpoints import S3_OPTIONS, WRITE_SECONDS, translate_errors
 
 fsspec.register_implementation("gs", "storage.google.GoogleStorage", clobber=True)
 fsspec.register_implementation("gcs", "storage.google.GoogleStorage", clobber=True)
 fsspec.config.conf["s3"] = {**S3_OPTIONS, **fsspec.config.conf.get("s3", {})}  # the user's own come first
 
 
-def absolute(url: str) -> str:
+def make_absolute(url: str) -> str:
     """A URL as it is; a local path made absolute, so that every process means the same file."""
     path = local_path(url)
     return url.rstrip("/") if path is None else path
@@ -48,14 +48,14 @@ def name_of(url: str) -> str:
 
 def exists(url: str) -> bool:
     fs, path = fsspec.url_to_fs(url)
-    with answering(url):
+    with translate_errors(url):
         return bool(fs.exists(path))
 
 
 def list_names(url: str) -> list[str]:
     """Names directly below a folder, sorted; none if there is no such folder."""
     fs, path = fsspec.url_to_fs(url)
-    with answering(url):
+    with translate_errors(url):
         if not fs.exists(path):
             return []
         return sorted(posixpath.basename(entry.rstrip("/")) for entry in fs.ls(path, detail=False))
@@ -64,7 +64,7 @@ def list_names(url: str) -> list[str]:
 def find(url: str) -> dict[str, int]:
     """Every object below a folder: its path from there -> its size in bytes."""
     fs, root = fsspec.url_to_fs(url)
-    with answering(url):
+    with translate_errors(url):
         found = fs.find(root, detail=True)
     return {posixpath.relpath(path, root): int(entry["size"]) for path, entry in sorted(found.items())}
 
@@ -72,13 +72,13 @@ def find(url: str) -> dict[str, int]:
 def remove(url: str) -> None:
     """Remove one object, or find that another process, or an attempt whose answer was lost, has done so."""
     fs, path = fsspec.url_to_fs(url)
-    with answering(url), suppress(FileNotFoundError):
+    with translate_errors(url), suppress(FileNotFoundError):
         fs.rm_file(path)
 
 
 def read_bytes(url: str) -> bytes:
     fs, path = fsspec.url_to_fs(url)
-    with answering(url):
+    with translate_errors(url):
         return bytes(fs.cat_file(path))
 
 
@@ -87,7 +87,7 @@ def read_many(urls: list[str]) -> list[bytes]:
     if not urls:
         return []
     fs, _ = fsspec.url_to_fs(urls[0])
-    with answering(urls[0]):
+    with translate_errors(urls[0]):
         return list(fs.cat_ranges([fsspec.url_to_fs(url)[1] for url in urls], None, None, on_error="raise"))
 
 
@@ -99,7 +99,7 @@ def local_copy(url: str) -> Iterator[str]:
         yield path
         return
     with tempfile.NamedTemporaryFile() as file:
-        with answering(url):
+        with translate_errors(url):
             if "memory" in protocols(fs):  # its readers share one position in the object
                 file.write(fs.cat_file(path))
                 file.flush()
@@ -121,7 +121,7 @@ def write_pieces(url: str, pieces: Callable[[], Iterable[bytes | memoryview]]) -
         with open(beside, "wb", buffering=1 << 20) as file:
             file.writelines(pieces())
 
-    with answering(url):
+    with translate_errors(url):
         if "file" in protocols(fs):
             _put_in_place(path, write)
         else:
@@ -133,7 +133,7 @@ def write_file(url: str, local_path: str, *, new: bool = False) -> None:
     fs, path = fsspec.url_to_fs(url)
     if new and exists(url):
         return
-    with answering(url):
+    with translate_errors(url):
         if "file" in protocols(fs):
             _put_in_place(path, partial(fs.cp_file, local_path))
             return
@@ -153,7 +153,7 @@ def write_new(url: str, data: bytes) -> None:
     if "file" in protocols(fs):
         write_bytes(url, data)
     else:
-        with answering(url), suppress(FileExistsError):
+        with translate_errors(url), suppress(FileExistsError):
             fs.pipe_file(path, data, mode="create", timeout=WRITE_SECONDS)
 
 
@@ -162,7 +162,7 @@ def copy(source: str, target: str) -> None:
     fs, path = fsspec.url_to_fs(target)
     copy_to = partial(fs.cp_file, fsspec.url_to_fs(source)[1])
     try:
-        with answering(target):
+        with translate_errors(target):
             if "file" in protocols(fs):
                 _put_in_place(path, copy_to)
             else:

@@ -11,7 +11,7 @@ import fsspec
 from storage import locations
 from storage.errors import UserError
 from storage.identity import DOCUMENT, Identity, read_identity
-from storage.layout import CREATED, MANIFEST
+from storage.store.layout import CREATED, MANIFEST
 
 COMMIT, CHECKPOINT = re.compile(r"commits/\d{5}\.json"), re.compile(r"checkpoints/step-(\d+)/manifest\.json")
 
@@ -57,7 +57,7 @@ class Output:
 
 def find_outputs(root: str) -> list[Output]:
     """Every output below a root, by stage and fingerprint; raises UserError where there is none."""
-    root = locations.absolute(root)
+    root = locations.make_absolute(root)
     folders = [
         locations.join(root, stage, name)
         for stage in locations.list_names(root)
@@ -96,7 +96,9 @@ def split_by_use(outputs: list[Output], keep: list[str]) -> tuple[list[Output], 
     """``keep``: URLs or fingerprints. -> what has to stay (those, and all they were made from), and the rest."""
     needed: set[str] = set()
     for name in keep:
-        named = [output for output in outputs if name == output.fingerprint or locations.absolute(name) == output.url]
+        named = [
+            output for output in outputs if name == output.fingerprint or locations.make_absolute(name) == output.url
+        ]
         if not named:
             raise UserError("the URL or the fingerprint of an output to keep", name, "see `latentcrf ls`")
         needed |= {other.url for output in named for other in dependencies(output, outputs)}

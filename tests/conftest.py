@@ -10,7 +10,9 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random teacher for 32 px: 4x4x8 latents. Not to be changed; copy it."""
-    from tests.tiny import save_tiny_teacher  # here, as pytest's first process, which runs no test, reads this file too
+    from tests.support.teachers import (
+        save_tiny_teacher,  # here, as pytest's first process, which runs no test, reads this file too
+    )
 
     return save_tiny_teacher(tmp_path_factory.mktemp("teacher"))
 

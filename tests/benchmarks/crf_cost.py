@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from crf.config import LatentCRFConfig
-from crf.model import LatentCRF
-from tests.memory import peak_mib
+from crf.model.config import LatentCRFConfig
+from crf.model.latent_crf import LatentCRF
+from tests.support.memory import peak_mib
 
 CHANNELS, SIDE, TEXT_WIDTH, BATCH = 8, 64, 1024, 16
 

@@ -10,7 +10,7 @@ import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from storage import ArraySpec, LatentStore
-from storage.index import index_tables
+from storage.store.index import index_tables
 from tests.benchmarks.store_contenders import ROW, SHARD_ROWS
 
 TIMES = 4

@@ -18,7 +18,7 @@ import torch
 
 from tests.benchmarks.store_contenders import BATCH, Files, MemoryMap, MemoryMapShuffled, Ours
 from tests.benchmarks.store_peers import Lit, Mosaic, Tars
-from tests.memory import peak_mib
+from tests.support.memory import peak_mib
 
 CONTENDERS: dict[str, Any] = {
     "latentcrf": Ours,
@@ -47,34 +47,34 @@ def seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def read_epoch(contender: Any, workers: int) -> None:
+def read_epoch(method: Any, workers: int) -> None:
     count = 0
-    for batch_BHWC in contender.epoch(workers):
+    for batch_BHWC in method.epoch(workers):
         assert batch_BHWC.dtype == torch.float16
         count += len(batch_BHWC.permute(0, 3, 1, 2))
-    assert count >= contender.count // BATCH * BATCH, f"{count} samples"
+    assert count >= method.count // BATCH * BATCH, f"{count} samples"
 
 
 def measure(name: str, folder: str, count: int, random_count: int, latents: str) -> dict[str, float]:
-    contender = CONTENDERS[name](folder, count)
+    method = CONTENDERS[name](folder, count)
 
     def write(source: np.ndarray) -> None:
-        contender.write(source)
+        method.write(source)
         os.sync()  # until it is on the disk
 
     source = np.load(latents)
     os.sync()
     found = {"write": seconds(lambda: write(source))}
     forget(folder)
-    found["epoch, cold"] = seconds(lambda: read_epoch(contender, 0))
-    found["epoch, warm"] = seconds(lambda: read_epoch(contender, 0))
-    found["epoch, warm, 1 worker"] = seconds(lambda: read_epoch(contender, 1))
-    if hasattr(contender, "getter"):
+    found["epoch, cold"] = seconds(lambda: read_epoch(method, 0))
+    found["epoch, warm"] = seconds(lambda: read_epoch(method, 0))
+    found["epoch, warm, 1 worker"] = seconds(lambda: read_epoch(method, 1))
+    if hasattr(method, "getter"):
         rows = np.random.default_rng(1).integers(0, count, random_count).tolist()
         forget(folder)
-        found["open and first sample, cold"] = seconds(lambda: contender.getter()(rows[0]))
-        found["open and first sample, warm"] = seconds(lambda: contender.getter()(rows[0]))
-        get = contender.getter()
+        found["open and first sample, cold"] = seconds(lambda: method.getter()(rows[0]))
+        found["open and first sample, warm"] = seconds(lambda: method.getter()(rows[0]))
+        get = method.getter()
         forget(folder)
         found["a random sample, cold"] = seconds(lambda: [get(row) for row in rows]) / random_count
         found["a random sample, warm"] = seconds(lambda: [get(row) for row in rows]) / random_count

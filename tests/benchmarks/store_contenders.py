@@ -44,7 +44,7 @@ class Ours:
 
     def write(self, source: np.ndarray) -> None:
         from storage import ArraySpec
-        from storage.index import index_tables
+        from storage.store.index import index_tables
 
         rows = ({"id": f"{n:06d}", "caption": f"caption {n}", "uri": "", "sha256": ""} for n in range(self.count))
         store = self.store.create(

@@ -108,9 +108,9 @@ def gcs_speed(folder: Path, source: np.ndarray, count: int, rounds: int) -> dict
             get = store.getter()
             timed("latentcrf", "a random sample", lambda: [get(row) for row in rows], RANDOM)  # noqa: B023
             for name, kind in {"bare requests": Bare, ".pt objects": Files}.items():
-                contender = kind(fs, f"bucket/{number}/{kind.__name__}", count)
-                timed(name, "write", lambda: contender.write(source))  # noqa: B023
-                timed(name, "epoch", contender.read)
-                timed(name, "a random sample", lambda: [contender.one(row) for row in rows], RANDOM)  # noqa: B023
+                method = kind(fs, f"bucket/{number}/{kind.__name__}", count)
+                timed(name, "write", lambda: method.write(source))  # noqa: B023
+                timed(name, "epoch", method.read)
+                timed(name, "a random sample", lambda: [method.one(row) for row in rows], RANDOM)  # noqa: B023
     shutil.rmtree(folder)
     return best

@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage import ArraySpec, Identity, LatentStore
-from storage.index import SCHEMA
-from storage.layout import commit_path
 from storage.outputs import find_outputs
-from storage.reader import EpochOrder
-from storage.records import write_record
-from tests.memory import peak_mib
+from storage.store.index import SCHEMA
+from storage.store.layout import commit_path
+from storage.store.reader import EpochOrder
+from storage.store.records import write_record
+from tests.support.memory import peak_mib
 
 SHARD_ROWS = 512
 IDENTITY = Identity("encode", 1, {"images": "0"}, {"shard_rows": SHARD_ROWS})

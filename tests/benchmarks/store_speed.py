@@ -51,7 +51,7 @@ def versions(python: Path | str) -> dict[str, str]:
 
 
 def local_speed(pythons: dict[str, Path], folder: Path, samples: int, random: int, rounds: int) -> Results:
-    """Contender -> operation -> seconds, the fastest of the rounds; of its peak memory the highest."""
+    """Method -> operation -> seconds, the fastest of the rounds; of its peak memory the highest."""
     best: Results = {}
     for number in range(rounds):
         for name, python in pythons.items():
@@ -101,7 +101,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.only != PARTS and not args.output:
         parser.error("--only needs --output, which has the other parts")
-    work = args.work.absolute()
+    work = args.work.make_absolute()
     own = Path(sys.executable)
     pythons = dict.fromkeys((name for name in CONTENDERS if name not in PEERS), own)
     if not args.without_peers:

@@ -12,9 +12,9 @@ def test_the_store_and_its_limit_give_the_same_batches(tmp_path: Path) -> None:
     source = np.zeros((COUNT, 64, 64, 8), np.float16)
     source[:, 0, 0, 0] = np.arange(COUNT)
     batches = []
-    for contender in (Ours(str(tmp_path), COUNT), MemoryMap(str(tmp_path), COUNT)):
-        contender.write(source)
-        batches.append(torch.cat(list(contender.epoch(workers=0))))
+    for method in (Ours(str(tmp_path), COUNT), MemoryMap(str(tmp_path), COUNT)):
+        method.write(source)
+        batches.append(torch.cat(list(method.epoch(workers=0))))
     torch.testing.assert_close(batches[0], batches[1], rtol=0, atol=0)
     assert len(batches[0][:, 0, 0, 0].unique()) == COUNT // BATCH * BATCH
 

@@ -15,12 +15,12 @@ from aiohttp import ClientTimeout
 
 from storage import ArraySpec, LatentStore
 from storage.errors import EndpointError
-from storage.index import index_tables
-from storage.verification import verify
-from tests import servers
-from tests.faulty_proxy import FAULTS, FaultyProxy
-from tests.storage.test_object_stores import contents_at
-from tests.storage.test_verification import contents, make, make_at, read_all
+from storage.store.index import index_tables
+from storage.store.verification import verify
+from tests.storage.store.test_object_stores import contents_at
+from tests.storage.store.test_verification import contents, make, make_at, read_all
+from tests.support import servers
+from tests.support.faulty_proxy import FAULTS, FaultyProxy
 
 ROW = {"id": "0", "caption": "", "uri": "", "sha256": ""}
 PATIENCE = {  # with faults in it a run should not take an hour

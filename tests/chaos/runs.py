@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from storage.verification import verify
+from storage.store.verification import verify
 from tests.chaos.stage import Parameters, drive
 
 VICTIMS = ("driver", "actor", "writer")

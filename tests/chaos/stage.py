@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.blocks import Chain, ReadRows, SeedRows, WriteShard
 from flows.progress import Progress
-from flows.sharded import fill_store
+from flows.shards.blocks import Chain, ReadRows, SeedRows, WriteShard
+from flows.shards.job import fill_store
 from flows.stage import Stage, StageResult, Target, Work, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.identity import fingerprint_rows
-from storage.index import index_tables
+from storage.store.index import index_tables
 from tests.chaos.compute import SHAPE, Compute
 
 RUN_SEED = 7

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crf.schedule import Schedule, ScheduleError
+from crf.errors import ScheduleError
+from crf.schedule import Schedule
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         tail=tail,
         tail_of=0 if own or not tail else tail_of,
         tail_timesteps=tuple(sorted(places, reverse=True)) if own else (),
-        handover=draw(st.sampled_from(["direct", "consistent", "recomputed", "fresh"])),
+        renoise=draw(st.sampled_from(["direct", "consistent", "recomputed", "fresh"])),
         solver="ddim" if placed else draw(st.sampled_from(["ddim", "dpm++"])),
         spacing=draw(st.sampled_from(["", "leading", "trailing"])),
     )

@@ -9,10 +9,10 @@ import pytest
 from nbclient import NotebookClient
 
 from crf import LatentCRF, LatentCRFConfig
-from crf.teach import TeachTrajectories
+from crf.stages.teach import TeachTrajectories
 from storage import ArraySpec, Identity, LatentStore
-from storage.index import index_tables
-from tests.tiny import TEXT_WIDTH
+from storage.store.index import index_tables
+from tests.support.teachers import TEXT_WIDTH
 
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = REPOSITORY / "docs/browse.ipynb"

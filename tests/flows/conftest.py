@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.ray_session import start_local_ray
-from tests import servers
+from tests.support import servers
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
-from crf.teacher import Teacher
+from crf.teacher.teacher import Teacher
 from flows.encode import ENCODE
 from flows.parameters import EncodeParameters
 from flows.stage import StageResult, plan_stage, run_stage
 from storage import LatentStore
-from storage.pixels import decode_image
+from storage.inputs.pixels import decode_image
 from tests.flows.conftest import png_bytes
-from tests.tiny import save_tiny_teacher
+from tests.support.teachers import save_tiny_teacher
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 

@@ -10,21 +10,21 @@ import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
 
-from crf.contenders import contenders
-from flows.generate import side_by_side
+from crf.evaluation.methods import list_methods
+from flows.commands.generate import side_by_side
 from flows.parameters import PipelineParameters
 from flows.pipeline import pipeline, plan, steps
 from flows.progress import Progress
 from flows.stage import find_work
 from storage import LatentStore
-from storage.verification import verify
-from tests.storage.test_verification import contents
+from storage.store.verification import verify
+from tests.storage.store.test_verification import contents
 
 # The first test to ask for it waits for a whole pipeline, on half a machine.
 pytestmark = [pytest.mark.usefixtures("ray_local", "prefect_server"), pytest.mark.timeout(600)]
 STAGES = ["encode", "teach", "train", "distill", "evaluate"]
 LEAD = "31@981..201"
-ROWS = contenders(LEAD)
+ROWS = list_methods(LEAD)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipe
             "root": str(folder / "runs"),
             "encode": {"shard_rows": 4},
             "teach": {"shard_rows": 4},
-            "train": {"crf": {"hidden": 4, "filters": 4}, "steps": 3, "batch_size": 4, "warm_up_steps": 1},
-            "distill": {"steps": 3, "batch_size": 4, "warm_up_steps": 1, "workers": 0},
+            "train": {"crf": {"hidden": 4, "filters": 4}, "steps": 3, "batch_size": 4, "lr_warmup_steps": 1},
+            "distill": {"steps": 3, "batch_size": 4, "lr_warmup_steps": 1, "workers": 0},
             "evaluate": {"limit": 2, "noises": 2, "shard_rows": 4, "lead": LEAD},
         }
     )
@@ -119,14 +119,14 @@ def test_other_real_images_leave_the_samples_as_they_are(
 def test_the_report_has_every_row_and_stands_alone(first: list[Any]) -> None:
     url = Path(first[-1].url)
     report = json.loads((url / "report.json").read_text())
-    assert [row["key"] for row in report["rows"]] == [contender.key for contender in ROWS]
+    assert [row["key"] for row in report["rows"]] == [method.key for method in ROWS]
     full = report["rows"][0]
     assert full["distance_to_teacher"] == pytest.approx(0, abs=1e-6)
     assert full["latent_mse"] == 0
     assert all(row["seconds_per_image"] > 0 and 1 <= row["vendi"] <= 2 for row in report["rows"])
     assert "EfficientNet-Lite0" in report["features"]
     page = html.unescape((url / "report.html").read_text())
-    assert all(contender.label in page for contender in ROWS)
+    assert all(method.label in page for method in ROWS)
     embedded = [part.split('"')[0] for part in page.split("data:image/png;base64,")[1:]]
     assert len(embedded) == 2
     assert all(Image.open(io.BytesIO(base64.b64decode(part))).size[0] > 100 for part in embedded)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from crf.noise import sample_noise
-from crf.sampling import follow
-from crf.teacher import Teacher
+from crf.sampling.sampler import follow
+from crf.teacher.teacher import Teacher
 from flows.parameters import TeachParameters
 from flows.stage import StageResult, plan_stage, run_stage
 from flows.teach import TEACH
@@ -43,13 +43,13 @@ def test_rows_are_trajectories_of_their_own_seeds(taught: StageResult, tiny_teac
     teacher = Teacher.load(tiny_teacher)
     noise = sample_noise([int(store["seed"][30])], (8, 4, 4))
     given = teacher.condition(["thing 30"], 7.5)
-    path = teacher.levels.path(50)
+    path = teacher.noise_schedule.path(50)
     for name, steps in (("step_40", 40), ("step_50", 50)):
         expected = follow(teacher, noise, path[:steps], given).state
         stored = torch.from_numpy(np.asarray(store[name][30])).permute(2, 0, 1)[None].float()
         torch.testing.assert_close(stored, expected, rtol=5e-3, atol=5e-3)
     assert store.provenance["timesteps"][:2] == [981, 961]
-    assert store.provenance["parameters"]["guidance"] == 7.5
+    assert store.provenance["parameters"]["guidance_scale"] == 7.5
 
 
 def test_ended_before_the_seal_and_run_again_only_seals(

@@ -22,7 +22,7 @@ from flows.stage import Stage, StageResult, find_work, plan_stage, run_stage
 from flows.train import TRAIN
 from storage import ArraySpec, LatentStore, UserError, locations
 from storage.checkpoints import complete_steps, newest_step
-from storage.index import index_tables
+from storage.store.index import index_tables
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 STEPS = 120
@@ -55,13 +55,13 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def train_job(root: Path | str, stores: dict[str, str], teacher: Path, **options: Any) -> Job:
     crf = {"hidden": 4, "filters": 4, "heads": 2}
-    common = {"steps": STEPS, "batch_size": 4, "warm_up_steps": 5, "checkpoint_every": 20, "workers": 0}
+    common = {"steps": STEPS, "batch_size": 4, "lr_warmup_steps": 5, "checkpointing_steps": 20, "workers": 0}
     paths = {"latents": stores["natural"], "teacher": str(teacher), "root": str(root)}
     return TRAIN, TrainParameters.model_validate({"crf": crf, **common, **paths, **options})
 
 
 def distill_job(root: Path | str, stores: dict[str, str], initial: str, **options: Any) -> Job:
-    common = {"steps": STEPS, "batch_size": 4, "warm_up_steps": 5, "checkpoint_every": 20, "workers": 0}
+    common = {"steps": STEPS, "batch_size": 4, "lr_warmup_steps": 5, "checkpointing_steps": 20, "workers": 0}
     paths = {"pairs": stores["taught"], "initial": initial, "root": str(root)}
     return DISTILL, DistillParameters.model_validate({**common, **paths, **options})
 
@@ -117,7 +117,9 @@ def test_two_drivers_of_the_same_training(
     workers: int, trained: StageResult, stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
 ) -> None:
     """Each removes the other's checkpoints as soon as it has newer ones, and still both end with the same bytes."""
-    _, params = train_job(tmp_path, stores, tiny_teacher, workers=workers, checkpoint_every=1, keep_checkpoints=1)
+    _, params = train_job(
+        tmp_path, stores, tiny_teacher, workers=workers, checkpointing_steps=1, checkpoints_total_limit=1
+    )
     with driver("train", params) as one, driver("train", params) as other:
         assert [one.wait(250), other.wait(250)] == [0, 0]
     url = find_work(TRAIN, params, params.root).url
@@ -232,7 +234,7 @@ def test_how_a_training_is_run_is_in_no_fingerprint(
         stage, params = train_job(tmp_path, stores, tiny_teacher, **options)
         return find_work(stage, params, params.root).identity.fingerprint
 
-    assert fingerprint(workers=3, checkpoint_every=7, keep_checkpoints=1) == trained.fingerprint
+    assert fingerprint(workers=3, checkpointing_steps=7, checkpoints_total_limit=1) == trained.fingerprint
     assert fingerprint(batch_size=8) != trained.fingerprint
     assert fingerprint(compile=True) != trained.fingerprint
 
@@ -241,4 +243,4 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(
     stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"batch_size that 3 workers .* found 4; use a multiple of 6"):
-        run(train_job(tmp_path, stores, tiny_teacher, workers=3, accumulate=2))
+        run(train_job(tmp_path, stores, tiny_teacher, workers=3, gradient_accumulation_steps=2))

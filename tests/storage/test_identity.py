@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from storage import UserError
-from storage.identity import Identity, digest, fingerprint_rows, read_identity, unchanged_rows
+from storage.identity import Identity, check_unchanged, digest, fingerprint_rows, read_identity
 
 BASE = Identity("teach", 1, {"captions": "a", "teacher.unet": "b"}, {"guidance": 7.5, "seed": 0})
 
@@ -53,7 +53,7 @@ def test_a_shards_rows_are_known_like_a_set_of_their_own() -> None:
 def test_a_set_that_changes_between_two_readings_is_refused() -> None:
     rows = [{"id": str(number), "caption": "x", "sha256": ""} for number in range(3)]
     fingerprint, _ = fingerprint_rows(rows, 2)
-    assert list(unchanged_rows(rows, fingerprint)) == rows
+    assert list(check_unchanged(rows, fingerprint)) == rows
     for later in (rows[:2], [*rows, {**rows[0], "id": "3"}], [{**rows[0], "caption": "y"}, *rows[1:]]):
         with pytest.raises(UserError, match="run it again"):
-            list(unchanged_rows(later, fingerprint))
+            list(check_unchanged(later, fingerprint))

@@ -4,7 +4,7 @@ import pytest
 
 from storage import Identity, UserError, locations
 from storage.outputs import Output, find_outputs, remove_output, split_by_use, teacher_parts
-from tests.storage.test_verification import make
+from tests.storage.store.test_verification import make
 
 
 def trained(root: Path, stage: str, inputs: dict[str, str], sealed: bool = True) -> Output:

@@ -82,12 +82,12 @@ def main() -> None:
     parser.add_argument("--root", default="runs/ablation")
     parser.add_argument("--output", type=Path, default=Path("docs/ablation"))
     args = parser.parse_args()
-    made = f"{args.pairs}-{args.heldout}-{args.natural}-{args.guidance}"
+    made = f"{args.pairs}-{args.heldout}-{args.natural}-{args.guidance_scale}"
     file = Path(args.root) / f"study-{made}.pt"
     if not file.exists():
         natural = natural_latents(args.root, args.natural)
         part = file.with_suffix(".part")
-        torch.save(make_study(natural, args.guidance, args.pairs, args.heldout), part)
+        torch.save(make_study(natural, args.guidance_scale, args.pairs, args.heldout), part)
         part.rename(file)
     trials = run_trials(file, Path(args.root) / f"trials-{made}.jsonl", args)
     study = load_study(file)

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from crf.config import ABLATIONS, LatentCRFConfig
-from crf.convnet import ConvNet
-from crf.model import LatentCRF
+from crf.evaluation.convnet import ConvNet
+from crf.model.config import ABLATIONS, LatentCRFConfig
+from crf.model.latent_crf import LatentCRF
 
 Shape = dict[str, int]
 
@@ -36,7 +36,7 @@ class Ending:
 
     name: str
     tail: str = ""
-    handover: str = "direct"
+    renoise: str = "direct"
 
 
 # The first evaluations, always to t = 201 -> how many there are with the two at the end. Those of
@@ -48,7 +48,7 @@ ENDINGS = (
     Ending("+2 direct", "2/50"),
     Ending("+2 placed, recomputed", "2@101,21", "recomputed"),
 )
-HANDOVERS = (
+RENOISED_ENDINGS = (
     *ENDINGS,
     Ending("+2 fresh", "2/50", "fresh"),
     Ending("+2 consistent", "2/50", "consistent"),
@@ -126,7 +126,7 @@ EVERYWHERE = tuple(form for form in FORMS if form.name.removesuffix(AIMED) in NA
 
 def endings_of(form_name: str) -> tuple[Ending, ...]:
     """Every hand-over for the paper's form and for the best one."""
-    return HANDOVERS if form_name in ("paper", f"{BEST}, 88 filters") else ENDINGS
+    return RENOISED_ENDINGS if form_name in ("paper", f"{BEST}, 88 filters") else ENDINGS
 
 
 def forms_at(lead_text: str) -> tuple[Form, ...]:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from crf.families import Condition
-from crf.feature_caching import with_cached_features
+from crf.evaluation.deepcache import with_cached_features
 from crf.noise import sample_noise, sample_seed
-from crf.sampling import Trajectory, finish, lead
+from crf.sampling.sampler import Trajectory, finish, lead
 from crf.schedule import Schedule
-from crf.teacher import Teacher
-from storage.captions import scan_captions
+from crf.teacher.families import Condition
+from crf.teacher.teacher import Teacher
+from storage.inputs.captions import scan_captions
 from tests.benchmarks.ablation.forms import BEFORE_PLACED, CACHED, FOLLOWING, LEADS, PLACED, SAMPLERS
 
 DEMO = Path(__file__).parents[3] / "deploy/demo"
@@ -29,21 +29,23 @@ class Sampled:
     """Captions with their noise: what any schedule starts from."""
 
     teacher: Teacher
-    guidance: float
+    guidance_scale: float
     captions: list[str]
     noise_BCHW: Tensor
 
     @classmethod
-    def draw(cls, teacher: Teacher, guidance: float, file: str, count: int, run_seed: int) -> "Sampled":
+    def draw(cls, teacher: Teacher, guidance_scale: float, file: str, count: int, run_seed: int) -> "Sampled":
         rows = list(scan_captions(str(DEMO / file), count))
         seeds = [sample_seed(run_seed, row["id"]) for row in rows]
         noise_BCHW = sample_noise(seeds, teacher.latent_shape(teacher.default_size))
-        return cls(teacher, guidance, [row["caption"] for row in rows], noise_BCHW)
+        return cls(teacher, guidance_scale, [row["caption"] for row in rows], noise_BCHW)
 
     def given(self) -> list[tuple[Condition, Tensor]]:
         """Conditions and noise, a batch each."""
         starts = range(0, len(self.captions), BATCH)
-        conditions = [self.teacher.condition(self.captions[start : start + BATCH], self.guidance) for start in starts]
+        conditions = [
+            self.teacher.condition(self.captions[start : start + BATCH], self.guidance_scale) for start in starts
+        ]
         return list(zip(conditions, self.noise_BCHW.split(BATCH), strict=True))
 
     def reached(self, text: str) -> Reached:
@@ -75,10 +77,10 @@ class Study:
 
 
 @torch.no_grad()
-def make_study(natural: Latents, guidance: float, pairs: int, heldout: int) -> Study:
+def make_study(natural: Latents, guidance_scale: float, pairs: int, heldout: int) -> Study:
     teacher = Teacher.load(DEMO / "teacher")
-    taught = Sampled.draw(teacher, guidance, "images/train.parquet", pairs, 0)
-    asked = Sampled.draw(teacher, guidance, "images/heldout.parquet", heldout, 1)
+    taught = Sampled.draw(teacher, guidance_scale, "images/train.parquet", pairs, 0)
+    asked = Sampled.draw(teacher, guidance_scale, "images/heldout.parquet", heldout, 1)
     full_BCHW = asked.latents(FULL)
     before = taught.reached(f"{BEFORE_PLACED}/50")
     placed_BCHW = states(before)
@@ -106,12 +108,12 @@ def aimed(teacher: Teacher, state_BCHW: Tensor, timestep: float, placed_BCHW: Te
     the trajectory ends, but what leads it back to the one of 50 steps.
     """
 
-    def handed_over(clean_BCHW: Tensor) -> Tensor:  # affine in the clean latents
-        noise_BCHW = teacher.levels.noise(state_BCHW, clean_BCHW, timestep)
-        return teacher.levels.step(clean_BCHW, noise_BCHW, PLACED)
+    def renoised(clean_BCHW: Tensor) -> Tensor:  # affine in the clean latents
+        noise_BCHW = teacher.noise_schedule.noise(state_BCHW, clean_BCHW, timestep)
+        return teacher.noise_schedule.step(clean_BCHW, noise_BCHW, PLACED)
 
-    at_zero = handed_over(torch.zeros_like(state_BCHW))
-    return (placed_BCHW - at_zero) / (handed_over(torch.ones_like(state_BCHW)) - at_zero)
+    at_zero = renoised(torch.zeros_like(state_BCHW))
+    return (placed_BCHW - at_zero) / (renoised(torch.ones_like(state_BCHW)) - at_zero)
 
 
 def control_records(asked: Sampled, reached: dict[str, Reached], full_BCHW: Tensor) -> list[dict[str, Any]]:
@@ -151,7 +153,7 @@ def record(lead_text: str, name: str, ending: str, errors: list[float], cost: in
 def shallow_share(asked: Sampled, interval: int) -> float:
     """Of the U-Net's FLOPs, in a call that remembers the deep features."""
     cached = with_cached_features(asked.teacher, interval)
-    given, flops = cached.condition(asked.captions[:1], asked.guidance), []
+    given, flops = cached.condition(asked.captions[:1], asked.guidance_scale), []
     for _ in range(2):
         with FlopCounterMode(display=False) as counter:
             cached.guided_output(asked.noise_BCHW[:1], 501, given)

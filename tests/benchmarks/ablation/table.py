@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tests.benchmarks.ablation.forms import HANDOVERS, LEADS, PAPERS_LEAD
+from tests.benchmarks.ablation.forms import LEADS, PAPERS_LEAD, RENOISED_ENDINGS
 
 Record = dict[str, Any]
 CURVE_ENDING = "+0"
@@ -34,7 +34,7 @@ def table(records: list[Record]) -> str:
     for one in records:
         if "parameters" in one:
             forms.setdefault(one["name"], {})[one["ending"]] = one
-    names = [ending.name for ending in HANDOVERS]
+    names = [ending.name for ending in RENOISED_ENDINGS]
     lines += ["", f"| network | {' | '.join(names)} | parameters | MFLOP |", "|---|" + "--:|" * (len(names) + 2)]
     for form, by_ending in forms.items():
         size = by_ending[names[0]]

@@ -12,15 +12,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from crf.config import LatentCRFConfig
-from crf.levels import read_levels
-from crf.model import LatentCRF
-from crf.optimization import Optimization, TrainingState
-from crf.sampling import finish
+from crf.model.config import LatentCRFConfig
+from crf.model.latent_crf import LatentCRF
+from crf.sampling.sampler import finish
 from crf.schedule import Schedule
-from crf.teacher import Teacher
-from crf.teacher_folder import TeacherShape
-from crf.training import Pairs, noisy_pairs
+from crf.teacher.folder import TeacherShape
+from crf.teacher.noise_schedule import read_noise_schedule
+from crf.teacher.teacher import Teacher
+from crf.training.pairs import Pairs, noisy_pairs
+from crf.training.trainer import Trainer, TrainerConfig
 from tests.benchmarks.ablation.forms import FORMS, Form, Shape, endings_of
 from tests.benchmarks.ablation.study import DEMO, Latents, Study, mse
 
@@ -53,7 +53,7 @@ def run_trial(study: Study, form: Form, lead_text: str, steps: int, seed: int) -
     teacher, errors = load_teacher(), {}
     for ending in endings_of(form.name):
         text = " + ".join(filter(None, [lead_text, "crf", ending.tail]))
-        schedule = Schedule.parse(text, ending.handover)  # type: ignore[arg-type]
+        schedule = Schedule.parse(text, ending.renoise)  # type: ignore[arg-type]
         noise = torch.Generator().manual_seed(seed)
         ends = [finish(teacher, schedule, *part, network, generator=noise) for part in study.heldout[lead_text]]
         errors[ending.name] = mse(torch.cat(ends), study.full_BCHW)
@@ -66,13 +66,13 @@ def train(form: Form, study: Study, lead_text: str, steps: int, seed: int) -> An
     target_BCHW = pairs["aimed" if form.aimed else "target"]
     network: Any = form.build(shape_of(pairs))
     if form.stage_1_steps:
-        state = TrainingState(network, Optimization(form.stage_1_steps, 1e-3, 50, form.adversarial_weight))
-        levels = read_levels(TeacherShape.read(DEMO / "teacher").scheduler_config)
-        denoise = noisy_pairs(natural_batches(study.natural, seed), levels, NOISE, seed)
+        state = Trainer(network, TrainerConfig(form.stage_1_steps, 1e-3, 50, form.adversarial_weight))
+        noise_schedule = read_noise_schedule(TeacherShape.read(DEMO / "teacher").scheduler_config)
+        denoise = noisy_pairs(natural_batches(study.natural, seed), noise_schedule, NOISE, seed)
         for _ in range(form.stage_1_steps):
             state.step(next(denoise))
         network = state.result
-    state = TrainingState(network, Optimization(steps, 1e-3, 50, ema_decay=0.99))
+    state = Trainer(network, TrainerConfig(steps, 1e-3, 50, ema_decay=0.99))
     for rows_B in random_rows(form.pairs or len(pairs["state"]), seed, steps):
         x0_BCHW, text_BD = pairs["x0"][rows_B], pairs["text"][rows_B]
         state.step(Pairs(pairs["state"][rows_B], target_BCHW[rows_B], text_BD, x0_BCHW, rows_B))

@@ -1,0 +1,172 @@
+"""The kinds of teachers: what conditions their network, and how it is called.
+
+A family is told by the class of the teacher's diffusers pipeline, and that pipeline's own
+``encode_prompt`` makes the conditions. n: images a prompt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from crf.errors import TeacherError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What guides the teacher and the CRF.
+
+    ``inputs``: what the network gets beside the state and the timestep; with a ``guidance`` above 1
+    they have 2B rows, those without the caption first. ``pooled_BD``: the CRF's text condition, which
+    is the text summary that the network itself is given, where it is given one.
+    """
+
+    inputs: dict[str, Tensor]
+    pooled_BD: Tensor
+    guidance_scale: float
+
+    @property
+    def is_guided(self) -> bool:
+        return self.guidance_scale > 1
+
+
+class Family(Protocol):
+    """What a kind of teacher must be able to do."""
+
+    network: Any
+    """The denoiser: a U-Net or a transformer."""
+    upcasts_vae: bool
+    """Whether a float16 VAE overflows and must decode in float32, where its config asks for it."""
+
+    def __init__(self, pipeline: Any) -> None: ...
+
+    def condition(self, prompts: list[str], guidance_scale: float, negatives: list[str] | None, n: int) -> Condition:
+        """B prompts, and what to steer away from -> B * n rows."""
+
+    def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
+        """The network's output (B, C, H, W)."""
+
+
+class StableDiffusion:
+    """SD 1.x and 2.x: a U-Net that attends to one text encoder's states."""
+
+    upcasts_vae = False
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline, self.network = pipeline, pipeline.unet
+
+    def condition(self, prompts: list[str], guidance_scale: float, negatives: list[str] | None, n: int) -> Condition:
+        device = self.pipeline._execution_device
+        states_BLD, without_BLD = self.pipeline.encode_prompt(prompts, device, n, guidance_scale > 1, negatives)
+        inputs = {"encoder_hidden_states": stack_for_guidance(without_BLD, states_BLD)}
+        return Condition(inputs, self._mean_of_own_tokens(prompts, states_BLD, n), guidance_scale)
+
+    def _mean_of_own_tokens(self, prompts: list[str], states_BLD: Tensor, n: int) -> Tensor:
+        """The network is given no pooled text, so the CRF gets the mean of what it attends to, without padding."""
+        tokenizer = self.pipeline.tokenizer
+        length = tokenizer.model_max_length
+        tokens = tokenizer(prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+        mask_BL1 = tokens.attention_mask.repeat_interleave(n, 0)[..., None].to(states_BLD)
+        mean_BD: Tensor = (states_BLD * mask_BL1).sum(1) / mask_BL1.sum(1)
+        return mean_BD
+
+    def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
+        output_BCHW: Tensor = self.network(z_BCHW, timestep, return_dict=False, **inputs)[0]
+        return output_BCHW
+
+
+class StableDiffusionXL:
+    """SDXL: two text encoders' states side by side, and the second one's pooled text with the image's size."""
+
+    upcasts_vae = True
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline, self.network = pipeline, pipeline.unet
+
+    def condition(self, prompts: list[str], guidance_scale: float, negatives: list[str] | None, n: int) -> Condition:
+        return condition_with_summary(self.pipeline, "text_embeds", prompts, guidance_scale, negatives, n)
+
+    def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
+        import torch
+
+        text_BLD, summary_BD = inputs["encoder_hidden_states"], inputs["text_embeds"]
+        height, width = (side * self.pipeline.vae_scale_factor for side in z_BCHW.shape[2:])
+        # Original size, crop and target size (Podell et al. 2023, section 2.2): the whole of an image of this size.
+        sizes_6 = torch.tensor([height, width, 0, 0, height, width], dtype=text_BLD.dtype, device=z_BCHW.device)
+        added = {"text_embeds": summary_BD, "time_ids": sizes_6.repeat(len(z_BCHW), 1)}
+        output_BCHW: Tensor = self.network(z_BCHW, timestep, text_BLD, added_cond_kwargs=added, return_dict=False)[0]
+        return output_BCHW
+
+
+class StableDiffusion3:
+    """SD 3.x: a transformer over the states of two CLIPs and T5, which may be left out, and both CLIPs' pooled text."""
+
+    upcasts_vae = False
+
+    def __init__(self, pipeline: Any) -> None:
+        self.pipeline, self.network = pipeline, pipeline.transformer
+
+    def condition(self, prompts: list[str], guidance_scale: float, negatives: list[str] | None, n: int) -> Condition:
+        same = {"prompt_2": None, "prompt_3": None}  # every encoder is given the one prompt
+        return condition_with_summary(
+            self.pipeline, "pooled_projections", prompts, guidance_scale, negatives, n, **same
+        )
+
+    def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
+        import torch
+
+        timestep_B = torch.full((len(z_BCHW),), timestep, device=z_BCHW.device)
+        output_BCHW: Tensor = self.network(z_BCHW, timestep=timestep_B, return_dict=False, **inputs)[0]
+        return output_BCHW
+
+
+# The one table of what a teacher may be. Torch is imported where it is used, so that a plan can read this table.
+FAMILIES: dict[str, type[Family]] = {
+    "StableDiffusionPipeline": StableDiffusion,
+    "StableDiffusionXLPipeline": StableDiffusionXL,
+    "StableDiffusion3Pipeline": StableDiffusion3,
+}
+
+
+def condition_with_summary(
+    pipeline: Any,
+    summary: str,
+    prompts: list[str],
+    guidance_scale: float,
+    negatives: list[str] | None,
+    n: int,
+    **more: Any,
+) -> Condition:
+    """Where the pipeline also makes a pooled text, which its network takes as ``summary`` and the CRF as well."""
+    states_BLD, without_BLD, pooled_BD, without_BD = pipeline.encode_prompt(
+        prompts,
+        device=pipeline._execution_device,
+        num_images_per_prompt=n,
+        do_classifier_free_guidance=guidance_scale > 1,
+        negative_prompt=negatives,
+        **more,
+    )
+    inputs = {
+        "encoder_hidden_states": stack_for_guidance(without_BLD, states_BLD),
+        summary: stack_for_guidance(without_BD, pooled_BD),
+    }
+    return Condition(inputs, pooled_BD, guidance_scale)
+
+
+def stack_for_guidance(without: Tensor | None, with_caption: Tensor) -> Tensor:
+    """The rows for one guided evaluation: first without the caption, where there is guidance."""
+    import torch
+
+    return with_caption if without is None else torch.cat([without, with_caption])
+
+
+def family_name(pipeline: type) -> str:
+    """The family that a pipeline's class, or what it derives from, belongs to; raises TeacherError for another."""
+    names = [base.__name__ for base in pipeline.__mro__]
+    for name in FAMILIES:
+        if name in names:
+            return name
+    raise TeacherError(f"expected a teacher of {', '.join(FAMILIES)}, found {names[0]}; load it as one of these")

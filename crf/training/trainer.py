@@ -1,0 +1,242 @@
+"""One optimizer step of either training stage, and all that it needs to go on as if never interrupted."""
+
+import math
+from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+
+from crf.model.latent_crf import LatentCRF
+from crf.training.discriminator import Discriminator, discriminator_loss, generator_loss
+from crf.training.pairs import Pairs
+
+
+class DivergedError(RuntimeError):
+    """The loss or its gradient is no longer a number."""
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """AdamW with linear warm-up and cosine decay (section 4); the adversarial weight is lambda of eq. 13.
+
+    ``ema_decay``: of the averaged weights, which are the result. ``accumulate``: parts that a
+    worker's batch is computed in, one after the other. ``bf16``: forward passes in bfloat16
+    (autocast), weights and losses in float32.
+    """
+
+    steps: int
+    learning_rate: float
+    lr_warmup_steps: int
+    adversarial_weight: float = 0.0
+    ema_decay: float = 0.999
+    max_grad_norm: float = 1.0
+    gradient_accumulation_steps: int = 1
+    bf16: bool = False
+    compile: bool = False
+
+    def fraction_at(self, step: int) -> float:
+        """Of the learning rate."""
+        if step < self.lr_warmup_steps:
+            return (step + 1) / self.lr_warmup_steps
+        done = (step - self.lr_warmup_steps) / max(1, self.steps - self.lr_warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * done))
+
+    def average(self, averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        """The moving average; its decay grows with the updates, or a short run would keep its first weights."""
+        decay = min(self.ema_decay, (1 + int(updates)) / (10 + int(updates)))
+        return averaged.lerp(current, 1 - decay) if current.is_floating_point() else current
+
+
+class OptimizedModule:
+    """A module with its optimizer and learning rate: backward passes, then ``step``."""
+
+    def __init__(self, module: nn.Module, optimization: TrainerConfig) -> None:
+        self._optimization = optimization
+        self.module = module
+        self.forward: nn.Module = distribute(module)
+        self.optimizer = AdamW(module.parameters(), lr=optimization.learning_rate)
+        self.schedule = LambdaLR(self.optimizer, optimization.fraction_at)
+
+    def step(self) -> Tensor:
+        """Descend along the gradients, clipped; returns their norm, and stays in place where that is no number."""
+        norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._optimization.max_grad_norm)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            self.schedule.step()
+        self.optimizer.zero_grad()
+        return norm
+
+    def deferred(self, last: bool) -> AbstractContextManager[None]:
+        """Gradients are exchanged between workers in the last backward pass of a step."""
+        if last or not isinstance(self.forward, DistributedDataParallel):
+            return nullcontext()
+        deferred: AbstractContextManager[None] = self.forward.no_sync()
+        return deferred
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in ("module", "optimizer", "schedule")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in state.items():
+            getattr(self, name).load_state_dict(part)
+
+
+class Trainer:
+    """The CRF in training, its moving average (the result), and the adversary where there is one.
+
+    Over several workers each batch-norm sees its own worker's part of a batch, and the running
+    statistics are those of rank 0: training never reads them, so nothing need be exchanged.
+    """
+
+    def __init__(self, crf: LatentCRF, optimization: TrainerConfig) -> None:
+        self.optimization = optimization
+        self.steps_done = 0
+        # Buffers too: batch-norm's statistics are averaged as the weights are.
+        self.ema = AveragedModel(crf, avg_fn=optimization.average, use_buffers=True).eval()
+        self.history: dict[str, list[float]] = defaultdict(list)
+        if optimization.compile:
+            crf.compile()
+        self.crf = OptimizedModule(crf.train(), optimization)
+        self.adversary: OptimizedModule | None = None
+        if optimization.adversarial_weight:
+            self.adversary = OptimizedModule(Discriminator(crf.settings.channels).to(crf.device), optimization)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.ema.parameters()).device
+
+    @property
+    def result(self) -> LatentCRF:
+        """The averaged CRF, in evaluation mode."""
+        return self.ema.module  # type: ignore[return-value]
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return float(self.crf.schedule.get_last_lr()[0])
+
+    def step(self, pairs: Pairs) -> dict[str, float]:
+        """One optimizer step on a worker's part of the batch; returns the losses, averaged over workers.
+
+        Raises DivergedError, with the step and the batch's rows, on every worker alike.
+        """
+        parts = pairs.to(self.device).split(self.optimization.gradient_accumulation_steps)
+        outputs, losses = self._infer(parts)
+        norms = [self.crf.step()]
+        if self.adversary:
+            losses["discriminator"] = self._discriminate(self.adversary, parts, outputs)
+            norms.append(self.adversary.step())
+        figures = average_over_workers({**losses, "gradient_norm": norms[0]})
+        if not all(math.isfinite(norm) for norm in norms):
+            raise DivergedError(self._diagnosis(pairs, figures))
+        self.ema.update_parameters(self.crf.module)
+        self.steps_done += 1
+        for name, value in figures.items():
+            self.history[name].append(value)
+        return figures
+
+    @torch.no_grad()
+    def infer(self, pairs: Pairs) -> Tensor:
+        """The averaged CRF's output (B, C, H, W); changes nothing."""
+        on_device = pairs.to(self.device)
+        output_BCHW: Tensor = self.result(on_device.z_BCHW, on_device.text_BD, on_device.x0_BCHW)
+        return output_BCHW
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors, numbers and containers of them: safe to load with ``weights_only``."""
+        return {
+            "steps_done": self.steps_done,
+            "crf": self.crf.state_dict(),
+            "ema": self.ema.state_dict(),
+            "adversary": self.adversary.state_dict() if self.adversary else None,
+            "history": {name: torch.tensor(values, dtype=torch.float64) for name, values in self.history.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps_done = state["steps_done"]
+        self.crf.load_state_dict(state["crf"])
+        self.ema.load_state_dict(state["ema"])
+        if self.adversary:
+            self.adversary.load_state_dict(state["adversary"])
+        self.history = defaultdict(list, {name: values.tolist() for name, values in state["history"].items()})
+
+    def _infer(self, parts: list[Pairs]) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Gradients of eq. 13 for the CRF; its outputs, and the mean losses."""
+        outputs, losses = [], defaultdict(list)
+        for part in parts:
+            with self.crf.deferred(last=part is parts[-1]):
+                with self._autocast(part.z_BCHW.device):
+                    output_BCHW = self.crf.forward(part.z_BCHW, part.text_BD, part.x0_BCHW)
+                    total = F.mse_loss(output_BCHW.float(), part.target_BCHW)
+                    losses["mse"].append(total.detach())
+                    if self.adversary:
+                        against = generator_loss(self.adversary.module.requires_grad_(False)(output_BCHW))
+                        losses["adversarial"].append(against.detach())
+                        total = total + self.optimization.adversarial_weight * against
+                (total / len(parts)).backward()  # type: ignore[no-untyped-call]
+            outputs.append(output_BCHW.detach())
+        return outputs, {name: torch.stack(values).mean() for name, values in losses.items()}
+
+    def _discriminate(self, adversary: OptimizedModule, parts: list[Pairs], outputs: list[Tensor]) -> Tensor:
+        """Gradients of eq. 14 for the discriminator; its mean loss."""
+        adversary.module.requires_grad_(True)
+        losses = []
+        for part, output_BCHW in zip(parts, outputs, strict=True):
+            with adversary.deferred(last=part is parts[-1]):
+                with self._autocast(output_BCHW.device):
+                    real, fake = adversary.forward(part.target_BCHW), adversary.forward(output_BCHW)
+                    loss = discriminator_loss(real, fake)
+                (loss / len(parts)).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        return torch.stack(losses).mean()
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.optimization.bf16)
+
+    def _diagnosis(self, pairs: Pairs, figures: dict[str, float]) -> str:
+        given = [pairs.z_BCHW, pairs.target_BCHW, pairs.text_BD, *([] if pairs.x0_BCHW is None else [pairs.x0_BCHW])]
+        sound_B = torch.stack([torch.isfinite(part).flatten(1).all(1) for part in given]).all(0)
+        rows = gather_rows(pairs.rows_B.tolist())
+        unsound = gather_rows(pairs.rows_B[~sound_B].tolist())
+        found = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        cause, remedy = "the inputs are sound", f"lower the learning rate, {self.learning_rate:.2g} now"
+        if unsound:
+            cause, remedy = f"rows {unsound} hold values that are no numbers", "verify the store"
+        return (
+            f"step {self.steps_done}: expected finite losses and gradients, "
+            f"found {found} on rows {rows} of the store, and {cause}; {remedy}"
+        )
+
+
+def workers() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def distribute(module: nn.Module) -> nn.Module:
+    """Gradients averaged over all workers, where there are several."""
+    return DistributedDataParallel(module, broadcast_buffers=False) if workers() > 1 else module
+
+
+def average_over_workers(figures: dict[str, Tensor]) -> dict[str, float]:
+    values = torch.stack([value.double() for value in figures.values()])
+    if workers() > 1:
+        distributed.all_reduce(values)
+        values /= workers()
+    return dict(zip(figures, values.tolist(), strict=True))
+
+
+def gather_rows(rows: list[int]) -> list[int]:
+    """The rows of all workers."""
+    if workers() == 1:
+        return rows
+    everyone: list[list[int]] = [[]] * workers()
+    distributed.all_gather_object(everyone, rows)
+    return sorted(row for each in everyone for row in each)

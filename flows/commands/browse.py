@@ -1,0 +1,145 @@
+"""``latentcrf`` on what is there already: list, show, verify, delete. These start no stage and no server."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from flows.commands.terminal import Json, age, print_columns, report, size
+
+if TYPE_CHECKING:
+    from storage.outputs import Output
+
+
+def ls(root: str, *, json: Json = False) -> None:
+    """The outputs below ROOT: kind, rows, size, how far, which teacher, how old."""
+    from storage.outputs import find_outputs
+
+    print_outputs(find_outputs(root), json)
+
+
+def print_outputs(outputs: "list[Output]", as_json: bool) -> None:
+    from storage.outputs import teacher_parts
+
+    records = [record(output, teacher_parts(output, outputs)) for output in outputs]
+    if as_json:
+        report({"outputs": records}, "", as_json)
+        return
+    teachers = whole_teachers([item["teacher"] for item in records])
+    lines = [
+        {
+            "stage": item["stage"],
+            "fingerprint": item["fingerprint"],
+            "kind": item["kind"],
+            "rows": "" if item["rows"] is None else f"{item['rows']:,}",
+            "size": size(item["bytes"]),
+            "state": "sealed" if item["sealed"] else f"{item['done']} of {item['total']}",
+            "teacher": " ".join(
+                name for name, parts in teachers.items() if item["teacher"] and item["teacher"].items() <= parts.items()
+            ),
+            "age": age(item["age_seconds"]),
+        }
+        for item in records
+    ]
+    print_columns(lines, right={"rows", "size", "age"})
+    names = sorted({part for parts in teachers.values() for part in parts})
+    print_columns(
+        [{"teacher": name, **{part: parts.get(part, "")[:6] for part in names}} for name, parts in teachers.items()]
+    )
+
+
+def whole_teachers(found: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """From what each output knows of its teacher's parts to the teachers, "1", "2", …, as whole as they are known."""
+    whole = [parts for parts in found if not any(parts.items() < others.items() for others in found)]
+    distinct = [parts for place, parts in enumerate(whole) if parts and parts not in whole[:place]]
+    return {str(number): parts for number, parts in enumerate(distinct, 1)}
+
+
+def record(output: "Output", teacher: dict[str, str]) -> dict[str, Any]:
+    done, total = output.progress
+    return {
+        "stage": output.identity.stage,
+        "fingerprint": output.fingerprint,
+        "url": output.url,
+        "kind": output.kind,
+        "rows": output.rows,
+        "bytes": sum(output.sizes.values()),
+        "sealed": output.sealed,
+        "done": done,
+        "total": total,
+        "teacher": teacher,
+        "age_seconds": round(output.age()),
+    }
+
+
+def show(url: str, *, rows: int = 5, json: Json = False) -> None:
+    """A latent store: its arrays, how it was made, and its first rows."""
+    from storage import LatentStore
+    from storage.store.description import array_lines, array_records, filled, first_rows, provenance_lines, summary
+
+    store = LatentStore.open(url, allow_unsealed=True)
+    first = first_rows(store, rows)
+    if json:
+        found = {"url": store.url, "sealed": store.sealed, "arrays": array_records(store)}
+        found["provenance"] = store.provenance
+        report({**found, "rows": first}, "", json)
+        return
+    print(f"{store.url}\n{summary(store)}")
+    print_columns(array_lines(store))
+    print_columns([{"provenance": key, "": line} for key, line in provenance_lines(store.provenance).items()])
+    print_columns(filled(first, ("id", "caption", "uri", "reason")))
+
+
+def gc(
+    root: str,
+    *,
+    keep: Annotated[list[str], Parameter(help="URL or fingerprint of an output to keep; several times for several")],
+    yes: Annotated[bool, Parameter(negative="", help="delete; without it nothing is deleted")] = False,
+    json: Json = False,
+) -> None:
+    """Delete the outputs below ROOT, but for those to KEEP and all that they were made from."""
+    from storage.outputs import find_outputs, remove_output, split_by_use
+
+    kept, rest = split_by_use(find_outputs(root), keep)
+    freed = sum(sum(output.sizes.values()) for output in rest)
+    lines = [f"{'keep' if output in kept else 'delete':>6}  {output.url}" for output in kept + rest]
+    end = "" if yes or not rest else "; nothing is deleted yet: add --yes"
+    lines.append(f"{len(rest)} outputs, {size(freed)}{end}")
+    if not json:
+        print("\n".join(lines), flush=True)  # before the deletion, which may take long
+    if yes:
+        for output in rest:
+            remove_output(output)
+    result = {"keep": [o.url for o in kept], "delete": [o.url for o in rest], "bytes": freed, "deleted": yes}
+    if json:
+        report(result, "", json)
+
+
+def verify(
+    url: str,
+    *,
+    repair: Annotated[
+        bool, Parameter(negative="", help="delete what is damaged, so that its stage makes it again")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Read a latent store against its checksums; name each damaged, missing or foreign object. Exit code 1 if any."""
+    from storage.store import verification
+
+    problems = verification.verify(url)
+    lines = [f"{problem.path}: {problem.problem}" for problem in problems]
+    found: dict[str, Any] = {
+        "ok": not problems,
+        "objects": [{"path": problem.path, "problem": problem.problem} for problem in problems],
+    }
+    if repair:
+        deleted = verification.repair(url, problems)
+        found["deleted"] = deleted
+        if deleted:
+            lines.append(f"{len(deleted)} objects deleted; run the store's stage again to make them")
+    report(found, "\n".join(lines) or f"{url}: every object is what was written", json)
+    if problems:
+        sys.exit(1)
+
+
+COMMANDS = (ls, show, verify, gc)

@@ -1,0 +1,35 @@
+"""Pipeline configurations in YAML; paths in a file are relative to the file."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from flows.parameters import PipelineParameters
+from storage import UserError
+
+EMBEDDED = {"demo": Path(__file__).parents[2] / "deploy/demo/demo.yaml"}
+INPUTS = ("teacher", "images", "captions", "heldout_images", "heldout_captions")
+
+
+def load_config(name: str, root: str | None) -> PipelineParameters:
+    """An embedded configuration's name, or a YAML file's path."""
+    path = EMBEDDED.get(name, Path(name))
+    if not path.is_file():
+        raise UserError(f"a YAML file or one of {sorted(EMBEDDED)}", name, "check the name")
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise UserError(
+            "a YAML mapping of parameters", f"{type(values).__name__} in {path}", "see deploy/demo/demo.yaml"
+        )
+    for key in INPUTS:
+        if isinstance(values.get(key), str) and "://" not in values[key]:
+            values[key] = str((path.parent / values[key]).resolve())
+    if root is not None:
+        values["root"] = root
+    try:
+        return PipelineParameters(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError("valid parameters", f"{place}: {first['msg']}", f"mend {path}") from None

@@ -1,0 +1,63 @@
+"""What an evaluation measures besides the stored samples: real images, wall time, loss curves."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from crf.device import default_device
+from crf.evaluation.comparison import seconds_per_image
+from crf.evaluation.features import ImageFeatures
+from crf.evaluation.methods import list_methods
+from crf.teacher.teacher import Teacher
+from flows.crf_files import load_crf
+from flows.parameters import EvaluateParameters
+from storage import locations
+from storage.errors import UserError
+from storage.identity import read_identity
+from storage.inputs.captions import scan_captions
+from storage.inputs.decoding import decode_apart
+from storage.inputs.images import read_images, scan_images
+from storage.inputs.pixels import RejectedImageError
+from storage.inputs.rows import refusal
+
+TIMED_IMAGES, TIMED_ROUNDS = 4, 2
+
+
+def real_features(images: str, size: int) -> Any:
+    """Features (N, 1280) of the real images that can be read."""
+    network = ImageFeatures()
+    features, uris = [], [row["uri"] for row in scan_images(images) if refusal(row["uri"]) is None]
+    for start in range(0, len(uris), 32):
+        pixels = []
+        for data in read_images(uris[start : start + 32]):
+            try:
+                pixels.append(decode_apart(data, size))
+            except RejectedImageError:
+                continue
+        if pixels:
+            x_BCHW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+            features.append(network(x_BCHW).numpy())
+    if not features:
+        raise UserError("real images that can be read", f"none in {images}", "check --images")
+    return np.concatenate(features)
+
+
+def seconds(params: EvaluateParameters, size: int) -> dict[str, float]:
+    """Wall time an image of each contender, alone on this machine's device."""
+    device = default_device()
+    teacher = Teacher.load(params.teacher, device)
+    captions = [row["caption"] for row in scan_captions(params.captions, TIMED_IMAGES)]
+    crf = load_crf(params.crf).eval().to(device)
+    return seconds_per_image(
+        teacher, crf, captions, params.guidance_scale, size, list_methods(params.lead), TIMED_ROUNDS
+    )
+
+
+def training_losses(params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:
+    """Loss curves of both training stages, where their outputs are at hand."""
+    stage_1 = read_identity(params.crf).inputs["train"]
+    root = params.crf.rstrip("/").rsplit("/", 2)[0]
+    urls = {"train": locations.join(root, "train", stage_1), "distill": params.crf}
+    found = {name: locations.join(url, "losses.json") for name, url in urls.items()}
+    return {name: locations.read_json(url) for name, url in found.items() if locations.exists(url)}

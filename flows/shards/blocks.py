@@ -1,0 +1,121 @@
+"""What Ray's workers do to a block besides the model's part. A block is a shard: columns of arrays.
+
+Imports stay light here: every worker process pays for them.
+"""
+
+import time
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+
+from crf.noise import sample_seed
+from storage import LatentStore
+from storage.inputs.decoding import decode_apart
+from storage.inputs.images import read_images
+from storage.inputs.pixels import RejectedImageError
+from storage.inputs.rows import refusal
+
+Block = dict[str, Any]
+
+
+class ReadRows:
+    """{shard} -> the shard's index rows, as columns; a refused row is not valid, and has its reason."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, block: Block) -> Block:
+        [shard] = block["shard"]
+        store = LatentStore.open(self.url, allow_unsealed=True)
+        table = store.rows(int(shard))
+        extent = store.extent(int(shard))
+        columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in ("id", "caption", "uri")}
+        reasons = [refusal(uri) or "" for uri in columns["uri"]]
+        valid = np.array([not reason for reason in reasons])
+        columns["caption"][~valid] = ""  # it may be why the row was refused
+        count = extent.stop - extent.start
+        return {
+            "row": np.arange(extent.start, extent.stop),
+            "started": np.full(count, time.time()),
+            "valid": valid,
+            "reason": np.array(reasons, dtype=object),
+            "seed": np.zeros(count, dtype=np.uint64),
+            **columns,
+        }
+
+
+class WriteShard:
+    """A computed block -> the shard and its commit record; returns the shard's number."""
+
+    def __init__(self, url: str, fingerprints: list[str]) -> None:
+        self.url, self.fingerprints = url, fingerprints
+
+    def __call__(self, block: Block) -> Block:
+        store = LatentStore.resume(self.url)
+        shard = int(block["row"][0]) // store.shard_rows
+        extent = store.extent(shard)
+        if list(block["row"]) != list(range(extent.start, extent.stop)):
+            raise ValueError(f"a block is not shard {shard} of {self.url}; was target_max_block_size changed?")
+        valid = np.asarray(block["valid"], dtype=bool)
+        store.write_shard(
+            shard,
+            {name: block[name] for name in store.names},
+            valid=valid,
+            seed=block["seed"],
+            rejected={int(row): str(block["reason"][i]) for i, row in enumerate(block["row"]) if not valid[i]},
+            timing={"seconds": time.time() - float(block["started"][0])},
+            fingerprint=self.fingerprints[shard],
+        )
+        return {"shard": np.array([shard])}
+
+
+class DecodeImages:
+    """Index columns -> the same with ``image`` uint8 (B, size, size, 3); a bad image keeps its row, with a reason."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, block: Block) -> Block:
+        images = np.full((len(block["row"]), self.size, self.size, 3), 255, dtype=np.uint8)
+        places = np.flatnonzero(block["valid"])
+        for place, data in zip(places, read_images(list(block["uri"][places])), strict=True):
+            try:
+                images[place] = decode_apart(data, self.size)
+            except RejectedImageError as error:
+                block["valid"][place], block["reason"][place] = False, str(error)
+        return {**block, "image": images}
+
+
+class SeedRows:
+    """Index columns -> the same with each row's own seed."""
+
+    def __init__(self, run_seed: int) -> None:
+        self.run_seed = run_seed
+
+    def __call__(self, block: Block) -> Block:
+        seeds = np.array([sample_seed(self.run_seed, str(name)) for name in block["id"]], dtype=np.uint64)
+        return {**block, "seed": seeds}
+
+
+class Chain:
+    """One operator from two functions, so that Ray moves no block between them."""
+
+    def __init__(self, *functions: Any) -> None:
+        self.functions = functions
+
+    def __call__(self, block: Block) -> Block:
+        for function in self.functions:
+            block = function(block)
+        return block
+
+
+class Model:
+    """The model's part, named "module:class", so that only the actors import it: that takes seconds."""
+
+    def __init__(self, name: str, **arguments: Any) -> None:
+        self.compute = resolve_name(name)(**arguments)
+
+    def __call__(self, block: Block) -> Block:
+        computed: Block = self.compute(block)
+        return computed

@@ -1,0 +1,121 @@
+"""Caption input sets: Parquet, COCO captions JSON, JSONL, TSV, CSV, TXT; any fsspec URL, in the file's order."""
+
+import csv
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import fsspec
+
+from storage.errors import UserError
+from storage.inputs.coco import read_annotations
+from storage.inputs.parquet import cells, holds_text, open_parquet
+from storage.inputs.rows import CAPTION_COLUMNS, Row, add_caption, check_unique_ids, replace_surrogates
+
+FORMATS = ".parquet, .json (COCO captions), .jsonl, .tsv, .csv or .txt"
+MAX_LINE = 1 << 24  # characters: what is longer is no line but a file without any
+
+
+def scan_captions(url: str, limit: int | None = None) -> Iterator[Row]:
+    """Rows (id, caption, uri); raises UserError where there are no captions.
+
+    A caption that is too long is a refused row; one that is empty is none.
+    """
+    fs, path = fsspec.url_to_fs(url)
+    if not fs.isfile(path):
+        raise UserError(f"a caption file ({FORMATS})", f"nothing at {url}", "check --captions")
+    readers = {
+        ".parquet": _parquet,
+        ".json": read_annotations,
+        ".jsonl": _jsonl,
+        ".tsv": _tsv,
+        ".csv": _csv,
+        ".txt": _txt,
+    }
+    reader = readers.get(PurePosixPath(path).suffix)
+    if reader is None:
+        raise UserError(f"a caption file ({FORMATS})", url, "convert it, or rename it to what it is")
+    rows = itertools.islice(_numbered(reader(url), url), limit)
+    first = next(rows, None)
+    if first is None:
+        raise UserError("captions", f"none in {url}", "check that the file has rows with text in them")
+    return check_unique_ids(itertools.chain([first], rows), url)
+
+
+def _numbered(records: Iterator[dict[str, object]], url: str) -> Iterator[Row]:
+    column = None
+    for number, record in enumerate(records):
+        column = column or next((name for name in CAPTION_COLUMNS if name in record), None)
+        if column is None:
+            columns = [replace_surrogates(str(name)) for name in sorted(record, key=str)]
+            raise UserError(f"one of the columns {CAPTION_COLUMNS}", f"{columns} in {url}", "rename the column")
+        caption = record.get(column) or ""
+        if not isinstance(caption, str):
+            found = f"{type(caption).__name__} in row {number} of {url}"
+            raise UserError(f"text in {column!r}", found, "mend the row, or write it as text")
+        if caption.strip():
+            row = {"id": replace_surrogates(str(record.get("id", number))), "uri": f"{url}#{number}", "sha256": ""}
+            yield add_caption(row, caption)
+
+
+def _parquet(url: str) -> Iterator[dict[str, object]]:
+    with open_parquet(url) as parquet:
+        schema = parquet.schema_arrow
+        columns = [name for name in (*CAPTION_COLUMNS, "id") if name in schema.names]
+        if columns in ([], ["id"]):
+            yield dict.fromkeys(schema.names)
+        if columns and columns[0] != "id" and not holds_text(schema.field(columns[0]).type):
+            found = f"{schema.field(columns[0]).type} in {url}"
+            raise UserError(f"text in the column {columns[0]!r}", found, "write it as text")
+        for values in cells(parquet, columns, 256):
+            yield dict(zip(columns, values, strict=True))
+
+
+def _lines(url: str) -> Iterator[str]:
+    """Of a UTF-8 file, with or without a byte order mark; UserError where it is none, or has no lines."""
+    with fsspec.open(url, "rt", encoding="utf-8-sig", newline="") as file:
+        number = 1
+        try:
+            while line := file.readline(MAX_LINE):
+                if len(line) == MAX_LINE:
+                    found = f"line {number} of {url} with {MAX_LINE} or more"
+                    raise UserError(f"lines of fewer than {MAX_LINE} characters", found, "write one caption a line")
+                yield line
+                number += 1
+        except UnicodeDecodeError as error:
+            found = f"{error.reason} after line {number - 1} of {url}"
+            raise UserError("UTF-8 text", found, "save the file as UTF-8") from None
+
+
+def _jsonl(url: str) -> Iterator[dict[str, object]]:
+    for number, line in enumerate(_lines(url), start=1):
+        if line.strip():
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:  # a number of too many digits is the former
+                raise UserError("one JSON object a line", f"line {number} of {url}: {error}", "mend the line") from None
+            yield record if isinstance(record, dict) else {"caption": record}
+
+
+def _tsv(url: str) -> Iterator[dict[str, object]]:
+    return _delimited(url, "\t")
+
+
+def _csv(url: str) -> Iterator[dict[str, object]]:
+    return _delimited(url, ",")
+
+
+def _delimited(url: str, delimiter: str) -> Iterator[dict[str, object]]:
+    csv.field_size_limit(MAX_LINE)  # of the whole process; 131,072 would fail at one long caption
+    reader = csv.DictReader(_lines(url), delimiter=delimiter)
+    try:
+        yield from reader
+    except csv.Error as error:
+        found = f"line {reader.line_num} of {url}: {error}"
+        raise UserError("rows of delimited text", found, "mend the line; look for a quote that is not closed") from None
+
+
+def _txt(url: str) -> Iterator[dict[str, object]]:
+    for line in _lines(url):
+        yield {"caption": line}

@@ -1,0 +1,120 @@
+"""From an encoded image, however hostile, to pixels or to a reason why not."""
+
+import io
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.inputs.colours import srgb_on_white
+from storage.inputs.rows import replace_surrogates
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is decoded, whatever the file's name. All others stay shut: some start other programs."""
+MAX_PIXELS = 64_000_000
+MAX_SCANNED = 32 * MAX_PIXELS
+"""Pixels of a JPEG times its scans, each of which passes over all of them."""
+ORIENTATION = 0x0112
+JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+REASON_LENGTH = 200
+
+
+class RejectedImageError(Exception):
+    """The image cannot be used; the message is the reason that the index will give."""
+
+
+def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
+    """Decode the first frame, turn upright, convert to sRGB, put on white, cut the middle square, scale.
+
+    -> (size, size, 3) uint8. Raises RejectedImageError whatever the bytes are, and MemoryError; nothing else.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if not data:
+        raise RejectedImageError("empty: 0 bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damage that does no harm, and of sizes, which are looked at below
+            return _decode(data, size)
+    except (RejectedImageError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise RejectedImageError(f"unknown format: none of {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError as error:
+        raise RejectedImageError(f"too large: {error}") from None
+    except Exception as error:  # whatever a decoder makes of hostile bytes
+        raise RejectedImageError(f"not a readable image: {_one_line(error)}") from None
+
+
+def _decode(data: bytes, size: int) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _check(image, data)
+        image.load()
+        upright = _upright(image)
+        side = min(upright.size)
+        left, top = (upright.width - side) // 2, (upright.height - side) // 2
+        square = srgb_on_white(upright.crop((left, top, left + side, top + side)), image.info.get("icc_profile"))
+        return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def _check(image: Any, data: bytes) -> None:
+    """Before a pixel is decoded."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise RejectedImageError(f"too large: {width} x {height}, at most {MAX_PIXELS} pixels")
+    if image.format in ("JPEG", "MPO") and width * height * (scans := _scans(data)) > MAX_SCANNED:
+        raise RejectedImageError(f"too large: {scans} scans of {width} x {height} pixels")
+    if image.format == "TIFF":
+        _check_tiff(image.tag_v2)
+
+
+def _scans(jpeg: bytes) -> int:
+    """How many scans the first image of a JPEG file has: start markers outside of the segments that have a length."""
+    place, scans = 2, 0
+    while marker := JPEG_MARKER.search(jpeg, place):
+        kind = jpeg[marker.start() + 1]
+        if kind == 0xD9:
+            break
+        scans += kind == 0xDA
+        place = marker.end() + (int.from_bytes(jpeg[marker.end() : marker.end() + 2]) if kind not in (1, 0xD8) else 0)
+    return scans
+
+
+def _check_tiff(tags: Any) -> None:
+    """A tile is decoded whole, however little of it the image shows; of grey, Pillow knows these kinds alone."""
+    width, length, bits, white = (
+        tags.get(tag, default) for tag, default in ((322, 0), (323, 0), (258, (1,)), (262, 1))
+    )
+    if width * length > MAX_PIXELS:
+        raise RejectedImageError(f"too large: a tile of {width} x {length}, at most {MAX_PIXELS} pixels")
+    if bits == (12,) or (bits == (16,) and white == 0):
+        raise RejectedImageError("grey of 12 bits, or of 16 bits with 0 as white")
+
+
+def _upright(image: Any) -> Any:
+    from PIL import Image
+
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # damaged EXIF turns nothing
+        orientation = None
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def _one_line(error: Exception) -> str:
+    """Without what would differ in a re-run, or would not print."""
+    text = " ".join(replace_surrogates(str(error)).split()) or type(error).__name__
+    return "".join(letter for letter in text if letter.isprintable())[:REASON_LENGTH]

@@ -1,0 +1,83 @@
+"""index.parquet: which sample stands in which row. One row group a shard."""
+
+import errno
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage import locations
+from storage.store.records import sha256
+
+SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
+
+
+def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> tuple[int, list[str]]:
+    """Write the tables as one row group each; with ``rejected`` (row -> reason) the reasons beside them.
+
+    -> the number of rows, and each shard's checksum. Without reasons an index that is there already stays.
+    """
+    schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
+    row, checksums = 0, []
+    with tempfile.NamedTemporaryFile() as file:  # not in memory, which millions of rows would fill
+        # Each value stands once, and nobody asks for a shard's smallest: both would be most of a large index's footer.
+        with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
+            for table in shards:
+                table = table.select(SCHEMA.names)
+                if rejected is not None:
+                    reasons = [rejected.get(row + offset) for offset in range(len(table))]
+                    table = table.append_column("reason", pa.array(reasons, pa.string()))
+                checksums.append(table_checksum(table))
+                writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
+                row += len(table)
+        file.flush()
+        locations.write_file(url, file.name, new=rejected is None)
+    return row, checksums
+
+
+def table_checksum(table: pa.Table) -> str:
+    """Over a shard's rows, whatever their encoding."""
+    return sha256(json.dumps(table.to_pylist()).encode())
+
+
+def parse_index(data: bytes) -> pa.Table:
+    return pq.read_table(io.BytesIO(data))
+
+
+def read_index_shard(url: str, shard: int) -> pa.Table:
+    """One shard's rows, without reading the others'."""
+    try:
+        return _read_row_group(url, shard)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EBUSY:  # s3fs: replaced while it was read
+            raise
+    return _read_row_group(url, shard)  # another process has sealed in between: of two objects nobody has read a part
+
+
+def _read_row_group(url: str, shard: int) -> pa.Table:
+    fs, path = fsspec.url_to_fs(url)
+    with fs.open(path, "rb") as file:
+        return pq.ParquetFile(file).read_row_group(shard)
+
+
+def index_shards(url: str) -> Iterator[pa.Table]:
+    """All shards' rows, one shard after the other, of one moment: another process may replace the index meanwhile."""
+    with locations.local_copy(url) as path, pq.ParquetFile(path) as parquet:
+        yield from (parquet.read_row_group(shard) for shard in range(parquet.num_row_groups))
+
+
+def index_tables(rows: Iterable[dict[str, Any]], shard_rows: int) -> Iterable[pa.Table]:
+    """Group rows (id, caption, uri, sha256) into one table a shard; at most one shard in memory."""
+    group: list[dict[str, Any]] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == shard_rows:
+            yield pa.Table.from_pylist(group, SCHEMA)
+            group = []
+    if group:
+        yield pa.Table.from_pylist(group, SCHEMA)

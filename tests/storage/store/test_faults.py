@@ -1,0 +1,136 @@
+"""A server that answers badly, hangs, or is gone: the same bytes, or one clear error soon and a resume that works.
+
+Most of what these tests take is the clients' pauses; ``make chaos`` has the same with a tenth of all answers bad.
+"""
+
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import pytest
+from aiohttp import ClientTimeout
+
+from storage import locations
+from storage.endpoints import describe, user_error
+from storage.errors import DamagedStoreError, EndpointError, UserError
+from storage.store.verification import verify
+from tests.storage.store.test_object_stores import contents_at
+from tests.storage.store.test_verification import contents, make, make_at, read_all
+from tests.support import servers
+from tests.support.faulty_proxy import FaultyProxy
+
+SECONDS = 0.3  # the clients' patience here; by default it is 20 s and 10 s
+
+
+@pytest.fixture
+def s3_proxy(s3_port: int) -> Iterator[FaultyProxy]:
+    with (
+        FaultyProxy(f"http://127.0.0.1:{s3_port}", servers.free_port(), seed=0, share=0.03) as proxy,
+        servers.options("s3", **servers.s3_options(proxy.address), config_kwargs={"read_timeout": SECONDS}),
+    ):
+        yield proxy
+
+
+def disturbed(proxy: FaultyProxy, root: str) -> int:
+    """Make and read a store; where an error ends it, the same again. -> how often it ended with one."""
+    for errors in range(5):
+        try:
+            url = make_at(root)
+            assert verify(url) == []
+            read_all(url)
+            return errors
+        except EndpointError:
+            continue
+    raise AssertionError(f"ended with an error each time; {proxy.met}")
+
+
+def test_s3_with_bad_answers(s3_proxy: FaultyProxy, tmp_path: Path) -> None:
+    root = f"s3://bucket/{tmp_path.name}"
+    disturbed(s3_proxy, root)
+    assert sum(s3_proxy.met.values()) - s3_proxy.met["none"] > 1
+    s3_proxy.share = 0
+    assert contents_at(make_at(root)) == contents(make(tmp_path))
+
+
+def test_gcs_with_bad_answers_and_a_server_that_is_killed(tmp_path: Path) -> None:
+    port, seen = servers.free_port(), servers.free_port()
+    (tmp_path / "served/bucket").mkdir(parents=True)
+    process = servers.start_gcs(tmp_path / "served", port, f"http://127.0.0.1:{seen}")
+    restarted = []
+
+    def restart() -> None:
+        process.kill()
+        process.wait(10)
+        time.sleep(1)
+        restarted.append(servers.start_gcs(tmp_path / "served", port, f"http://127.0.0.1:{seen}"))
+
+    patience = {"requests_timeout": ClientTimeout(sock_connect=SECONDS, sock_read=SECONDS)}
+    try:
+        with (
+            FaultyProxy(f"http://127.0.0.1:{port}", seen, seed=1, share=0.02) as proxy,
+            servers.options("gs", **servers.gs_options(proxy.address), **patience),
+        ):
+            timer = Timer(0.3, restart)
+            timer.start()
+            disturbed(proxy, "gs://bucket/root")
+            timer.join()
+            assert restarted
+            proxy.share = 0
+            assert contents_at(make_at("gs://bucket/root")) == contents(make(tmp_path / "here"))
+    finally:
+        for started in [process, *restarted]:
+            started.kill()
+            started.wait(10)
+
+
+@pytest.mark.parametrize("mode", ["hang", "refuse"])
+def test_gone_in_the_middle_is_one_error_and_the_same_again_finishes(
+    mode: str, s3_proxy: FaultyProxy, tmp_path: Path, latentcrf: Callable[..., Any]
+) -> None:
+    s3_proxy.share = 0
+    root = f"s3://bucket/{tmp_path.name}"
+    url = make_at(root)
+    for path in ("manifest.json", "commits/00002.json", "latents/c/2/0/0/0"):
+        locations.remove(f"{url}/{path}")
+    s3_proxy.mode = mode
+    with servers.options("s3", config_kwargs={"read_timeout": SECONDS, "retries": {"total_max_attempts": 1}}):
+        begun = time.monotonic()
+        with pytest.raises(EndpointError, match=r"expected an answer from s3://.*; check that it is there"):
+            make_at(root)
+        code, out, err = latentcrf("verify", url)
+        assert time.monotonic() - begun < 20
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("latentcrf: expected an answer from s3://")
+    s3_proxy.mode = "pass"
+    assert contents_at(make_at(root)) == contents(make(tmp_path))
+
+
+def test_what_the_user_is_told_of_an_error_that_has_causes() -> None:
+    def chained(*errors: Exception) -> BaseException:
+        for effect, cause in pairwise(errors):
+            effect.__cause__ = cause
+        return errors[0]
+
+    told = user_error(chained(RuntimeError("the job failed"), DamagedStoreError("gs://b/x"), ValueError("checksum")))
+    assert isinstance(told, DamagedStoreError)
+    told = user_error(chained(RuntimeError("the job failed"), ConnectionResetError("reset\nby peer")))
+    assert "ConnectionResetError: reset by peer" in str(told)
+    assert "latentcrf[s3]" in str(user_error(ImportError("Install s3fs to access S3")))
+    assert user_error(chained(RuntimeError("a mistake of ours"), KeyError("x"))) is None
+    assert describe(TimeoutError()) == "TimeoutError"
+
+
+def test_errors_keep_their_kind_on_their_way_from_a_worker() -> None:
+    for error in (UserError("a", "b", "c"), DamagedStoreError("gs://b/x"), EndpointError("gs://b", "TimeoutError")):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_a_disk_that_refuses_is_the_same_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EndpointError, match=r"NotADirectoryError|FileExistsError"):
+        locations.write_bytes(f"{tmp_path}/file/object", b"")

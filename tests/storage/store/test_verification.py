@@ -1,0 +1,222 @@
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage import DamagedStoreError, Identity, LatentStore, UserError, locations
+from storage.store.verification import CHANGED, FOREIGN, MISSING, Problem, repair, verify
+from tests.storage.store.test_latent_store import create, values
+
+ROWS, SHARD_ROWS, SHARDS = 8, 3, 3
+IDENTITY = Identity("encode", 1, {"images": "ab12"}, {"size": 32, "shard_rows": 3})
+
+
+def make(root: Path) -> Path:
+    return Path(make_at(str(root)))
+
+
+def make_at(root: str) -> str:
+    """What the run of a stage does: identity, layout, the shards that are not committed, seal. -> the store."""
+    IDENTITY.write(root)
+    url = IDENTITY.url(root)
+    store = create(url, ROWS, SHARD_ROWS)
+    for shard in sorted(set(range(SHARDS)) - store.committed()):
+        extent = store.extent(shard)
+        count = extent.stop - extent.start
+        arrays = values(count, shard)
+        valid = np.ones(count, bool)
+        rejected = {extent.start: "empty: 0 bytes"} if shard == 1 else {}
+        for row in rejected:
+            valid[row - extent.start] = False
+            arrays["latents"][row - extent.start] = np.nan
+        seed = np.arange(extent.start, extent.stop, dtype=np.uint64) + 7
+        store.write_shard(shard, arrays, valid=valid, seed=seed, rejected=rejected, timing={})
+    locations.write_bytes(f"{url}/report.json", b'{"rows": []}')
+    store.seal(["report.json"])
+    return url
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def read_all(url: str) -> dict[str, Any]:
+    """All that a reader can ask of a sealed store."""
+    store = LatentStore.open(url)
+    shards = [store.shard(shard) for shard in range(store.shard_count)]
+    return {
+        "index": store.index.to_pylist(),
+        "rows": [store.rows(shard).to_pylist() for shard in range(store.shard_count)],
+        "valid": store.valid.tolist(),
+        "values": [{name: part.tobytes() for name, part in shard.items()} for shard in shards],
+        "provenance": store.provenance,
+        "manifest": store.manifest,
+    }
+
+
+@contextmanager
+def flipped(file: Path, bit: int) -> Iterator[None]:
+    whole = file.read_bytes()
+    damaged = bytearray(whole)
+    damaged[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(damaged)
+    try:
+        yield
+    finally:
+        file.write_bytes(whole)
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("root"))
+
+
+@pytest.fixture
+def store(sealed: Path, tmp_path: Path) -> Path:
+    """A copy to be damaged, below a root of its own."""
+    return Path(shutil.copytree(sealed, tmp_path / "encode" / sealed.name))
+
+
+OBJECTS = [
+    "commits/00001.json",
+    "commits/created.json",
+    "identity.json",
+    "index.parquet",
+    "latents/c/1/0/0/0",
+    "latents/zarr.json",
+    "manifest.json",
+    "report.json",
+    "seed/c/2",
+    "seed/zarr.json",
+    "text/c/0/0",
+    "text/zarr.json",
+    "valid/c/1",
+    "valid/zarr.json",
+    "zarr.json",
+]
+CHECKED_ON_READING = {"index.parquet", "manifest.json", "zarr.json"}
+
+
+def test_every_kind_of_object_is_tried(sealed: Path) -> None:
+    assert set(OBJECTS) < contents(sealed).keys()
+    assert {Path(name).name for name in contents(sealed) if "/c/" not in name} == {
+        *(Path(name).name for name in OBJECTS if "/c/" not in name),
+        "00000.json",
+        "00002.json",
+    }
+    assert verify(str(sealed)) == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(path=st.sampled_from(OBJECTS), place=st.floats(0, 1, exclude_max=True))
+def test_one_flipped_bit_is_named_and_never_read_as_data(sealed: Path, path: str, place: float) -> None:
+    whole = read_all(str(sealed))
+    file = sealed / path
+    with flipped(file, int(place * 8 * file.stat().st_size)):
+        [problem] = verify(str(sealed))
+        assert (problem.path, problem.problem) == (path, CHANGED)
+        if "/c/" in path or path in CHECKED_ON_READING:
+            with pytest.raises(DamagedStoreError):
+                read_all(str(sealed))
+        else:
+            assert read_all(str(sealed)) == whole
+
+
+@pytest.mark.parametrize("name", ["latents", "text", "valid", "seed"])
+def test_any_zarr_reader_raises_on_a_flipped_bit(sealed: Path, name: str) -> None:
+    file = next(path for path in sorted((sealed / name / "c").rglob("*")) if path.is_file())
+    with flipped(file, 5), pytest.raises(ValueError, match="checksum"):
+        zarr.open_array(str(sealed / name), mode="r")[:]
+
+
+@pytest.mark.parametrize("path", OBJECTS)
+def test_a_missing_object_is_named(store: Path, path: str) -> None:
+    (store / path).unlink()
+    found = verify(str(store))
+    # Without its manifest a store is an unfinished one, and what is committed is as it should be.
+    assert [(p.path, p.problem) for p in found] == ([] if path == "manifest.json" else [(path, MISSING)])
+
+
+@pytest.mark.parametrize("path", [path for path in OBJECTS if "/c/" in path])
+def test_a_cut_off_shard_is_named_wherever_it_ends(store: Path, path: str) -> None:
+    whole = (store / path).read_bytes()
+    for size in {0, 1, 3, len(whole) // 2, len(whole) - 1}:
+        (store / path).write_bytes(whole[:size])
+        assert [(p.path, p.problem) for p in verify(str(store))] == [(path, CHANGED)]
+        with pytest.raises(DamagedStoreError):
+            read_all(str(store))
+
+
+def test_a_foreign_object_is_named_and_left_alone(store: Path) -> None:
+    for path in ("notes.txt", "latents/c/7/0/0/0"):
+        (store / path).parent.mkdir(parents=True, exist_ok=True)
+        (store / path).write_text("x")
+    problems = verify(str(store))
+    assert problems == [Problem("latents/c/7/0/0/0", FOREIGN), Problem("notes.txt", FOREIGN)]
+    assert repair(str(store), problems) == []
+    assert (store / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("damage", ["flip", "remove"])
+@pytest.mark.parametrize("path", OBJECTS)
+def test_a_repaired_store_is_made_again_to_the_byte(store: Path, path: str, damage: str) -> None:
+    whole = contents(store)
+    if damage == "flip":
+        (store / path).write_bytes(whole[path][:-1] + bytes([whole[path][-1] ^ 4]))
+    else:
+        (store / path).unlink()
+    repair(str(store), verify(str(store)))
+    assert not (store / "manifest.json").exists()
+    lost = {0, 1, 2} - LatentStore.resume(str(store)).committed() if (store / "zarr.json").exists() else set()
+    shard = [int(part[:5]) for part in path.split("/") if part[:5].isdigit() and path != "manifest.json"]
+    assert lost == set(shard[:1])
+    assert make(store.parent.parent) == store
+    assert contents(store) == whole
+    assert verify(str(store)) == []
+
+
+def test_two_damaged_shards_and_the_layout(store: Path) -> None:
+    whole = contents(store)
+    for path in ("latents/c/0/0/0/0", "text/c/2/0", "latents/zarr.json", "manifest.json"):
+        (store / path).write_bytes(whole[path][:-1] + bytes([whole[path][-1] ^ 1]))
+    for _ in range(2):  # what lies in an array that cannot be opened is seen once its layout is back
+        repair(str(store), verify(str(store)))
+        make(store.parent.parent)
+    assert contents(store) == whole
+
+
+def test_an_unfinished_store_is_checked_as_far_as_it_is(store: Path) -> None:
+    for path in ("manifest.json", "commits/00001.json"):
+        (store / path).unlink()
+    (store / "seed/c/1").write_bytes(b"broken")  # of the shard that is not committed
+    assert verify(str(store)) == []
+    (store / "seed/c/2").write_bytes(b"broken")
+    assert [problem.path for problem in verify(str(store))] == ["seed/c/2"]
+
+
+def test_what_a_killed_writer_left_is_gone_once_sealed(store: Path) -> None:
+    (store / "manifest.json").unlink()
+    (store / "latents/c/1/0/0/0.1234.partial").write_bytes(b"half")
+    make(store.parent.parent)
+    assert verify(str(store)) == []
+
+
+def test_sealing_refuses_a_damaged_commit_record(store: Path) -> None:
+    (store / "manifest.json").unlink()
+    record = json.loads((store / "commits/00001.json").read_text())
+    (store / "commits/00001.json").write_text(json.dumps({**record, "valid": 0}))
+    with pytest.raises(DamagedStoreError, match=r"commits/00001.json"):
+        LatentStore.resume(str(store)).seal()
+
+
+def test_no_store(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none at"):
+        verify(str(tmp_path))

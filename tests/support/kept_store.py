@@ -1,0 +1,46 @@
+"""How the stores under ``stores/`` were written. They are kept: whatever comes later must open them.
+
+    rm -r tests/storage/stores/v1
+    python -c 'from tests.support.kept_store import write_v1; write_v1()'
+
+is for as long as the layout is not released. A layout that follows gets a folder of its own beside it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from storage import ArraySpec, LatentStore
+from storage.store.index import index_tables
+
+STORES = Path(__file__).parents[1] / "storage/store/stores"
+
+
+def write_v1(folder: Path = STORES / "v1") -> None:
+    """Six rows in shards of four, so that the last shard is short; row 4 is rejected."""
+    rows = [
+        {"id": f"id-{row}", "caption": f"caption {row} – ünï", "uri": f"file-{row}.png", "sha256": f"{row:064x}"}
+        for row in range(6)
+    ]
+    store = LatentStore.create(
+        str(folder),
+        {"latents": ArraySpec.latent(4, 4, 8), "text": ArraySpec.vector(3)},
+        index_tables(rows, 4),
+        shard_rows=4,
+        provenance={"stage": "encode", "scaling_factor": 0.5, "software": {"latentcrf": "0.1.0"}},
+    )
+    latents = (np.arange(6 * 4 * 4 * 8).reshape(6, 4, 4, 8) / 8 - 48).astype(np.float16)
+    text = np.arange(18).reshape(6, 3).astype(np.float16)
+    latents[4] = text[4] = np.nan
+    seeds = np.iinfo(np.uint64).max - np.arange(6, dtype=np.uint64)
+    for shard, rejected in enumerate([{}, {4: "empty: 0 bytes"}]):
+        part = store.extent(shard)
+        store.write_shard(
+            shard,
+            {"latents": latents[part], "text": text[part]},
+            valid=np.arange(6)[part] != 4,
+            seed=seeds[part],
+            rejected=rejected,
+            timing={"seconds": 0.25},
+        )
+    store.seal()
