@@ -11,7 +11,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from storage import ArraySpec, LatentStore
 from storage.store.index import index_tables
-from tests.benchmarks.store_contenders import ROW, SHARD_ROWS
+from tests.benchmarks.store_methods import ROW, SHARD_ROWS
 
 TIMES = 4
 CODECS = {

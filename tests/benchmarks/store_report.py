@@ -60,7 +60,7 @@ Numbers as they were measured: [store_speed.json](store_speed.json).""",
 
 {samples:,} samples of 64×64×8 float16 ({samples * SAMPLE_MB / 1e3:.2f} GB): Gaussian fields of unit variance whose
 spectrum falls as 1/(f + 4), 2,048 different ones in turn. Batches of 256 as torch tensors, the last incomplete one
-left out. Every contender in a process of its own, in turns; the fastest round of each number. Writing ends with
+left out. Every method in a process of its own, in turns; the fastest round of each number. Writing ends with
 `sync`; *cold*: `posix_fadvise(DONTNEED)` on every file before; *1 worker*: a `DataLoader` worker.
 The limit is one raw file, written in pieces of 32 MiB, mapped into memory, and read in our order or with all rows
 mixed; the faster of the two counts (their writing is the same: how far they differ is how far the disk varies).""",

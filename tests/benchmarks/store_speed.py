@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.store_speed [--samples 20000] [--rounds 3] [--output docs/store_speed]
 
-Each contender runs in a process of its own, in turns; the fastest round of each operation counts. The peers
+Each method runs in a process of its own, in turns; the fastest round of each operation counts. The peers
 come into an environment of their own below the work folder, for one of them needs older versions.
 """
 
@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.store_codecs import codec_costs
-from tests.benchmarks.store_contender import CONTENDERS
-from tests.benchmarks.store_contenders import latents
 from tests.benchmarks.store_gcs import gcs_speed
 from tests.benchmarks.store_growth import growth
+from tests.benchmarks.store_method import METHODS
+from tests.benchmarks.store_methods import latents
 from tests.benchmarks.store_report import report
 
 HERE, LATENTS = Path(__file__).parent, "latents.npy"
@@ -61,7 +61,7 @@ def local_speed(pythons: dict[str, Path], folder: Path, samples: int, random: in
             command = [
                 python,
                 "-m",
-                "tests.benchmarks.store_contender",
+                "tests.benchmarks.store_method",
                 name,
                 place,
                 str(samples),
@@ -103,7 +103,7 @@ def main() -> None:
         parser.error("--only needs --output, which has the other parts")
     work = args.work.make_absolute()
     own = Path(sys.executable)
-    pythons = dict.fromkeys((name for name in CONTENDERS if name not in PEERS), own)
+    pythons = dict.fromkeys((name for name in METHODS if name not in PEERS), own)
     if not args.without_peers:
         peers = peers_python(work / "peers")
         pythons |= dict.fromkeys(PEERS, peers)

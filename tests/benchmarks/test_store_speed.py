@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.benchmarks.store_contenders import BATCH, Files, MemoryMap, Ours
+from tests.benchmarks.store_methods import BATCH, Files, MemoryMap, Ours
 
 COUNT = 600
 

@@ -22,7 +22,7 @@ LATENTS = ("step_40", "step_50", "inference_state", "inference_x0")
 
 def teach(root: Path, teacher: Path) -> None:
     """A teacher store, without an engine."""
-    parameters = {"size": 32, "shard_rows": 2, "guidance": 4.0}
+    parameters = {"size": 32, "shard_rows": 2, "guidance_scale": 4.0}
     identity = Identity("teach", 2, {}, parameters)
     identity.write(str(root))
     captions = np.array([f"a drawing of {'a flag' if row % 2 else 'an apple'}" for row in range(ROWS)])
@@ -35,7 +35,7 @@ def teach(root: Path, teacher: Path) -> None:
         shard_rows=2,
         provenance={"stage": "teach", "parameters": parameters},
     )
-    compute = TeachTrajectories(str(teacher), "cpu", 1, guidance=4.0, size=32, x0=False, inference="31/40")
+    compute = TeachTrajectories(str(teacher), "cpu", 1, guidance_scale=4.0, size=32, x0=False, inference="31/40")
     for shard in range(2):
         part = store.extent(shard)
         seeds = np.arange(ROWS, dtype=np.uint64)[part]

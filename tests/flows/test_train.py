@@ -242,5 +242,5 @@ def test_how_a_training_is_run_is_in_no_fingerprint(
 def test_a_batch_that_cannot_be_shared_out_is_refused(
     stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"batch_size that 3 workers .* found 4; use a multiple of 6"):
+    with pytest.raises(UserError, match=r"batch_size that 6 divides .* found 4; use a multiple of 6"):
         run(train_job(tmp_path, stores, tiny_teacher, workers=3, gradient_accumulation_steps=2))

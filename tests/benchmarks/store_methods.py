@@ -1,4 +1,4 @@
-"""The samples, the store and what needs no library to write and to read them. See store_contender.py."""
+"""The samples, the store and what needs no library to write and to read them. See store_method.py."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -16,7 +16,7 @@ Batches = Iterator[torch.Tensor]
 def latents() -> np.ndarray:
     """(DISTINCT, 64, 64, 8) float16 of unit variance whose spectrum falls as that of a VAE's latents: 1/(f + 4).
 
-    In memory while the contenders write, who write them again and again; none of them looks for repetitions.
+    In memory while the methods write, who write them again and again; none of them looks for repetitions.
     """
     random = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.rfftfreq(64)[None]) * 64
@@ -38,7 +38,8 @@ class Ours:
     def __init__(self, folder: str, count: int) -> None:
         import pandas  # noqa: F401  # as pyarrow does with its first table; importing counts for nobody
 
-        from storage import LatentStore, reader
+        from storage import LatentStore
+        from storage.store import reader
 
         self.folder, self.count, self.store, self.reader = f"{folder}/store", count, LatentStore, reader
 

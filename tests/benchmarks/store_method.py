@@ -1,6 +1,6 @@
-"""One contender of store_speed, in a process of its own: writes the samples, then reads them in every way.
+"""One method of store_speed, in a process of its own: writes the samples, then reads them in every way.
 
-    python -m tests.benchmarks.store_contender NAME FOLDER SAMPLES RANDOM LATENTS.npy
+    python -m tests.benchmarks.store_method NAME FOLDER SAMPLES RANDOM LATENTS.npy
 
 Prints one JSON object: seconds of each operation. Imports no library that it does not measure.
 """
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.benchmarks.store_contenders import BATCH, Files, MemoryMap, MemoryMapShuffled, Ours
+from tests.benchmarks.store_methods import BATCH, Files, MemoryMap, MemoryMapShuffled, Ours
 from tests.benchmarks.store_peers import Lit, Mosaic, Tars
 from tests.support.memory import peak_mib
 
-CONTENDERS: dict[str, Any] = {
+METHODS: dict[str, Any] = {
     "latentcrf": Ours,
     "memory map": MemoryMap,
     "memory map, all rows mixed": MemoryMapShuffled,
@@ -56,7 +56,7 @@ def read_epoch(method: Any, workers: int) -> None:
 
 
 def measure(name: str, folder: str, count: int, random_count: int, latents: str) -> dict[str, float]:
-    method = CONTENDERS[name](folder, count)
+    method = METHODS[name](folder, count)
 
     def write(source: np.ndarray) -> None:
         method.write(source)
