@@ -16,8 +16,9 @@ import ray
 
 from flows.ray_session import start_local_ray
 from flows.stage import run_stage
-from tests.chaos.runs import content, disturbed_run, race
-from tests.chaos.stage import CALM, Parameters
+from tests.support.chaos.runs import disturbed_run, race
+from tests.support.chaos.stage import CALM, Parameters
+from tests.support.stores import read_content
 
 
 def main() -> int:
@@ -42,7 +43,7 @@ def report(asked: argparse.Namespace, folder: Path, address: str) -> int:
     begun = time.monotonic()
     calm = Parameters(root=str(folder / "calm"))
     run_stage(CALM, calm, calm.root)
-    expected = content(calm.url)
+    expected = read_content(calm.url)
     outcomes = []
     for number in range(asked.first, asked.first + asked.runs):
         if time.monotonic() - begun > asked.seconds:

@@ -17,10 +17,9 @@ from storage import ArraySpec, LatentStore
 from storage.errors import EndpointError
 from storage.store.index import index_tables
 from storage.store.verification import verify
-from tests.storage.store.test_object_stores import contents_at
-from tests.storage.store.test_verification import contents, make, make_at, read_all
 from tests.support import servers
 from tests.support.faulty_proxy import FAULTS, FaultyProxy
+from tests.support.stores import make_store, read_objects, read_store
 
 ROW = {"id": "0", "caption": "", "uri": "", "sha256": ""}
 PATIENCE = {  # with faults in it a run should not take an hour
@@ -61,17 +60,17 @@ def main() -> int:
 def disturbed_stores(scheme: str, proxy: FaultyProxy, count: int = 5) -> dict[str, int]:
     """-> how many ended in the bytes of an undisturbed one, the errors that a user saw on the way, the bad answers."""
     with tempfile.TemporaryDirectory() as folder, servers.options(scheme, **PATIENCE[scheme]):
-        expected, errors, same = contents(make(Path(folder))), 0, 0
+        expected, errors, same = read_objects(make_store(folder)), 0, 0
         for number in range(count):
             proxy.share, root = 0.1, f"{scheme}://bucket/{number}"
             while proxy.share:
                 try:
-                    url = make_at(root)
-                    read_all(url)
+                    url = make_store(root)
+                    read_store(url)
                     proxy.share = 0
                 except EndpointError:
                     errors += 1
-            same += contents_at(url) == expected and not verify(url)
+            same += read_objects(url) == expected and not verify(url)
     return {"stores": count, "same bytes": same, "errors": errors, **{f: proxy.met[f] for f in FAULTS}}
 
 

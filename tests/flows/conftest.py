@@ -1,6 +1,5 @@
 """Real servers for the whole session: Ray, Prefect, and one that speaks GCS. Each ends by its own handle."""
 
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,9 +62,3 @@ def captions(tmp_path: Path) -> Path:
     file = tmp_path / "captions.txt"
     file.write_text("".join(f"a drawing of thing {number}\n" for number in range(6)))
     return file
-
-
-def png_bytes(picture: Image.Image) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, "PNG")
-    return out.getvalue()

@@ -12,7 +12,7 @@ from flows.parameters import EncodeParameters
 from flows.stage import StageResult, plan_stage, run_stage
 from storage import LatentStore
 from storage.inputs.pixels import decode_image
-from tests.flows.conftest import png_bytes
+from tests.support.pictures import encoded as encode_picture
 from tests.support.teachers import save_tiny_teacher
 
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -65,7 +65,7 @@ def test_bad_images_keep_their_rows_and_harm_no_other(
     (bad / "drawing-1.png").write_bytes(b"this is text")
     (bad / "drawing-2.png").write_bytes(b"")
     (bad / "drawing-3.png").write_bytes(whole[: len(whole) // 2])
-    (bad / "drawing-8.png").write_bytes(png_bytes(Image.new("1", (20000, 20000))))
+    (bad / "drawing-8.png").write_bytes(encode_picture(Image.new("1", (20000, 20000))))
     params = parameters(bad, paper_teacher, tmp_path / "runs")
     result = run_stage(ENCODE, params, params.root)
     assert (result.rows, result.valid, result.rejected) == (10, 6, 4)

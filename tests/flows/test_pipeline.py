@@ -18,7 +18,7 @@ from flows.progress import Progress
 from flows.stage import find_work
 from storage import LatentStore
 from storage.store.verification import verify
-from tests.storage.store.test_verification import contents
+from tests.support.stores import read_objects
 
 # The first test to ask for it waits for a whole pipeline, on half a machine.
 pytestmark = [pytest.mark.usefixtures("ray_local", "prefect_server"), pytest.mark.timeout(600)]
@@ -138,10 +138,10 @@ def test_a_driver_that_was_measuring_while_another_sealed_changes_nothing(
 ) -> None:
     """Its times are others, but it is the report of the one that was first that counts."""
     *_, evaluate = steps(params)
-    before = contents(Path(first[-1].url))
+    before = read_objects(first[-1].url)
     with Progress("evaluate", 0, 1) as progress:
         evaluate.stage.compute(evaluate.params, find_work(evaluate.stage, evaluate.params, params.root), progress)
-    assert contents(Path(first[-1].url)) == before
+    assert read_objects(first[-1].url) == before
     assert verify(first[-1].url) == []
 
 

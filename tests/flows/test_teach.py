@@ -13,7 +13,7 @@ from flows.parameters import TeachParameters
 from flows.stage import StageResult, plan_stage, run_stage
 from flows.teach import TEACH
 from storage import LatentStore
-from tests.chaos.runs import content
+from tests.support.stores import read_content
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -61,7 +61,7 @@ def test_ended_before_the_seal_and_run_again_only_seals(
     plan = plan_stage(TEACH, params, params.root)
     assert (plan.state, plan.reason) == ("partial", "12 of 12 shards are done")
     assert run_stage(TEACH, params, params.root).state == "computed"
-    assert content(str(copy)) == content(taught.url)
+    assert read_content(copy) == read_content(taught.url)
 
 
 def test_a_set_that_grew_computes_only_its_new_shards(
@@ -76,6 +76,6 @@ def test_a_set_that_grew_computes_only_its_new_shards(
     assert (plan.state, plan.done, plan.total) == ("partial", 10, 12)
     assert plan.reason == f"changed: captions; 10 of 12 shards can be copied from {copy}"
     result = run_stage(TEACH, params, params.root)
-    assert content(result.url) == content(taught.url)
+    assert read_content(result.url) == read_content(taught.url)
     records = [json.loads(file.read_text()) for file in sorted(Path(result.url).glob("commits/0*.json"))]
     assert ["copied_from" in record for record in records] == [True] * 10 + [False] * 2

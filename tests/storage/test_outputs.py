@@ -2,29 +2,19 @@ from pathlib import Path
 
 import pytest
 
-from storage import Identity, UserError, locations
+from storage import UserError
 from storage.outputs import Output, find_outputs, remove_output, split_by_use, teacher_parts
-from tests.storage.store.test_verification import make
-
-
-def trained(root: Path, stage: str, inputs: dict[str, str], sealed: bool = True) -> Output:
-    identity = Identity(stage, 1, inputs, {"steps": 40})
-    identity.write(str(root))
-    url = identity.url(str(root))
-    locations.write_bytes(f"{url}/checkpoints/step-00000030/state.pt", b"state")
-    locations.write_json(f"{url}/checkpoints/step-00000030/manifest.json", {})
-    if sealed:
-        locations.write_json(f"{url}/manifest.json", {})
-    return next(output for output in find_outputs(str(root)) if output.url == url)
+from tests.support.outputs import write_training_output
+from tests.support.stores import make_store
 
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> dict[str, Output]:
     """encode <- train <- distill, and an older train of the same encode, which was not finished."""
-    store = make(tmp_path).name
-    train = trained(tmp_path, "train", {"encode": store, "teacher.scheduler": "5c"})
-    trained(tmp_path, "distill", {"train": train.fingerprint, "teacher.unet": "u1"})
-    trained(tmp_path, "train", {"encode": store, "teacher.scheduler": "0ld"}, sealed=False)
+    store = Path(make_store(tmp_path)).name
+    train = write_training_output(tmp_path, "train", {"encode": store, "teacher.scheduler": "5c"})
+    write_training_output(tmp_path, "distill", {"train": train.fingerprint, "teacher.unet": "u1"})
+    write_training_output(tmp_path, "train", {"encode": store, "teacher.scheduler": "0ld"}, sealed=False)
     (tmp_path / "notes").mkdir()
     return {f"{o.identity.stage}{'' if o.sealed else ' old'}": o for o in find_outputs(str(tmp_path))}
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from crf.model.latent_crf import LatentCRF
 from crf.model.terms import FieldOfExperts
-from tests.crf.model.test_latent_crf import SMALL, inputs, random_crf
+from tests.support.crfs import SMALL, random_crf, random_inputs
 
 EXACT = replace(SMALL, compatibility="linear", normalizer="exact")
 
@@ -34,7 +34,7 @@ def gradient(crf: LatentCRF, x: torch.Tensor, z: torch.Tensor, text: torch.Tenso
 def test_the_energy_is_the_papers_sum() -> None:
     """Eqs. 1 to 6 as loops over locations, heads and filters, with a weight for each expert."""
     crf = exact_crf(expert_weights="signed")
-    z, text, x = inputs(1)
+    z, text, x = random_inputs(1)
     xs, k = x[0].flatten(1).T, crf.pairwise.similarity.table()
     total = 0.5 * (x - z).square().sum()
     a_hDC = crf.pairwise._compatibility_factor(text, 1)[0]
@@ -58,7 +58,7 @@ def test_the_experts_message_is_the_negative_gradient_of_their_energy(
     crf_input: str, potentials: str, expert_weights: str
 ) -> None:
     crf = random_crf(replace(SMALL, crf_input=crf_input, potentials=potentials, expert_weights=expert_weights))
-    z, _, x0 = inputs()
+    z, _, x0 = random_inputs()
     observed = crf.observe(z, x0)
     x = torch.randn_like(z, requires_grad=True)
     [by_x] = torch.autograd.grad(crf.experts.energy(x, observed).sum(), x)
@@ -76,7 +76,7 @@ def test_the_adjoint_is_convolution_with_the_mirrored_filters() -> None:
 
 def test_the_unary_stands_where_its_energy_is_least() -> None:
     crf = random_crf(replace(SMALL, crf_input="x0+state"))
-    observed = inputs()[0], inputs()[2]
+    observed = random_inputs()[0], random_inputs()[2]
     best = crf.unary(observed).detach().requires_grad_()
     [by_x] = torch.autograd.grad(crf.unary.energy(best, observed).sum(), best)
     torch.testing.assert_close(by_x, torch.zeros_like(by_x), rtol=0, atol=1e-13)
@@ -91,7 +91,7 @@ def sequential(crf: LatentCRF, x: torch.Tensor, z: torch.Tensor, text: torch.Ten
 
 def test_without_experts_a_sequential_update_is_exact_coordinate_descent() -> None:
     crf = exact_crf(with_higher_order=False)
-    z, text, x = inputs()
+    z, text, x = random_inputs()
     with torch.no_grad():
         for i in range(20):
             x = sequential(crf, x, z, text, i)
@@ -102,7 +102,7 @@ def test_without_experts_a_sequential_update_is_exact_coordinate_descent() -> No
 
 def test_with_experts_a_sequential_update_never_raises_the_energy() -> None:
     crf = exact_crf()
-    z, text, x = inputs()
+    z, text, x = random_inputs()
     with torch.no_grad():
         energy = crf.energy(x, z, text)
         for step in range(60):
@@ -115,7 +115,7 @@ def test_with_experts_a_sequential_update_never_raises_the_energy() -> None:
 @pytest.mark.parametrize("higher_order", [False, True])
 def test_the_parallel_updates_end_where_the_gradient_is_zero(higher_order: bool) -> None:
     crf = exact_crf(with_higher_order=higher_order)
-    z, text, x = inputs()
+    z, text, x = random_inputs()
     with torch.no_grad():
         for _ in range(3000):
             x = crf.update(x, (z,), text, crf.pairwise.similarity.prepared())

@@ -11,8 +11,8 @@ from diffusers.utils import PushToHubMixin
 
 from crf.model.config import ABLATIONS, LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
+from tests.support.crfs import SMALL, random_crf, random_inputs
 
-SMALL = LatentCRFConfig(height=4, width=5, channels=3, text_width=6, heads=2, hidden=7, filters=4, iterations=3)
 FORMS: list[dict[str, Any]] = [
     {},
     {"similarity": "stationary"},
@@ -30,26 +30,10 @@ FORMS: list[dict[str, Any]] = [
 ]
 
 
-def random_crf(config: LatentCRFConfig = SMALL) -> LatentCRF:
-    """float64, and no part without an effect."""
-    torch.manual_seed(0)
-    crf = LatentCRF(config).double()
-    with torch.no_grad():
-        for parameter in crf.parameters():
-            if not parameter.any():
-                parameter.normal_(std=0.1)
-    return crf
-
-
-def inputs(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    z, x0 = torch.randn(2, batch, 3, 4, 5, dtype=torch.float64)
-    return z, torch.randn(batch, 6, dtype=torch.float64), x0
-
-
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_batch_equals_loop(form: dict[str, Any]) -> None:
     crf = random_crf(replace(SMALL, **form)).eval()
-    z, text, x0 = inputs(4)
+    z, text, x0 = random_inputs(4)
     alone = [crf(z[i : i + 1], text[i : i + 1], x0[i : i + 1]) for i in range(4)]
     torch.testing.assert_close(crf(z, text, x0), torch.cat(alone))
 
@@ -57,7 +41,7 @@ def test_batch_equals_loop(form: dict[str, Any]) -> None:
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_saved_and_loaded_bit_equal(form: dict[str, Any], tmp_path: Path) -> None:
     crf = random_crf(replace(SMALL, **form)).float().train()
-    z, text, x0 = (tensor.float() for tensor in inputs(8))
+    z, text, x0 = (tensor.float() for tensor in random_inputs(8))
     crf(z, text, x0)  # moves the running statistics, which must travel too
     crf.eval().save_pretrained(tmp_path)
     loaded = LatentCRF.from_pretrained(tmp_path).eval()
@@ -91,7 +75,7 @@ def test_diffusers_ways_to_save(how: dict[str, Any], file: str, back: dict[str, 
     assert (tmp_path / file).is_file()
     loaded = LatentCRF.from_pretrained(tmp_path, dtype=torch.float16, **back).eval()
     assert loaded.dtype == torch.float16
-    z, text, _ = (tensor.half() for tensor in inputs())
+    z, text, _ = (tensor.half() for tensor in random_inputs())
     assert torch.equal(crf(z, text), loaded(z, text))
 
 
@@ -100,7 +84,7 @@ def test_it_is_pushed_to_the_hub_as_any_model_of_diffusers() -> None:
 
 
 def test_text_matters_unless_it_is_left_out() -> None:
-    z, text, _ = inputs()
+    z, text, _ = random_inputs()
     with_text, without = random_crf().eval(), random_crf(replace(SMALL, with_text=False)).eval()
     assert not torch.allclose(with_text(z, text), with_text(z, text.flip(0)))
     assert torch.equal(without(z, text), without(z, text.flip(0)))
@@ -108,7 +92,7 @@ def test_text_matters_unless_it_is_left_out() -> None:
 
 def test_iterations_are_free_at_inference() -> None:
     crf = random_crf().eval()
-    z, text, _ = inputs()
+    z, text, _ = random_inputs()
     assert torch.equal(crf(z, text), crf(z, text, iterations=3))
     assert crf(z, text, iterations=10).shape == z.shape
     assert not torch.equal(crf(z, text), crf(z, text, iterations=1))
@@ -116,7 +100,7 @@ def test_iterations_are_free_at_inference() -> None:
 
 @pytest.mark.parametrize("potentials", ["field", "observed"])
 def test_before_training_a_correction_of_x0_is_none(potentials: str) -> None:
-    z, text, x0 = inputs()
+    z, text, x0 = random_inputs()
     crf = LatentCRF(replace(SMALL, crf_input="x0", potentials=potentials)).double().eval()
     assert torch.equal(crf(z, text, x0), x0)
     both = LatentCRF(replace(SMALL, crf_input="x0+state", potentials=potentials)).double().eval()
@@ -129,7 +113,7 @@ def test_shared_statistics_are_of_all_iterations() -> None:
     [norm] = crf.norm.norms
     seen: list[torch.Tensor] = []
     norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean((0, 2, 3))))
-    z, text, _ = inputs()
+    z, text, _ = random_inputs()
     crf(z, text)
     mean = torch.zeros(3, dtype=torch.float64)
     for each in seen:
@@ -140,7 +124,7 @@ def test_shared_statistics_are_of_all_iterations() -> None:
 
 
 def test_what_a_crf_cannot_serve_is_said() -> None:
-    z, text, _ = inputs()
+    z, text, _ = random_inputs()
     with pytest.raises(ValueError, match=r"expected latents of \(3, 4, 5\).* found \(3, 5, 4\)"):
         random_crf()(z.transpose(2, 3), text)
     with pytest.raises(ValueError, match="needs the teacher's x0 prediction"):

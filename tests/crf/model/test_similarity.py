@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crf.model.similarity import DenseSimilarity, StationarySimilarity, gaussian_similarities, new_similarity
-from tests.crf.model.test_latent_crf import SMALL
+from tests.support.crfs import SMALL
 
 
 @pytest.mark.parametrize("form", ["dense", "stationary"])

@@ -8,37 +8,12 @@ import torch
 from diffusers import DDIMScheduler
 
 from crf.errors import ScheduleError, TeacherError
-from crf.model.config import LatentCRFConfig
-from crf.model.latent_crf import LatentCRF
 from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.schedule import PAPER, Schedule
+from tests.support.pipelines import FAMILIES, SHORT, quiet, seeded, with_crf
 from tests.support.teachers import TINY
 
 PROMPTS = ["a cat", "two red boats"]
-FAMILIES = pytest.mark.parametrize("family", list(TINY))
-SHORT = Schedule.parse("3/4 + crf + 2/5")
-
-
-def seeded(seed: int = 1) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def quiet(pipeline: Any) -> Any:
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def tiny_crf(pipeline: LatentCRFPipeline) -> LatentCRF:
-    torch.manual_seed(0)
-    width = pipeline.teacher.shape.text_width
-    return LatentCRF(LatentCRFConfig(height=4, width=4, text_width=width, hidden=4, filters=4))
-
-
-def with_crf(family: str, schedule: Schedule | None = SHORT) -> LatentCRFPipeline:
-    teacher = TINY[family]()
-    crf = tiny_crf(LatentCRFPipeline.from_teacher(teacher))
-    pipeline: LatentCRFPipeline = quiet(LatentCRFPipeline.from_teacher(teacher, crf, schedule))
-    return pipeline
 
 
 def both(family: str, prompt: str | list[str], make: Callable[[], dict[str, Any]]) -> list[Any]:

@@ -8,7 +8,7 @@ import torch
 
 from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.schedule import Schedule
-from tests.crf.sampling.test_pipeline import FAMILIES, quiet, seeded, tiny_crf, with_crf
+from tests.support.pipelines import FAMILIES, quiet, seeded, tiny_crf, with_crf
 from tests.support.teachers import TINY, save_pipeline
 
 

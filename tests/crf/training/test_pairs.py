@@ -4,38 +4,30 @@ import numpy as np
 import pytest
 import torch
 
-from crf.teacher.ddim import DiffusionSchedule
 from crf.training.pairs import channels_first, noisy_pairs, teacher_pairs
-
-LEVELS = DiffusionSchedule({"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"})
-
-
-def stored(count: int = 8) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(0)
-    names = ("latents", "step_40", "step_50")
-    latents = {name: random.standard_normal((count, 4, 4, 2)).astype(np.float16) for name in names}
-    latents["row"] = np.arange(count)
-    return {**latents, "text": random.standard_normal((count, 3)).astype(np.float16)}
+from tests.support.batches import NOISE_SCHEDULE, stored_batch
 
 
 def test_stored_latents_become_channels_first_without_a_copy_of_the_order() -> None:
-    batch = stored()["latents"]
+    batch = stored_batch()["latents"]
     assert channels_first(batch).shape == (8, 2, 4, 4)
     assert channels_first(batch)[3, 1, 2, 0] == float(batch[3, 2, 0, 1])
 
 
 def test_noisy_pairs_have_the_noise_of_their_timesteps() -> None:
     zeros = {"latents": np.zeros((512, 4, 4, 2), np.float16), "text": np.zeros((512, 3), np.float16)}
-    pairs = next(noisy_pairs(iter([{**zeros, "row": np.arange(512)}]), LEVELS, (201, 201), seed=0, with_x0=True))
+    pairs = next(
+        noisy_pairs(iter([{**zeros, "row": np.arange(512)}]), NOISE_SCHEDULE, (201, 201), seed=0, with_x0=True)
+    )
     assert (pairs.target_BCHW == 0).all()
-    assert float(pairs.z_BCHW.std()) == pytest.approx(float((1 - LEVELS.alpha(201)) ** 0.5), rel=0.02)
+    assert float(pairs.z_BCHW.std()) == pytest.approx(float((1 - NOISE_SCHEDULE.alpha(201)) ** 0.5), rel=0.02)
     assert pairs.x0_BCHW is not None
-    torch.testing.assert_close(pairs.x0_BCHW * LEVELS.alpha(201) ** 0.5, pairs.z_BCHW)
+    torch.testing.assert_close(pairs.x0_BCHW * NOISE_SCHEDULE.alpha(201) ** 0.5, pairs.z_BCHW)
 
 
 def test_noise_follows_from_seed_step_and_rank() -> None:
     def noisy(first_step: int, count: int, rank: int = 0, seed: int = 3) -> list[torch.Tensor]:
-        pairs = noisy_pairs(repeat(stored()), LEVELS, (1, 250), seed, first_step=first_step, rank=rank)
+        pairs = noisy_pairs(repeat(stored_batch()), NOISE_SCHEDULE, (1, 250), seed, first_step=first_step, rank=rank)
         return [each.z_BCHW for each in islice(pairs, count)]
 
     for resumed, undisturbed in zip(noisy(2, 2), noisy(0, 4)[2:], strict=True):
@@ -45,7 +37,7 @@ def test_noise_follows_from_seed_step_and_rank() -> None:
 
 
 def test_teacher_pairs_take_the_arrays_they_are_told() -> None:
-    batch = stored()
+    batch = stored_batch()
     pairs = next(teacher_pairs(iter([batch]), state="latents", x0="step_40"))
     assert torch.equal(pairs.z_BCHW, channels_first(batch["latents"]))
     assert torch.equal(pairs.target_BCHW, channels_first(batch["step_50"]))
@@ -54,7 +46,7 @@ def test_teacher_pairs_take_the_arrays_they_are_told() -> None:
 
 
 def test_pairs_split_into_equal_parts() -> None:
-    pairs = next(teacher_pairs(iter([stored()])))
+    pairs = next(teacher_pairs(iter([stored_batch()])))
     parts = pairs.split(4)
     assert [part.rows_B.tolist() for part in parts] == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert torch.equal(torch.cat([part.z_BCHW for part in parts]), pairs.z_BCHW)

@@ -10,7 +10,7 @@ from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
 from crf.training.pairs import Pairs, noisy_pairs, teacher_pairs
 from crf.training.trainer import DivergedError, Trainer, TrainerConfig
-from tests.crf.training.test_pairs import LEVELS, stored
+from tests.support.batches import NOISE_SCHEDULE, stored_batch
 
 SMALL = LatentCRFConfig(height=4, width=4, channels=2, text_width=3, heads=2, hidden=16, filters=16)
 
@@ -21,7 +21,7 @@ def fresh(optimization: TrainerConfig, config: LatentCRFConfig = SMALL) -> Train
 
 
 def noisy(first_step: int = 0) -> Iterator[Pairs]:
-    return noisy_pairs(repeat(stored()), LEVELS, (1, 250), seed=0, first_step=first_step)
+    return noisy_pairs(repeat(stored_batch()), NOISE_SCHEDULE, (1, 250), seed=0, first_step=first_step)
 
 
 def run(state: Trainer, pairs: Iterator[Pairs], steps: int) -> list[dict[str, float]]:
@@ -33,7 +33,7 @@ def run(state: Trainer, pairs: Iterator[Pairs], steps: int) -> list[dict[str, fl
 )
 def test_training_lowers_the_loss(changes: dict[str, float]) -> None:
     state = fresh(replace(TrainerConfig(60, 1e-2, 5), **changes))
-    losses = run(state, teacher_pairs(repeat(stored())), 60)
+    losses = run(state, teacher_pairs(repeat(stored_batch())), 60)
     assert losses[-1]["mse"] < 0.5 * losses[0]["mse"]
     assert ("discriminator" in losses[0]) == ("adversarial_weight" in changes)
 
@@ -41,7 +41,7 @@ def test_training_lowers_the_loss(changes: dict[str, float]) -> None:
 def near_fp32(changes: dict[str, bool]) -> None:
     """Twenty steps on the same batches; the losses stay near those of plain float32."""
     runs = [
-        run(fresh(replace(TrainerConfig(20, 1e-2, 5), **each)), teacher_pairs(repeat(stored())), 20)
+        run(fresh(replace(TrainerConfig(20, 1e-2, 5), **each)), teacher_pairs(repeat(stored_batch())), 20)
         for each in ({}, changes)
     ]
     plain, changed = ([step["mse"] for step in each] for each in runs)
@@ -66,7 +66,7 @@ def test_overfits_four_samples() -> None:
     """As used afterwards: the averaged weights with the running statistics, not those of the batch."""
     config = replace(SMALL, hidden=64, filters=64, iterations=3)
     state = fresh(TrainerConfig(800, 2e-2, 20, ema_decay=0.95), config)
-    pairs = next(teacher_pairs(iter([stored(4)])))
+    pairs = next(teacher_pairs(iter([stored_batch(4)])))
     run(state, repeat(pairs), 800)
     error = (state.infer(pairs) - pairs.target_BCHW).square().mean()
     assert float(error / pairs.target_BCHW.var()) < 1e-3
@@ -99,7 +99,7 @@ def flattened(state: object, name: str = "") -> dict[str, object]:
 
 def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
     """Where no batch-norm looks at the parts."""
-    pairs = next(teacher_pairs(iter([stored()])))
+    pairs = next(teacher_pairs(iter([stored_batch()])))
     weights = []
     for gradient_accumulation_steps in (1, 4):
         state = fresh(
@@ -120,11 +120,11 @@ def test_the_average_follows_at_once_and_smooths_later() -> None:
 
 
 def test_a_loss_that_is_not_a_number_names_step_and_rows() -> None:
-    bad = stored()
+    bad = stored_batch()
     bad["step_50"][2] *= torch.nan
     bad["row"] += 40
     state = fresh(TrainerConfig(9, 1e-3, 0, adversarial_weight=0.1))
-    run(state, teacher_pairs(iter([stored()] * 2)), 2)
+    run(state, teacher_pairs(iter([stored_batch()] * 2)), 2)
     with pytest.raises(DivergedError, match=r"step 2: .* mse nan, .* rows \[40, 41, .* rows \[42\] hold"):
         state.step(next(teacher_pairs(iter([bad]))))
 

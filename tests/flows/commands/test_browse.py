@@ -6,12 +6,12 @@ import pytest
 
 from storage import LatentStore
 from storage.store.index import index_tables
-from tests.storage.store.test_verification import make
-from tests.storage.test_outputs import trained
+from tests.support.outputs import write_training_output
+from tests.support.stores import make_store
 
 
 def test_verify_names_what_is_damaged_and_repairs_it(latentcrf: Any, tmp_path: Path) -> None:
-    store = make(tmp_path)
+    store = Path(make_store(tmp_path))
     assert latentcrf("verify", str(store), "--json") == (0, '{"ok": true, "objects": []}\n', "")
     (store / "text/c/2/0").write_bytes(b"broken")
     code, out, _ = latentcrf("verify", str(store))
@@ -21,7 +21,7 @@ def test_verify_names_what_is_damaged_and_repairs_it(latentcrf: Any, tmp_path: P
     assert (code, found["ok"]) == (1, False)
     assert found["objects"] == [{"path": "text/c/2/0", "problem": "not what was written"}]
     assert found["deleted"] == ["manifest.json", "text/c/2/0", "commits/00002.json"]
-    make(tmp_path)
+    make_store(tmp_path)
     assert latentcrf("verify", str(store))[0] == 0
 
 
@@ -32,8 +32,8 @@ def test_verify_of_no_store_is_a_users_mistake(latentcrf: Any, tmp_path: Path) -
 
 
 def test_ls(latentcrf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = make(tmp_path)
-    trained(tmp_path, "train", {"encode": store.name, "teacher.scheduler": "49c3efbf"}, sealed=False)
+    store = Path(make_store(tmp_path))
+    write_training_output(tmp_path, "train", {"encode": store.name, "teacher.scheduler": "49c3efbf"}, sealed=False)
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = latentcrf("ls", str(tmp_path))
     assert code == 0
@@ -48,9 +48,9 @@ def test_ls(latentcrf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_ls_tells_teachers_apart(latentcrf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    train = trained(tmp_path, "train", {"teacher.vae": "a2ecfe99"})
+    train = write_training_output(tmp_path, "train", {"teacher.vae": "a2ecfe99"})
     for unet in ("bc609199", "0ldunet9"):
-        trained(tmp_path, "distill", {"train": train.fingerprint, "teacher.unet": unet})
+        write_training_output(tmp_path, "distill", {"train": train.fingerprint, "teacher.unet": unet})
     lines = [line.split() for line in latentcrf("ls", str(tmp_path))[1].splitlines()]
     end = lines.index(["teacher", "unet", "vae"])
     teachers = {unet: number for number, unet, _ in lines[end + 1 : end + 3]}
@@ -62,7 +62,7 @@ def test_ls_tells_teachers_apart(latentcrf: Any, tmp_path: Path, monkeypatch: py
 
 
 def test_show(latentcrf: Any, tmp_path: Path) -> None:
-    store = make(tmp_path)
+    store = Path(make_store(tmp_path))
     code, out, _ = latentcrf("show", str(store))
     assert code == 0
     assert all(word in out for word in ("8 rows in shards of 3, sealed", "(8, 4, 4, 2)", "sample y x channel"))
@@ -87,9 +87,9 @@ def test_show_keeps_the_terminal_safe_from_captions(latentcrf: Any, tmp_path: Pa
 
 
 def test_gc_says_first_and_deletes_when_told(latentcrf: Any, tmp_path: Path) -> None:
-    store = make(tmp_path)
-    kept = trained(tmp_path, "train", {"encode": store.name})
-    other = trained(tmp_path, "train", {"encode": store.name, "teacher.scheduler": "old"})
+    store = Path(make_store(tmp_path))
+    kept = write_training_output(tmp_path, "train", {"encode": store.name})
+    other = write_training_output(tmp_path, "train", {"encode": store.name, "teacher.scheduler": "old"})
     code, out, _ = latentcrf("gc", str(tmp_path), "--keep", kept.fingerprint)
     assert code == 0
     assert f"delete  {other.url}" in out

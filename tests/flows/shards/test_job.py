@@ -6,7 +6,7 @@ import pytest
 from flows.stage import run_stage
 from storage.endpoints import user_error
 from storage.errors import EndpointError
-from tests.chaos.stage import CHAOS, Parameters
+from tests.support.chaos.stage import CHAOS, Parameters
 
 
 @pytest.mark.usefixtures("ray_local")

@@ -11,7 +11,7 @@ import pytest
 from flows.stage import StageResult, find_work
 from storage import locations
 from storage.checkpoints import newest_step
-from tests.flows.test_train import Job, run, train_job, wait_until, write_store
+from tests.support.training_jobs import Job, run_job, train_job, wait_for_checkpoint, write_training_store
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 # Long enough to be killed after its first checkpoint.
@@ -23,8 +23,8 @@ def disturbed(job: Job, workers: int) -> StageResult:
     stage, params = job
     url = find_work(stage, params, params.root).url
     with ThreadPoolExecutor(1) as thread:
-        result = thread.submit(run, job)
-        wait_until(lambda: newest_step(url) > 0, lambda: not result.done())
+        result = thread.submit(run_job, job)
+        wait_for_checkpoint(url, lambda: not result.done())
         running = train_workers()
         assert len(running) == workers
         running[-1].kill()
@@ -50,7 +50,7 @@ def assert_same_bytes(one: StageResult, other: StageResult) -> None:
 
 
 def short_job(root: Path, natural: str, teacher: Path, workers: int) -> Job:
-    return train_job(root, {"natural": natural}, teacher, workers=workers, steps=STEPS, checkpointing_steps=10)
+    return train_job(root, natural, teacher, workers=workers, steps=STEPS, checkpointing_steps=10)
 
 
 @pytest.mark.timeout(600)
@@ -60,8 +60,8 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_by_itself(
     """The paths are relative, which its worker, in a folder of its own, must not take for its own."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_teacher, "teacher")
-    natural = write_store("natural", ["latents"])
-    undisturbed = run(short_job(Path("undisturbed"), natural, Path("teacher"), workers=0))
+    natural = write_training_store("natural", ["latents"])
+    undisturbed = run_job(short_job(Path("undisturbed"), natural, Path("teacher"), workers=0))
     result = disturbed(short_job(Path("killed"), natural, Path("teacher"), workers=1), workers=1)
     assert result.url.startswith(str(tmp_path / "killed"))
     assert_same_bytes(result, undisturbed)
@@ -70,8 +70,8 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_by_itself(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_with_two_workers_one_killed_the_bytes_are_those_of_two_undisturbed(tiny_teacher: Path, tmp_path: Path) -> None:
-    natural = write_store(str(tmp_path / "natural"), ["latents"])
-    undisturbed = run(short_job(tmp_path / "undisturbed", natural, tiny_teacher, workers=2))
+    natural = write_training_store(str(tmp_path / "natural"), ["latents"])
+    undisturbed = run_job(short_job(tmp_path / "undisturbed", natural, tiny_teacher, workers=2))
     result = disturbed(short_job(tmp_path / "killed", natural, tiny_teacher, workers=2), workers=2)
     assert_same_bytes(result, undisturbed)
     assert newest_step(result.url) == STEPS

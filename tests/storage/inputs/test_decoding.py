@@ -1,7 +1,5 @@
-"""Real crashes, hangs and kills of real children. What a decoder is made to do here, hostile bytes might."""
+"""Real crashes, hangs and kills of real children."""
 
-import contextlib
-import ctypes
 import functools
 import multiprocessing
 import os
@@ -19,43 +17,10 @@ import pytest
 
 from storage.inputs.decoding import Pixels, decode_apart
 from storage.inputs.pixels import RejectedImageError, decode_image
+from tests.support.decoders import compute_for_ever, killed_once, leak, leave, segfault, wait_for_ever
 from tests.support.pictures import encoded, noise, plain, png
 
 ROOT = Path(__file__).parents[3]
-LEAKED: list[bytes] = []
-
-
-def segfault(data: bytes, size: int) -> Pixels:
-    ctypes.string_at(0)
-    return decode_image(data, size)
-
-
-def compute_for_ever(data: bytes, size: int) -> Pixels:
-    re.match(r"(a+)+$", "a" * 99 + "b")  # in C, and never gives the interpreter back
-    return decode_image(data, size)
-
-
-def wait_for_ever(data: bytes, size: int) -> Pixels:
-    time.sleep(1_000_000)
-    return decode_image(data, size)
-
-
-def leave(data: bytes, size: int) -> Pixels:
-    os._exit(0)
-
-
-def leak(data: bytes, size: int) -> Pixels:
-    with contextlib.suppress(MemoryError):
-        while True:
-            LEAKED.append(bytes(64 << 20))
-    return decode_image(data, size)
-
-
-def killed_once(marker: Path, data: bytes, size: int) -> Pixels:
-    if not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return decode_image(data, size)
 
 
 def assert_next_is_fine() -> None:
@@ -119,11 +84,12 @@ DECODES = """
 import multiprocessing, sys, time
 sys.path.insert(0, {root!r})
 from storage.inputs.decoding import decode_apart
-from tests.storage.inputs import test_decoding
-decode_apart(test_decoding.plain(), 8)
+from tests.support.decoders import compute_for_ever
+from tests.support.pictures import plain
+decode_apart(plain(), 8)
 print(multiprocessing.active_children()[0].pid, flush=True)
 """
-HANGS = "decode_apart(test_decoding.plain(), 8, seconds=1, decode=test_decoding.compute_for_ever)"
+HANGS = "decode_apart(plain(), 8, seconds=1, decode=compute_for_ever)"
 
 
 @pytest.fixture

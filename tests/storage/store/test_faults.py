@@ -18,10 +18,9 @@ from storage import locations
 from storage.endpoints import describe, user_error
 from storage.errors import DamagedStoreError, EndpointError, UserError
 from storage.store.verification import verify
-from tests.storage.store.test_object_stores import contents_at
-from tests.storage.store.test_verification import contents, make, make_at, read_all
 from tests.support import servers
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.stores import make_store, read_objects, read_store
 
 SECONDS = 0.3  # the clients' patience here; by default it is 20 s and 10 s
 
@@ -39,9 +38,9 @@ def disturbed(proxy: FaultyProxy, root: str) -> int:
     """Make and read a store; where an error ends it, the same again. -> how often it ended with one."""
     for errors in range(5):
         try:
-            url = make_at(root)
+            url = make_store(root)
             assert verify(url) == []
-            read_all(url)
+            read_store(url)
             return errors
         except EndpointError:
             continue
@@ -53,7 +52,7 @@ def test_s3_with_bad_answers(s3_proxy: FaultyProxy, tmp_path: Path) -> None:
     disturbed(s3_proxy, root)
     assert sum(s3_proxy.met.values()) - s3_proxy.met["none"] > 1
     s3_proxy.share = 0
-    assert contents_at(make_at(root)) == contents(make(tmp_path))
+    assert read_objects(make_store(root)) == read_objects(make_store(tmp_path))
 
 
 def test_gcs_with_bad_answers_and_a_server_that_is_killed(tmp_path: Path) -> None:
@@ -80,7 +79,7 @@ def test_gcs_with_bad_answers_and_a_server_that_is_killed(tmp_path: Path) -> Non
             timer.join()
             assert restarted
             proxy.share = 0
-            assert contents_at(make_at("gs://bucket/root")) == contents(make(tmp_path / "here"))
+            assert read_objects(make_store("gs://bucket/root")) == read_objects(make_store(tmp_path / "here"))
     finally:
         for started in [process, *restarted]:
             started.kill()
@@ -93,20 +92,20 @@ def test_gone_in_the_middle_is_one_error_and_the_same_again_finishes(
 ) -> None:
     s3_proxy.share = 0
     root = f"s3://bucket/{tmp_path.name}"
-    url = make_at(root)
+    url = make_store(root)
     for path in ("manifest.json", "commits/00002.json", "latents/c/2/0/0/0"):
         locations.remove(f"{url}/{path}")
     s3_proxy.mode = mode
     with servers.options("s3", config_kwargs={"read_timeout": SECONDS, "retries": {"total_max_attempts": 1}}):
         begun = time.monotonic()
         with pytest.raises(EndpointError, match=r"expected an answer from s3://.*; check that it is there"):
-            make_at(root)
+            make_store(root)
         code, out, err = latentcrf("verify", url)
         assert time.monotonic() - begun < 20
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("latentcrf: expected an answer from s3://")
     s3_proxy.mode = "pass"
-    assert contents_at(make_at(root)) == contents(make(tmp_path))
+    assert read_objects(make_store(root)) == read_objects(make_store(tmp_path))
 
 
 def test_what_the_user_is_told_of_an_error_that_has_causes() -> None:

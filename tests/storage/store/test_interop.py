@@ -18,8 +18,8 @@ from hypothesis.extra import numpy as arrays_st
 from storage import ArraySpec, LatentStore
 from storage.store.index import index_tables
 from storage.store.records import sha256
-from tests.storage.store.test_latent_store import rows
 from tests.support.kept_store import STORES
+from tests.support.stores import make_rows
 
 Array = np.ndarray[Any, Any]
 PACKAGES = ("zarrita@0.7.5", "@petamoriken/float16@3.9.3")
@@ -29,7 +29,7 @@ NO_REGISTRY = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT"
 
 def write(url: str, latents: Array, text: Array, seed: Array, shard_rows: int) -> LatentStore:
     specs = {"latents": ArraySpec.latent(*latents.shape[1:]), "text": ArraySpec.vector(text.shape[1])}
-    tables = index_tables(rows(len(latents)), shard_rows)
+    tables = index_tables(make_rows(len(latents)), shard_rows)
     store = LatentStore.create(url, specs, tables, shard_rows=shard_rows, provenance={})
     for shard in range(store.shard_count):
         part = store.extent(shard)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from storage import ArraySpec, LatentStore, UserError
 from storage.store.index import index_tables
-from tests.storage.store.test_latent_store import create, fill
+from tests.support.stores import create_store, fill_shard
 
 HOSTILE = "<script>alert('&\"')</script>"
 
@@ -62,10 +62,10 @@ def test_html_says_what_a_store_is_and_escapes_it(tmp_path: Path) -> None:
 
 
 def test_html_of_an_unfinished_and_of_an_empty_store(tmp_path: Path) -> None:
-    store = create(str(tmp_path / "s"), 8, 3)
-    fill(store, 1)
+    store = create_store(str(tmp_path / "s"), 8, 3)
+    fill_shard(store, 1)
     assert "8 rows in shards of 3, 1 of 3 shards written" in store._repr_html_()
-    empty = create(str(tmp_path / "e"), 0, 3)
+    empty = create_store(str(tmp_path / "e"), 0, 3)
     assert "0 rows in shards of 3, 0 of 0 shards written" in empty._repr_html_()
 
 
@@ -101,8 +101,8 @@ def test_a_contact_sheet_of_what_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_what_is_not_written_yet_has_no_picture(tmp_path: Path) -> None:
-    store = create(str(tmp_path / "s"), 4, 2)
-    fill(store, 1)
+    store = create_store(str(tmp_path / "s"), 4, 2)
+    fill_shard(store, 1)
     lines = cells(store.contact_sheet(colours))[1:]
     assert [line[1][:11] for line in lines] == ["not written"] * 2 + ['<img src="d'] * 2
 
@@ -128,7 +128,7 @@ def test_xarray_reads_an_array_only_when_asked(tmp_path: Path) -> None:
 
 
 def test_xarray_of_an_unfinished_store(tmp_path: Path) -> None:
-    written = fill(create(str(tmp_path / "s"), 5, 2), 0)
+    written = fill_shard(create_store(str(tmp_path / "s"), 5, 2), 0)
     dataset = LatentStore.open(str(tmp_path / "s"), allow_unsealed=True).to_xarray()
     np.testing.assert_array_equal(dataset.latents[:2], written["latents"])
     assert np.isnan(dataset.latents[2:].to_numpy()).all()

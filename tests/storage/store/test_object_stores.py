@@ -13,29 +13,24 @@ from storage.checkpoints import newest_step, read_checkpoint, write_checkpoint
 from storage.outputs import find_outputs, remove_output
 from storage.store.reader import shuffled_batches
 from storage.store.verification import CHANGED, MISSING, Problem, repair, verify
-from tests.storage.store.test_latent_store import create, fill, rows
-from tests.storage.store.test_verification import contents, make, make_at
-
-
-def contents_at(url: str) -> dict[str, bytes]:
-    return {path: locations.read_bytes(locations.join(url, path)) for path in locations.find(url)}
+from tests.support.stores import create_store, fill_shard, make_rows, make_store, read_objects
 
 
 def test_the_same_bytes_as_on_a_disk(root: str, tmp_path: Path) -> None:
-    assert contents_at(make_at(root)) == contents(make(tmp_path))
+    assert read_objects(make_store(root)) == read_objects(make_store(tmp_path))
 
 
 def test_from_create_to_sample(root: str) -> None:
-    store = create(root, 5, 2)
-    written = [fill(store, shard) for shard in (0, 1)]
+    store = create_store(root, 5, 2)
+    written = [fill_shard(store, shard) for shard in (0, 1)]
     with pytest.raises(UnsealedStoreError, match="2 of 3 shards"):
         LatentStore.open(root)
-    assert create(root, 5, 2).committed() == {0, 1}
-    written.append(fill(store, 2))
+    assert create_store(root, 5, 2).committed() == {0, 1}
+    written.append(fill_shard(store, 2))
     store.seal()
     opened = LatentStore.open(root)
     assert (len(opened), opened.shard_count, opened.valid.all()) == (5, 3, True)
-    assert opened.index["id"].to_pylist() == [row["id"] for row in rows(5)]
+    assert opened.index["id"].to_pylist() == [row["id"] for row in make_rows(5)]
     assert opened.rows(1)["id"].to_pylist() == ["id-2", "id-3"]
     for name in ("latents", "text"):
         np.testing.assert_array_equal(opened[name][:], np.concatenate([shard[name] for shard in written]))
@@ -47,8 +42,8 @@ def test_from_create_to_sample(root: str) -> None:
 
 
 def test_damage_is_found_named_and_repaired(root: str) -> None:
-    url = make_at(root)
-    whole = contents_at(url)
+    url = make_store(root)
+    whole = read_objects(url)
     assert verify(url) == []
     locations.write_bytes(f"{url}/latents/c/1/0/0/0", whole["latents/c/1/0/0/0"][:-9] + b"123456789")
     locations.remove(f"{url}/text/c/2/0")
@@ -58,11 +53,11 @@ def test_damage_is_found_named_and_repaired(root: str) -> None:
     assert problems == [Problem("latents/c/1/0/0/0", CHANGED, 1), Problem("text/c/2/0", MISSING, 2)]
     repair(url, problems)
     assert LatentStore.open(url, allow_unsealed=True).committed() == {0}
-    assert contents_at(make_at(root)) == whole
+    assert read_objects(make_store(root)) == whole
 
 
 def test_outputs_and_checkpoints(root: str) -> None:
-    url = make_at(root)
+    url = make_store(root)
     for step in (1, 2, 3):
         write_checkpoint(url, step, bytes([step]), keep=2)
     assert (newest_step(url), read_checkpoint(url, 2)) == (3, b"\x02")
@@ -95,7 +90,7 @@ def test_the_command_line_looks_into_buckets(
     scheme: str, request: pytest.FixtureRequest, latentcrf: Callable[..., Any]
 ) -> None:
     root = f"{request.getfixturevalue(f'{scheme}_root')}/{uuid.uuid4().hex}"
-    url = make_at(root)
+    url = make_store(root)
     assert latentcrf("ls", root, "--json")[1].count(url) == 1
     assert "8 rows in shards of 3, sealed" in latentcrf("show", url)[1]
     assert latentcrf("verify", url)[0] == 0

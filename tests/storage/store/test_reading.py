@@ -8,7 +8,7 @@ import zarr
 
 from storage import DamagedStoreError, LatentStore
 from storage.store.reader import shuffled_batches
-from tests.storage.store.test_latent_store import create, fill
+from tests.support.stores import create_store, fill_shard
 
 ROWS, SHARD_ROWS, SHARDS = 8, 3, 3
 
@@ -20,8 +20,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def make(url: str) -> np.ndarray:
     """A sealed store; -> its latents."""
-    store = create(url, ROWS, SHARD_ROWS)
-    written = np.concatenate([fill(store, shard)["latents"] for shard in range(SHARDS)])
+    store = create_store(url, ROWS, SHARD_ROWS)
+    written = np.concatenate([fill_shard(store, shard)["latents"] for shard in range(SHARDS)])
     store.seal()
     return written
 

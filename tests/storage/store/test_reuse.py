@@ -11,12 +11,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import Identity, LatentStore, locations
+from storage import Identity, LatentStore
 from storage.identity import fingerprint_rows
 from storage.store.index import index_tables
 from storage.store.reuse import Source, copy_shards, find_sources, shard_fingerprints
 from storage.store.verification import verify
-from tests.storage.store.test_latent_store import SPEC
+from tests.support.stores import SPECS, read_content
 
 SHARD_ROWS = 3
 REJECTED = "bad"
@@ -57,7 +57,7 @@ def begin(root: str, rows: list[dict[str, str]], **parameters: float) -> tuple[L
     identity, fingerprints = planned(root, rows, **parameters)
     identity.write(root)
     tables = index_tables(rows, SHARD_ROWS)
-    store = LatentStore.create(identity.url(root), SPEC, tables, shard_rows=SHARD_ROWS, provenance={"stage": "teach"})
+    store = LatentStore.create(identity.url(root), SPECS, tables, shard_rows=SHARD_ROWS, provenance={"stage": "teach"})
     return store, fingerprints
 
 
@@ -71,16 +71,6 @@ def run(root: str, rows: list[dict[str, str]], **parameters: float) -> tuple[str
         compute(store, shard, fingerprints[shard])
     store.seal()
     return store.url, rest
-
-
-def contents(url: str) -> dict[str, Any]:
-    """Every object, byte for byte; of the commit records what does not tell how it was made."""
-    found: dict[str, Any] = {path: locations.read_bytes(locations.join(url, path)) for path in locations.find(url)}
-    for path in found:
-        if path.startswith("commits/0"):
-            record = json.loads(found[path])
-            found[path] = {key: record[key] for key in record if key not in ("timing", "copied_from", "digest")}
-    return found
 
 
 CAPTIONS = st.lists(st.sampled_from(["a", "b", REJECTED]), min_size=1, max_size=3 * SHARD_ROWS + 1)
@@ -105,7 +95,7 @@ def test_just_the_shards_that_no_older_store_has_are_computed(
     url, computed = run(root, add_caption(*now))
     if now not in older:
         assert computed == [number for number, shard in enumerate(shards(now)) if shard not in had]
-    assert contents(url) == contents(run(fresh, add_caption(*now))[0])
+    assert read_content(url) == read_content(run(fresh, add_caption(*now))[0])
     assert verify(url) == []
 
 
@@ -136,7 +126,7 @@ def test_shards_at_other_places_bring_their_rejected_rows_along(tmp_path: Path, 
     moved = [rows[number] for number in order]
     url, computed = run(str(tmp_path / "root"), moved)
     assert computed == []
-    assert contents(url) == contents(run(str(tmp_path / "fresh"), moved)[0])
+    assert read_content(url) == read_content(run(str(tmp_path / "fresh"), moved)[0])
     reasons = LatentStore.open(url).index["reason"].to_pylist()
     assert [reason is not None for reason in reasons] == [row["caption"] == REJECTED for row in moved]
 
@@ -171,7 +161,7 @@ def test_damage_is_not_copied_but_named_and_computed(
         url, computed = run(str(tmp_path / "root"), set_of(12))
     assert computed == [1, 3]
     assert str(file) in caplog.text
-    assert contents(url) == contents(run(str(tmp_path / "fresh"), set_of(12))[0])
+    assert read_content(url) == read_content(run(str(tmp_path / "fresh"), set_of(12))[0])
 
 
 def test_a_damaged_manifest_only_offers_nothing(tmp_path: Path) -> None:
@@ -210,4 +200,4 @@ def test_on_other_filesystems(tmp_path: Path, protocol: str) -> None:
     run(root, set_of(8))
     url, computed = run(root, set_of(11))
     assert computed == [2, 3]
-    assert contents(url) == contents(run(str(tmp_path), set_of(11))[0])
+    assert read_content(url) == read_content(run(str(tmp_path), set_of(11))[0])

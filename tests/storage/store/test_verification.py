@@ -3,63 +3,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import DamagedStoreError, Identity, LatentStore, UserError, locations
+from storage import DamagedStoreError, LatentStore, UserError
 from storage.store.verification import CHANGED, FOREIGN, MISSING, Problem, repair, verify
-from tests.storage.store.test_latent_store import create, values
-
-ROWS, SHARD_ROWS, SHARDS = 8, 3, 3
-IDENTITY = Identity("encode", 1, {"images": "ab12"}, {"size": 32, "shard_rows": 3})
-
-
-def make(root: Path) -> Path:
-    return Path(make_at(str(root)))
-
-
-def make_at(root: str) -> str:
-    """What the run of a stage does: identity, layout, the shards that are not committed, seal. -> the store."""
-    IDENTITY.write(root)
-    url = IDENTITY.url(root)
-    store = create(url, ROWS, SHARD_ROWS)
-    for shard in sorted(set(range(SHARDS)) - store.committed()):
-        extent = store.extent(shard)
-        count = extent.stop - extent.start
-        arrays = values(count, shard)
-        valid = np.ones(count, bool)
-        rejected = {extent.start: "empty: 0 bytes"} if shard == 1 else {}
-        for row in rejected:
-            valid[row - extent.start] = False
-            arrays["latents"][row - extent.start] = np.nan
-        seed = np.arange(extent.start, extent.stop, dtype=np.uint64) + 7
-        store.write_shard(shard, arrays, valid=valid, seed=seed, rejected=rejected, timing={})
-    locations.write_bytes(f"{url}/report.json", b'{"rows": []}')
-    store.seal(["report.json"])
-    return url
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def read_all(url: str) -> dict[str, Any]:
-    """All that a reader can ask of a sealed store."""
-    store = LatentStore.open(url)
-    shards = [store.shard(shard) for shard in range(store.shard_count)]
-    return {
-        "index": store.index.to_pylist(),
-        "rows": [store.rows(shard).to_pylist() for shard in range(store.shard_count)],
-        "valid": store.valid.tolist(),
-        "values": [{name: part.tobytes() for name, part in shard.items()} for shard in shards],
-        "provenance": store.provenance,
-        "manifest": store.manifest,
-    }
+from tests.support.stores import make_store, read_objects, read_store
 
 
 @contextmanager
@@ -76,7 +28,7 @@ def flipped(file: Path, bit: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("root"))
+    return Path(make_store(tmp_path_factory.mktemp("root")))
 
 
 @pytest.fixture
@@ -106,8 +58,8 @@ CHECKED_ON_READING = {"index.parquet", "manifest.json", "zarr.json"}
 
 
 def test_every_kind_of_object_is_tried(sealed: Path) -> None:
-    assert set(OBJECTS) < contents(sealed).keys()
-    assert {Path(name).name for name in contents(sealed) if "/c/" not in name} == {
+    assert set(OBJECTS) < read_objects(sealed).keys()
+    assert {Path(name).name for name in read_objects(sealed) if "/c/" not in name} == {
         *(Path(name).name for name in OBJECTS if "/c/" not in name),
         "00000.json",
         "00002.json",
@@ -118,16 +70,16 @@ def test_every_kind_of_object_is_tried(sealed: Path) -> None:
 @settings(max_examples=150, deadline=None)
 @given(path=st.sampled_from(OBJECTS), place=st.floats(0, 1, exclude_max=True))
 def test_one_flipped_bit_is_named_and_never_read_as_data(sealed: Path, path: str, place: float) -> None:
-    whole = read_all(str(sealed))
+    whole = read_store(str(sealed))
     file = sealed / path
     with flipped(file, int(place * 8 * file.stat().st_size)):
         [problem] = verify(str(sealed))
         assert (problem.path, problem.problem) == (path, CHANGED)
         if "/c/" in path or path in CHECKED_ON_READING:
             with pytest.raises(DamagedStoreError):
-                read_all(str(sealed))
+                read_store(str(sealed))
         else:
-            assert read_all(str(sealed)) == whole
+            assert read_store(str(sealed)) == whole
 
 
 @pytest.mark.parametrize("name", ["latents", "text", "valid", "seed"])
@@ -152,7 +104,7 @@ def test_a_cut_off_shard_is_named_wherever_it_ends(store: Path, path: str) -> No
         (store / path).write_bytes(whole[:size])
         assert [(p.path, p.problem) for p in verify(str(store))] == [(path, CHANGED)]
         with pytest.raises(DamagedStoreError):
-            read_all(str(store))
+            read_store(str(store))
 
 
 def test_a_foreign_object_is_named_and_left_alone(store: Path) -> None:
@@ -168,7 +120,7 @@ def test_a_foreign_object_is_named_and_left_alone(store: Path) -> None:
 @pytest.mark.parametrize("damage", ["flip", "remove"])
 @pytest.mark.parametrize("path", OBJECTS)
 def test_a_repaired_store_is_made_again_to_the_byte(store: Path, path: str, damage: str) -> None:
-    whole = contents(store)
+    whole = read_objects(store)
     if damage == "flip":
         (store / path).write_bytes(whole[path][:-1] + bytes([whole[path][-1] ^ 4]))
     else:
@@ -178,19 +130,19 @@ def test_a_repaired_store_is_made_again_to_the_byte(store: Path, path: str, dama
     lost = {0, 1, 2} - LatentStore.resume(str(store)).committed() if (store / "zarr.json").exists() else set()
     shard = [int(part[:5]) for part in path.split("/") if part[:5].isdigit() and path != "manifest.json"]
     assert lost == set(shard[:1])
-    assert make(store.parent.parent) == store
-    assert contents(store) == whole
+    assert make_store(store.parent.parent) == str(store)
+    assert read_objects(store) == whole
     assert verify(str(store)) == []
 
 
 def test_two_damaged_shards_and_the_layout(store: Path) -> None:
-    whole = contents(store)
+    whole = read_objects(store)
     for path in ("latents/c/0/0/0/0", "text/c/2/0", "latents/zarr.json", "manifest.json"):
         (store / path).write_bytes(whole[path][:-1] + bytes([whole[path][-1] ^ 1]))
     for _ in range(2):  # what lies in an array that cannot be opened is seen once its layout is back
         repair(str(store), verify(str(store)))
-        make(store.parent.parent)
-    assert contents(store) == whole
+        make_store(store.parent.parent)
+    assert read_objects(store) == whole
 
 
 def test_an_unfinished_store_is_checked_as_far_as_it_is(store: Path) -> None:
@@ -205,7 +157,7 @@ def test_an_unfinished_store_is_checked_as_far_as_it_is(store: Path) -> None:
 def test_what_a_killed_writer_left_is_gone_once_sealed(store: Path) -> None:
     (store / "manifest.json").unlink()
     (store / "latents/c/1/0/0/0.1234.partial").write_bytes(b"half")
-    make(store.parent.parent)
+    make_store(store.parent.parent)
     assert verify(str(store)) == []
 
 

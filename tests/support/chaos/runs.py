@@ -1,7 +1,5 @@
 """One run: a driver, or its workers, killed at random moments and started again until it ends."""
 
-import hashlib
-import json
 import multiprocessing
 import os
 import random
@@ -13,7 +11,8 @@ from pathlib import Path
 import psutil
 
 from storage.store.verification import verify
-from tests.chaos.stage import Parameters, drive
+from tests.support.chaos.stage import Parameters, drive
+from tests.support.stores import read_content
 
 VICTIMS = ("driver", "actor", "writer")
 TITLES = {"actor": "MapWorker", "writer": "WriteShard"}
@@ -21,7 +20,7 @@ STARTS = 8  # a driver that ends with an error is started again, but not for eve
 
 # Drivers are forked from a process that has imported all they need, and has neither threads nor a Ray.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.chaos.stage", "ray.data"])
+processes.set_forkserver_preload(["tests.support.chaos.stage", "ray.data"])
 Driver = multiprocessing.process.BaseProcess
 
 
@@ -38,28 +37,13 @@ class Outcome:
     seconds: float = 0.0
 
 
-def content(url: str) -> dict[str, str]:
-    """Every object of a store, of the commit records what does not tell how it was made -> its hash."""
-    hashes = {}
-    for file in sorted(Path(url).rglob("*")):
-        if file.is_file():
-            data = file.read_bytes()
-            if file.parent.name == "commits" and file.name[:5].isdigit():
-                record = json.loads(data)
-                for key in ("timing", "copied_from", "digest"):  # the record's own checksum covers the others
-                    record.pop(key, None)
-                data = json.dumps(record, sort_keys=True).encode()
-            hashes[str(file.relative_to(url))] = hashlib.sha256(data).hexdigest()
-    return hashes
-
-
 def start(params: Parameters, address: str | None) -> Driver:
     driver = processes.Process(target=drive, args=(params, address))
     driver.start()
     return driver
 
 
-def disturbed_run(params: Parameters, address: str, expected: dict[str, str], seed: int, number: int) -> Outcome:
+def disturbed_run(params: Parameters, address: str, expected: dict[str, bytes], seed: int, number: int) -> Outcome:
     """1 to 3 kills of random victims at random moments, drawn from the seed and the run's number."""
     chance, outcome, begun = random.Random(f"{seed}/{number}"), Outcome(number), time.monotonic()
     committed: dict[str, bytes] = {}
@@ -88,7 +72,7 @@ def disturbed_run(params: Parameters, address: str, expected: dict[str, str], se
     return outcome
 
 
-def race(params: Parameters, expected: dict[str, str], drivers: int = 2) -> list[str]:
+def race(params: Parameters, expected: dict[str, bytes], drivers: int = 2) -> list[str]:
     """Some drivers of the same output, each with its own Ray, begun at the same time. -> what is wrong."""
     running = [start(params, None) for _ in range(drivers)]
     codes = [ended(driver) for driver in running]
@@ -147,9 +131,9 @@ def commits(params: Parameters) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in Path(params.url, "commits").glob("0*.json")}
 
 
-def differences(params: Parameters, expected: dict[str, str], committed: dict[str, bytes]) -> list[str]:
+def differences(params: Parameters, expected: dict[str, bytes], committed: dict[str, bytes]) -> list[str]:
     """What differs from an undisturbed run; ``committed``: the records that were there after the kills."""
-    found, records = content(params.url), commits(params)
+    found, records = read_content(params.url), commits(params)
     wrong = [f"{path} differs" for path in sorted(found.keys() | expected) if found.get(path) != expected.get(path)]
     wrong += [f"{name} was committed again" for name, data in committed.items() if records.get(name) != data]
     return wrong + [f"{problem.path}: {problem.problem}" for problem in verify(params.url)]

@@ -14,7 +14,7 @@ from flows.stage import Stage, StageResult, Target, Work, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.identity import fingerprint_rows
 from storage.store.index import index_tables
-from tests.chaos.compute import SHAPE, Compute
+from tests.support.chaos.compute import SHAPE, Compute
 
 RUN_SEED = 7
 
@@ -50,7 +50,7 @@ def create(params: Parameters, work: Work) -> LatentStore:
 def compute(params: Parameters, work: Work, progress: Progress) -> None:
     store = create(params, work)
     arguments = {"seconds": params.seconds}
-    fill_store(store, work.shards, SeedRows(RUN_SEED), "tests.chaos.compute:Compute", arguments, progress)
+    fill_store(store, work.shards, SeedRows(RUN_SEED), "tests.support.chaos.compute:Compute", arguments, progress)
     store.seal()
 
 

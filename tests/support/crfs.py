@@ -1,0 +1,25 @@
+"""A small CRF in float64, and inputs for it."""
+
+import torch
+
+from crf.model.config import LatentCRFConfig
+from crf.model.latent_crf import LatentCRF
+
+SMALL = LatentCRFConfig(height=4, width=5, channels=3, text_width=6, heads=2, hidden=7, filters=4, iterations=3)
+
+
+def random_crf(config: LatentCRFConfig = SMALL) -> LatentCRF:
+    """Return a float64 CRF in which no parameter is all zeros, so that every part has an effect."""
+    torch.manual_seed(0)
+    crf = LatentCRF(config).double()
+    with torch.no_grad():
+        for parameter in crf.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1)
+    return crf
+
+
+def random_inputs(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return ``z_BCHW``, ``text_BD`` and ``x0_BCHW`` for a CRF of the ``SMALL`` shape."""
+    z, x0 = torch.randn(2, batch, 3, 4, 5, dtype=torch.float64)
+    return z, torch.randn(batch, 6, dtype=torch.float64), x0

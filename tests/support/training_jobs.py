@@ -1,0 +1,63 @@
+"""Short trainings over small stores."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.distill import DISTILL
+from flows.parameters import DistillParameters, TrainParameters
+from flows.stage import Stage, StageResult, run_stage
+from flows.train import TRAIN
+from storage import ArraySpec, LatentStore
+from storage.checkpoints import newest_step
+from storage.store.index import index_tables
+
+STEPS = 120
+COMMON = {"steps": STEPS, "batch_size": 4, "lr_warmup_steps": 5, "checkpointing_steps": 20, "workers": 0}
+Job = tuple[Stage[Any], Any]
+
+
+def write_training_store(url: str, names: list[str], bad_row: int | None = None) -> str:
+    """Write 24 rows of 4x4x8 latents and text in shards of 4; the latents of ``bad_row`` are NaN. Return the URL."""
+    rows = ({"id": str(i), "caption": "", "uri": "", "sha256": ""} for i in range(24))
+    arrays = {**dict.fromkeys(names, ArraySpec.latent(4, 4, 8)), "text": ArraySpec.vector(16)}
+    store = LatentStore.create(url, arrays, index_tables(rows, 4), shard_rows=4, provenance={})
+    random = np.random.default_rng(0)
+    for shard in range(6):
+        extent = store.extent(shard)
+        values = {name: random.standard_normal((4, *spec.row_shape)) for name, spec in arrays.items()}
+        if bad_row is not None and extent.start <= bad_row < extent.stop:
+            values[names[0]][bad_row - extent.start] = np.nan
+        store.write_shard(shard, values, valid=np.ones(4, bool), seed=np.zeros(4), rejected={}, timing={})
+    store.seal()
+    return url
+
+
+def train_job(root: Path | str, latents: str, teacher: Path, **options: Any) -> Job:
+    """Return the stage ``train`` and its parameters."""
+    crf = {"hidden": 4, "filters": 4, "heads": 2}
+    paths = {"latents": latents, "teacher": str(teacher), "root": str(root)}
+    return TRAIN, TrainParameters.model_validate({"crf": crf, **COMMON, **paths, **options})
+
+
+def distill_job(root: Path | str, pairs: str, initial: str, **options: Any) -> Job:
+    """Return the stage ``distill`` and its parameters."""
+    paths = {"pairs": pairs, "initial": initial, "root": str(root)}
+    return DISTILL, DistillParameters.model_validate({**COMMON, **paths, **options})
+
+
+def run_job(job: Job) -> StageResult:
+    stage, params = job
+    return run_stage(stage, params, params.root)
+
+
+def wait_for_checkpoint(url: str, is_running: Callable[[], bool], seconds: float = 250) -> None:
+    """Wait for a training's first checkpoint; fail if the training ends before it."""
+    deadline = time.monotonic() + seconds
+    while newest_step(url) == 0:
+        assert is_running(), "the training ended before its first checkpoint was seen"
+        assert time.monotonic() < deadline, f"no checkpoint after {seconds} s"
+        time.sleep(0.02)
