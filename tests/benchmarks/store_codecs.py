@@ -3,10 +3,13 @@
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from storage import ArraySpec, LatentStore
@@ -14,7 +17,7 @@ from storage.store.index import index_tables
 from tests.benchmarks.store_methods import ROW, SHARD_ROWS
 
 TIMES = 4
-CODECS = {
+CODECS: dict[str, list[BytesBytesCodec]] = {
     "checksums alone": [Crc32cCodec()],
     "zstd, level 1": [ZstdCodec(level=1), Crc32cCodec()],
     "blosc: zstd level 1, bits shuffled": [
@@ -34,15 +37,15 @@ def codec_costs(folder: Path, source: np.ndarray) -> dict[str, dict[str, float]]
             str(folder), shape=values.shape, dtype="float16", chunks=(1, *ROW), shards=values.shape, compressors=codecs
         )
         found[f"zarr, {name}"] = {
-            "write": fastest(lambda array=array: array.set_basic_selection(slice(None), values)),
-            "read": fastest(lambda array=array: array[:]),
+            "write": fastest(partial(array.set_basic_selection, slice(None), values)),
+            "read": fastest(partial(array.get_basic_selection, slice(None))),
             "size": (folder / "c/0/0/0/0").stat().st_size / values.nbytes,
         }
     shutil.rmtree(folder)
     rows = ({"id": str(n), "caption": "", "uri": "", "sha256": ""} for n in range(TIMES * SHARD_ROWS))
     spec = {"latents": ArraySpec.latent(*ROW)}
     store = LatentStore.create(str(folder), spec, index_tables(rows, SHARD_ROWS), shard_rows=SHARD_ROWS, provenance={})
-    flags = {"valid": np.ones(SHARD_ROWS, bool), "seed": np.zeros(SHARD_ROWS, np.uint64)}
+    flags: dict[str, Any] = {"valid": np.ones(SHARD_ROWS, bool), "seed": np.zeros(SHARD_ROWS, np.uint64)}
     shards = iter(range(TIMES))  # what is committed is not written again
     found["latentcrf, checksums alone"] = {
         "write": fastest(lambda: store.write_shard(next(shards), {"latents": values}, **flags, rejected={}, timing={})),

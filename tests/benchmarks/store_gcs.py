@@ -64,9 +64,9 @@ class Bare:
         for start in range(0, self.count, SHARD_ROWS):
             self.fs.cat_file(f"{self.url}/{start:06d}")
 
-    def one(self, row: int) -> None:
+    def one(self, row: int) -> object:
         start, size = row // SHARD_ROWS * SHARD_ROWS, 1 << 16
-        self.fs.cat_file(f"{self.url}/{start:06d}", (row - start) * size, (row - start + 1) * size)
+        return self.fs.cat_file(f"{self.url}/{start:06d}", (row - start) * size, (row - start + 1) * size)
 
 
 class Files(Bare):
@@ -78,8 +78,8 @@ class Files(Bare):
             torch.save(torch.from_numpy(sample.copy()), data)
             self.fs.pipe_file(f"{self.url}/{number:06d}.pt", data.getvalue())
 
-    def one(self, row: int) -> None:
-        torch.load(io.BytesIO(self.fs.cat_file(f"{self.url}/{row:06d}.pt")))
+    def one(self, row: int) -> object:
+        return torch.load(io.BytesIO(self.fs.cat_file(f"{self.url}/{row:06d}.pt")))
 
     def read(self) -> None:
         for row in np.random.default_rng(0).permutation(self.count).tolist():

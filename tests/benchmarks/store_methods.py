@@ -58,7 +58,7 @@ class Ours:
         for shard in range(store.shard_count):
             number = min(SHARD_ROWS, self.count - shard * SHARD_ROWS)
             start = shard * SHARD_ROWS % DISTINCT
-            flags = {"valid": np.ones(number, bool), "seed": np.zeros(number, np.uint64)}
+            flags: dict[str, Any] = {"valid": np.ones(number, bool), "seed": np.zeros(number, np.uint64)}
             store.write_shard(shard, {"latents": source[start : start + number]}, **flags, rejected={}, timing={})
         store.seal()
 
@@ -67,7 +67,7 @@ class Ours:
         if not workers:
             return (torch.from_numpy(batch["latents"]) for batch in islice(batches, self.count // BATCH))
 
-        class InWorker(torch.utils.data.IterableDataset):
+        class InWorker(torch.utils.data.IterableDataset[torch.Tensor]):
             def __iter__(self) -> Batches:
                 return (torch.from_numpy(batch["latents"]) for batch in batches)
 
@@ -106,7 +106,7 @@ class MemoryMap:
         if not workers:
             return (torch.from_numpy(mapped[batch]) for batch in rows)
 
-        class InWorker(torch.utils.data.IterableDataset):
+        class InWorker(torch.utils.data.IterableDataset[torch.Tensor]):
             def __iter__(self) -> Batches:
                 return (torch.from_numpy(mapped[batch]) for batch in rows)
 
@@ -124,7 +124,7 @@ class MemoryMapShuffled(MemoryMap):
         return np.random.default_rng(0).permutation(self.count)
 
 
-class Files(torch.utils.data.Dataset):
+class Files(torch.utils.data.Dataset[torch.Tensor]):
     """One .pt file a sample, every row mixed with every other."""
 
     def __init__(self, folder: str, count: int) -> None:

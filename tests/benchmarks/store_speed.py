@@ -59,14 +59,14 @@ def local_speed(pythons: dict[str, Path], folder: Path, samples: int, random: in
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             command = [
-                python,
+                str(python),
                 "-m",
                 "tests.benchmarks.store_method",
                 name,
-                place,
+                str(place),
                 str(samples),
                 str(random),
-                folder / LATENTS,
+                str(folder / LATENTS),
             ]
             environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
             run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)

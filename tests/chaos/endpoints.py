@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from aiohttp import ClientTimeout
@@ -22,7 +23,7 @@ from tests.support.faulty_proxy import FAULTS, FaultyProxy
 from tests.support.stores import make_store, read_objects, read_store
 
 ROW = {"id": "0", "caption": "", "uri": "", "sha256": ""}
-PATIENCE = {  # with faults in it a run should not take an hour
+PATIENCE: dict[str, dict[str, Any]] = {  # with faults in it a run should not take an hour
     "gs": {"requests_timeout": ClientTimeout(sock_connect=1, sock_read=1)},
     "s3": {"config_kwargs": {"read_timeout": 1}},
 }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import FlowRunSort
 
 from crf.evaluation.methods import list_methods
 from flows.commands.generate import side_by_side
@@ -65,8 +66,8 @@ def newest_states() -> dict[str, str]:
     """Flow name -> name of the state of its newest run, as the Prefect UI shows it."""
     with get_client(sync_client=True) as client:
         flows = {flow.id: flow.name for flow in client.read_flows()}
-        runs = sorted(client.read_flow_runs(limit=100), key=lambda run: run.start_time or run.created)
-        return {flows[run.flow_id]: run.state_name for run in runs}
+        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_ASC)
+        return {flows[run.flow_id]: run.state_name or "" for run in runs}
 
 
 def test_all_stages_run_and_a_second_run_is_cached(first: list[Any], params: PipelineParameters) -> None:
@@ -154,7 +155,9 @@ def test_the_report_is_in_the_prefect_ui(first: list[Any]) -> None:
     assert kinds["evaluation-report"] == "markdown"
     assert kinds["train-losses"] == kinds["distill-losses"] == "image"
     assert {kinds[stage] for stage in STAGES} == {"progress"}
-    rows = json.loads(next(a.data for a in artifacts if a.key == "evaluation-table"))
+    table = next(artifact.data for artifact in artifacts if artifact.key == "evaluation-table")
+    assert isinstance(table, str)
+    rows = json.loads(table)
     assert len(rows) == len(ROWS)
 
 

@@ -41,7 +41,7 @@ def test_rows_are_trajectories_of_their_own_seeds(taught: StageResult, tiny_teac
     store = LatentStore.open(taught.url)
     assert (len(store), store.names) == (48, ["step_40", "step_50", "text"])
     teacher = Teacher.load(tiny_teacher)
-    noise = sample_noise([int(store["seed"][30])], (8, 4, 4))
+    noise = sample_noise([int(np.asarray(store["seed"])[30])], (8, 4, 4))
     given = teacher.condition(["thing 30"], 7.5)
     path = teacher.noise_schedule.path(50)
     for name, steps in (("step_40", 40), ("step_50", 50)):

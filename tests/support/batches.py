@@ -13,6 +13,9 @@ def stored_batch(count: int = 8) -> dict[str, np.ndarray[Any, Any]]:
     """Return a batch of random latents, channels last, with their rows and text embeddings."""
     random = np.random.default_rng(0)
     names = ("latents", "step_40", "step_50")
-    latents = {name: random.standard_normal((count, 4, 4, 2)).astype(np.float16) for name in names}
-    latents["row"] = np.arange(count)
-    return {**latents, "text": random.standard_normal((count, 3)).astype(np.float16)}
+    batch: dict[str, np.ndarray[Any, Any]] = {
+        name: random.standard_normal((count, 4, 4, 2)).astype(np.float16) for name in names
+    }
+    batch["row"] = np.arange(count)
+    batch["text"] = random.standard_normal((count, 3)).astype(np.float16)
+    return batch

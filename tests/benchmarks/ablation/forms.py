@@ -76,7 +76,7 @@ CACHED = {33: 2, 25: 3}
 
 
 def crf_form(name: str, changes: dict[str, Any], **training: Any) -> Form:
-    return Form(name, lambda shape: LatentCRF(LatentCRFConfig(**shape, **changes)), **training)
+    return Form(name, lambda shape: LatentCRF(LatentCRFConfig(**{**shape, **changes})), **training)
 
 
 def convnet_form(width: int, note: str = "", **training: Any) -> Form:

@@ -55,12 +55,13 @@ def test_the_energy_is_the_papers_sum() -> None:
 @pytest.mark.parametrize("potentials", ["field", "observed"])
 @pytest.mark.parametrize("crf_input", ["state", "x0", "x0+state"])
 def test_the_experts_message_is_the_negative_gradient_of_their_energy(
-    crf_input: str, potentials: str, expert_weights: str
+    crf_input: Any, potentials: Any, expert_weights: Any
 ) -> None:
     crf = random_crf(replace(SMALL, crf_input=crf_input, potentials=potentials, expert_weights=expert_weights))
     z, _, x0 = random_inputs()
     observed = crf.observe(z, x0)
     x = torch.randn_like(z, requires_grad=True)
+    assert crf.experts is not None
     [by_x] = torch.autograd.grad(crf.experts.energy(x, observed).sum(), x)
     torch.testing.assert_close(crf.experts(x, observed), -by_x, rtol=0, atol=1e-13)
 
@@ -128,6 +129,7 @@ def test_without_a_normalizer_it_diverges_once_the_banks_norm_exceeds_one(norm: 
     """The gain of x -> mirror(w) * (w * x) is the bank's squared norm; 0.5 stays below one even so."""
     crf = random_crf(replace(SMALL, with_pairwise=False, normalizer="none"))
     probe = torch.randn(1, 3, 4, 5, dtype=torch.float64).abs()
+    assert crf.experts is not None
     with torch.no_grad():
         crf.experts.filters.abs_()  # every response positive: relu passes all
         for _ in range(200):

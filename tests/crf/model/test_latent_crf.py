@@ -99,7 +99,7 @@ def test_iterations_are_free_at_inference() -> None:
 
 
 @pytest.mark.parametrize("potentials", ["field", "observed"])
-def test_before_training_a_correction_of_x0_is_none(potentials: str) -> None:
+def test_before_training_a_correction_of_x0_is_none(potentials: Any) -> None:
     z, text, x0 = random_inputs()
     crf = LatentCRF(replace(SMALL, crf_input="x0", potentials=potentials)).double().eval()
     assert torch.equal(crf(z, text, x0), x0)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from tests.support.crfs import SMALL
 
 
 @pytest.mark.parametrize("form", ["dense", "stationary"])
-def test_messages_are_weighted_sums_over_the_other_locations(form: str) -> None:
+def test_messages_are_weighted_sums_over_the_other_locations(form: Any) -> None:
     torch.manual_seed(0)
     similarity = new_similarity(replace(SMALL, similarity=form)).double()
     for parameter in similarity.parameters():
@@ -34,7 +35,7 @@ def test_dense_similarities_start_as_gaussians_without_a_diagonal() -> None:
 
 
 @pytest.mark.parametrize("form", ["dense", "stationary"])
-def test_the_widths_that_heads_start_with(form: str) -> None:
+def test_the_widths_that_heads_start_with(form: Any) -> None:
     """k at distance 1 over k at distance 2 is exp(3 / (2 width^2))."""
     config = replace(SMALL, height=5, heads=2, similarity=form, similarity_width=1.5, similarity_growth=3.0)
     k = new_similarity(config).table()

@@ -1,4 +1,5 @@
 from itertools import islice, repeat
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ def test_stored_latents_become_channels_first_without_a_copy_of_the_order() -> N
 
 
 def test_noisy_pairs_have_the_noise_of_their_timesteps() -> None:
-    zeros = {"latents": np.zeros((512, 4, 4, 2), np.float16), "text": np.zeros((512, 3), np.float16)}
+    zeros: dict[str, Any] = {"latents": np.zeros((512, 4, 4, 2), np.float16), "text": np.zeros((512, 3), np.float16)}
     pairs = next(
         noisy_pairs(iter([{**zeros, "row": np.arange(512)}]), NOISE_SCHEDULE, (201, 201), seed=0, with_x0=True)
     )

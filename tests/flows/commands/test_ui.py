@@ -29,7 +29,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str
     folder, address = tmp_path_factory.mktemp("ui"), f"http://127.0.0.1:{free_port()}"
     environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect")}
     environment.pop("PREFECT_API_URL", None)
-    command = [Path(sys.executable).with_name("latentcrf"), "ui", "--port", address.rpartition(":")[2]]
+    command = [str(Path(sys.executable).with_name("latentcrf")), "ui", "--port", address.rpartition(":")[2]]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:

@@ -1,6 +1,8 @@
 """Rows that were refused when their set was scanned, on their way through the workers."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +41,7 @@ def test_a_refused_caption_never_reaches_a_tokenizer(tmp_path: Path) -> None:
     assert block["valid"].tolist() == [True, False, True]
 
 
-def first_block(tmp_path: Path, rows: object) -> dict[str, np.ndarray]:
+def first_block(tmp_path: Path, rows: Iterable[dict[str, Any]]) -> dict[str, np.ndarray]:
     spec = {"latents": ArraySpec.vector(1)}
     store = LatentStore.create(str(tmp_path / "s"), spec, index_tables(rows, 9), shard_rows=9, provenance={})
     return ReadRows(store.url)({"shard": np.array([0])})

@@ -30,7 +30,8 @@ def assert_next_is_fine() -> None:
 def test_the_same_pixels_and_reasons_as_in_this_process() -> None:
     for data in (encoded(noise(64, 1)), encoded(noise(50, 2), "JPEG"), plain("red")):
         pixels = decode_apart(data, 16)
-        assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
+        assert pixels.shape == (16, 16, 3)
+        assert pixels.dtype == np.uint8
         np.testing.assert_array_equal(pixels, decode_image(data, 16))
     for data in (b"", b"no image", encoded(noise())[:-40]):
         with pytest.raises(RejectedImageError) as here:

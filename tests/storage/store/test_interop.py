@@ -23,7 +23,7 @@ from tests.support.stores import make_rows
 
 Array = np.ndarray[Any, Any]
 PACKAGES = ("zarrita@0.7.5", "@petamoriken/float16@3.9.3")
-NPM = shutil.which("npm") if shutil.which("node") else None
+NPM = (shutil.which("node") and shutil.which("npm")) or ""
 NO_REGISTRY = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT")
 
 
@@ -95,7 +95,7 @@ def test_tensorstore_names_the_dimensions() -> None:
     assert tensorstore.open(spec).result().domain.labels == ("sample", "y", "x", "channel")
 
 
-@pytest.mark.skipif(NPM is None, reason="no node and npm on this machine; apt-get install nodejs npm")
+@pytest.mark.skipif(not NPM, reason="no node and npm on this machine; apt-get install nodejs npm")
 def test_zarrita_reads_the_same_bytes(tmp_path: Path) -> None:
     folder, url = str(tmp_path), str(STORES / "v1")
     install = [NPM, "install", "--no-save", "--no-audit", "--no-fund", "--prefix", folder, *PACKAGES]

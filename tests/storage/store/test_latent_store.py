@@ -37,7 +37,7 @@ def test_stock_zarr_reads_it_with_its_dimension_names(tmp_path: Path) -> None:
     written = [fill_shard(store, shard)["latents"] for shard in range(3)]
     store.seal()
     array = zarr.open_array(str(tmp_path / "s/latents"), mode="r")
-    assert array.metadata.dimension_names == ("sample", "y", "x", "channel")  # type: ignore[union-attr]
+    assert array.metadata.dimension_names == ("sample", "y", "x", "channel")
     np.testing.assert_array_equal(np.asarray(array[:]), np.concatenate(written))
 
 

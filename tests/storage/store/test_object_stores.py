@@ -29,7 +29,7 @@ def test_from_create_to_sample(root: str) -> None:
     written.append(fill_shard(store, 2))
     store.seal()
     opened = LatentStore.open(root)
-    assert (len(opened), opened.shard_count, opened.valid.all()) == (5, 3, True)
+    assert (len(opened), opened.shard_count, bool(opened.valid.all())) == (5, 3, True)
     assert opened.index["id"].to_pylist() == [row["id"] for row in make_rows(5)]
     assert opened.rows(1)["id"].to_pylist() == ["id-2", "id-3"]
     for name in ("latents", "text"):
@@ -38,7 +38,6 @@ def test_from_create_to_sample(root: str) -> None:
     assert opened.sample(4)["caption"] == "caption 4"
     batches = shuffled_batches(opened, ["latents"], 2, seed=0)
     assert sorted(np.concatenate([next(batches)["row"] for _ in range(5)])) == sorted([*range(5)] * 2)
-    batches.close()
 
 
 def test_damage_is_found_named_and_repaired(root: str) -> None:

@@ -97,7 +97,8 @@ def test_a_row_is_mixed_with_its_neighbouring_shards_only() -> None:
     order = EpochOrder(np.ones(4000, bool), 10, seed=0)
     shards = rows(order, 0) // 10
     assert (rows(order, 0) != rows(order, 1)).any()
-    first, last = {}, {}
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
     for at, shard in enumerate(shards.tolist()):
         first.setdefault(shard, at)
         last[shard] = at
