@@ -1,25 +1,31 @@
 """Fixtures of all packages."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import hypothesis
 import pytest
+
+# On a busy machine an example takes long: that fails no test.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
 def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random teacher for 32 px: 4x4x8 latents. Not to be changed; copy it."""
-    from tests.support.teachers import (
-        save_tiny_teacher,  # here, as pytest's first process, which runs no test, reads this file too
-    )
+    """A random teacher for 32 px: 4x4x8 latents. Copy it before you change it."""
+    # Here, as pytest's first process, which runs no test, reads this file too.
+    from tests.support.teachers import save_tiny_teacher
 
     return save_tiny_teacher(tmp_path_factory.mktemp("teacher"))
 
 
 @pytest.fixture
-def latentcrf(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command -> its exit code, its output, its errors."""
+def latentcrf(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run ``latentcrf`` with arguments; return its exit code, its output and its errors."""
 
     from flows.cli import main
 

@@ -35,12 +35,12 @@ class FaultyProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._ready.wait(300)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -53,7 +53,7 @@ class FaultyProxy:
     async def _start(self) -> None:
         app = web.Application(client_max_size=2**30)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._session = ClientSession(auto_decompress=False, timeout=ClientTimeout(total=60))
+        self._session = ClientSession(auto_decompress=False, timeout=ClientTimeout(total=None))
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()

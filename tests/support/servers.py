@@ -38,13 +38,13 @@ def start_s3(port: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
     )
     wait_for(f"http://127.0.0.1:{port}/moto-api/")
-    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT"), timeout=10):
+    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT")):
         return process
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
-    process.wait(10)
+    process.wait()
 
 
 @contextmanager
@@ -70,11 +70,11 @@ def s3_options(address: str) -> dict[str, Any]:
     return {"endpoint_url": address, "key": "test", "secret": "test", "client_kwargs": {"region_name": "us-east-1"}}
 
 
-def wait_for(url: str, seconds: float = 60) -> None:
+def wait_for(url: str, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=2):
+            with urllib.request.urlopen(url, timeout=10):
                 return
         except OSError:
             if time.monotonic() > deadline:

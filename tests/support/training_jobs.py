@@ -54,7 +54,7 @@ def run_job(job: Job) -> StageResult:
     return run_stage(stage, params, params.root)
 
 
-def wait_for_checkpoint(url: str, is_running: Callable[[], bool], seconds: float = 250) -> None:
+def wait_for_checkpoint(url: str, is_running: Callable[[], bool], seconds: float = 900) -> None:
     """Wait for a training's first checkpoint; fail if the training ends before it."""
     deadline = time.monotonic() + seconds
     while newest_step(url) == 0:

@@ -50,7 +50,7 @@ def test_both_forms_start_alike_away_from_the_border() -> None:
 
 
 @given(height=st.integers(1, 7), width=st.integers(1, 7))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_fft_is_the_table_at_every_size(height: int, width: int) -> None:
     similarity = StationarySimilarity(replace(SMALL, height=height, width=width)).double()
     torch.nn.init.normal_(similarity.kernel_hYX)

@@ -57,7 +57,6 @@ def test_bf16_stays_near_fp32() -> None:
 # Importing the compiler warns of torch's own use of torch.jit.
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_compiled_stays_near_fp32() -> None:
     """Needs a C++ compiler."""
     near_fp32({"compile": True})

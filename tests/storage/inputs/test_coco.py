@@ -35,7 +35,7 @@ def test_each_annotation_is_a_caption_under_its_own_id(tmp_path: Path, order: li
 MEMBERS = st.lists(st.dictionaries(st.text(max_size=3), st.integers() | st.floats(allow_nan=False) | st.text()))
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(members=MEMBERS, others=st.dictionaries(st.text(max_size=3), st.integers() | MEMBERS), piece=st.integers(1, 9))
 def test_pieces_of_any_length_give_what_json_gives(
     tmp_path_factory: pytest.TempPathFactory, members: list[Any], others: dict[str, Any], piece: int

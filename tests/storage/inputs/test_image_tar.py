@@ -109,4 +109,4 @@ def test_a_large_tar_is_streamed(tmp_path: Path) -> None:
         "assert grown < 97, grown\n"
     )
     root = Path(__file__).parents[3]
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "set.tar")], check=True, cwd=root, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "set.tar")], check=True, cwd=root)

@@ -2,7 +2,6 @@ import io
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -117,16 +116,14 @@ def test_bad_images_are_rejected_with_a_reason(data: bytes, reason: str) -> None
 
 
 MEASURED = """
-import pathlib, sys, time
+import pathlib, sys
 sys.path.insert(0, {root!r})
 from storage.inputs.pixels import RejectedImageError, decode_image
 for file in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-    started = time.monotonic()
     try:
         decode_image(file.read_bytes(), 8)
     except RejectedImageError:
         pass
-    assert time.monotonic() - started < 30, file.name
     peak = int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
     assert peak < 1500, (file.name, peak)
 """
@@ -145,7 +142,7 @@ def test_memory_is_bounded_whatever_an_image_claims(tmp_path: Path) -> None:
     gif = encoded(noise(), "GIF")
     (tmp_path / "frames").write_bytes(gif[:-1] + gif[gif.index(b",", 13 + 768) : -1] * 20_000 + b";")
     code = MEASURED.format(root=str(Path(__file__).parents[3]))
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
 PRIMARIES = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
@@ -162,7 +159,7 @@ OVERWRITES = st.lists(st.tuples(st.integers(0, 1000), st.binary(min_size=1, max_
 
 
 def pixels_or_a_reason(data: bytes) -> None:
-    started, reason = time.monotonic(), ""
+    reason = ""
     try:
         pixels = decode_image(data, 8)
         assert pixels.shape == (8, 8, 3)
@@ -171,16 +168,15 @@ def pixels_or_a_reason(data: bytes) -> None:
         reason = str(error)
     assert reason.isprintable()
     assert len(reason) < 300
-    assert time.monotonic() - started < 30
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 @given(data=st.binary(max_size=400), start=st.sampled_from([b"", *(sample[:20] for sample in SAMPLES)]))
 def test_any_bytes_give_pixels_or_a_reason(data: bytes, start: bytes) -> None:
     pixels_or_a_reason(start + data)
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(sample=st.sampled_from(SAMPLES), overwrites=OVERWRITES, kept=st.floats(0, 1) | st.just(1.0))
 def test_a_damaged_image_gives_pixels_or_a_reason(
     sample: bytes, overwrites: list[tuple[int, bytes]], kept: float

@@ -64,7 +64,7 @@ def all_of(bits: int) -> tuple[Array, Array, Array, int]:
     return latents, text, np.zeros(3, np.uint64), 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(stores())
 @example(all_of(0x7E00))  # the fill value
 @example(all_of(0xFE00))  # the NaN of an x86 processor's 0 / 0
@@ -99,7 +99,7 @@ def test_tensorstore_names_the_dimensions() -> None:
 def test_zarrita_reads_the_same_bytes(tmp_path: Path) -> None:
     folder, url = str(tmp_path), str(STORES / "v1")
     install = [NPM, "install", "--no-save", "--no-audit", "--no-fund", "--prefix", folder, *PACKAGES]
-    installed = subprocess.run(install, capture_output=True, text=True, timeout=120)
+    installed = subprocess.run(install, capture_output=True, text=True)
     if installed.returncode and NO_REGISTRY.search(installed.stderr):
         pytest.skip("no npm registry in reach")
     assert installed.returncode == 0, installed.stderr
@@ -107,7 +107,7 @@ def test_zarrita_reads_the_same_bytes(tmp_path: Path) -> None:
     store = LatentStore.open(url)
     for row in (3, 4, 5):
         command = ["node", script, url, str(row), "latents", "text", "valid", "seed"]
-        found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+        found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         for name, read in found.items():
             expected = np.asarray(store[name][row : row + 1])
             assert read == {"shape": list(expected.shape), "sha256": sha256(expected.tobytes())}, (row, name)

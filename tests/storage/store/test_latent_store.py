@@ -12,7 +12,7 @@ from storage.store.index import index_tables
 from tests.support.stores import SPECS, create_store, fill_shard, make_rows, make_values
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(count=st.integers(1, 23), shard_rows=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
 def test_what_was_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, count: int, shard_rows: int, seed: int

@@ -76,7 +76,7 @@ def run(root: str, rows: list[dict[str, str]], **parameters: float) -> tuple[str
 CAPTIONS = st.lists(st.sampled_from(["a", "b", REJECTED]), min_size=1, max_size=3 * SHARD_ROWS + 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(older=st.lists(CAPTIONS, max_size=2), now=CAPTIONS, kept=st.integers(0, 10))
 def test_just_the_shards_that_no_older_store_has_are_computed(
     tmp_path_factory: pytest.TempPathFactory, older: list[list[str]], now: list[str], kept: int

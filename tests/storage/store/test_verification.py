@@ -67,7 +67,7 @@ def test_every_kind_of_object_is_tried(sealed: Path) -> None:
     assert verify(str(sealed)) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(path=st.sampled_from(OBJECTS), place=st.floats(0, 1, exclude_max=True))
 def test_one_flipped_bit_is_named_and_never_read_as_data(sealed: Path, path: str, place: float) -> None:
     whole = read_store(str(sealed))

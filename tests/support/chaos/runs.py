@@ -16,6 +16,7 @@ from tests.support.stores import read_content
 
 VICTIMS = ("driver", "actor", "writer")
 TITLES = {"actor": "MapWorker", "writer": "WriteShard"}
+HANGS = 900  # seconds after which a driver is taken for one that hangs
 STARTS = 8  # a driver that ends with an error is started again, but not for ever
 
 # Drivers are forked from a process that has imported all they need, and has neither threads nor a Ray.
@@ -118,7 +119,7 @@ def restart(driver: Driver, params: Parameters, address: str, outcome: Outcome) 
 
 
 def ended(driver: Driver) -> int:
-    driver.join(120)
+    driver.join(HANGS)
     if driver.is_alive():
         driver.kill()
         driver.join()
