@@ -16,7 +16,7 @@ import ray
 
 from flows.ray_session import start_local_ray
 from flows.stage import run_stage
-from tests.support.chaos.runs import disturbed_run, race
+from tests.support.chaos.runs import race, run_disturbed
 from tests.support.chaos.stage import CALM, Parameters
 from tests.support.stores import read_content
 
@@ -48,7 +48,7 @@ def report(asked: argparse.Namespace, folder: Path, address: str) -> int:
     for number in range(asked.first, asked.first + asked.runs):
         if time.monotonic() - begun > asked.seconds:
             break
-        run = disturbed_run(Parameters(root=str(folder / f"run-{number}")), address, expected, asked.seed, number)
+        run = run_disturbed(Parameters(root=str(folder / f"run-{number}")), address, expected, asked.seed, number)
         outcomes.append(run)
         print(
             f"run {number}: killed {', '.join(run.kills) or 'nobody'}, {run.starts} starts, {run.seconds:.1f} s:",

@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from flows.stage import run_stage
-from tests.support.chaos.runs import disturbed_run
+from tests.support.chaos.runs import run_disturbed
 from tests.support.chaos.stage import CALM, Parameters
 from tests.support.stores import read_content
 
@@ -18,6 +18,6 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path: Path) -> None:
     calm = Parameters(root=str(tmp_path / "calm"))
     run_stage(CALM, calm, calm.root)
     address = ray.get_runtime_context().gcs_address
-    outcome = disturbed_run(Parameters(root=str(tmp_path / "disturbed")), address, read_content(calm.url), SEED, NUMBER)
+    outcome = run_disturbed(Parameters(root=str(tmp_path / "disturbed")), address, read_content(calm.url), SEED, NUMBER)
     assert outcome.wrong == []
     assert outcome.kills

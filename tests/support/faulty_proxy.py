@@ -1,4 +1,4 @@
-"""A reverse proxy that answers some requests badly: which, and how, follows from a seed and the order of requests."""
+"""A reverse proxy that answers some requests badly. The seed and the order of the requests decide which, and how."""
 
 import asyncio
 import random
@@ -14,10 +14,10 @@ FAULTS = ("503", "429", "cut", "delayed", "hung")
 
 
 class FaultyProxy:
-    """``share`` of the requests meet one of ``faults``; ``mode`` "hang" or "refuse" is what meets all of them.
+    """Answer a ``share`` of the requests with one of ``FAULTS``, or all of them with ``mode`` "hang" or "refuse".
 
-    503 and 429 come before the server is asked. A cut answer ends in the middle of its body, or before
-    its first byte: the server has done what it was asked. A hung one never comes.
+    503 and 429 are sent without asking the server. A cut answer ends in the middle of its body, or before its
+    first byte, although the server has done what it was asked to do. A hung answer never comes.
     """
 
     def __init__(self, server: str, port: int, seed: int, share: float = 0.1) -> None:

@@ -1,9 +1,11 @@
-"""How the stores under ``stores/`` were written. They are kept: whatever comes later must open them.
+"""The script that wrote the kept stores, tests/storage/store/stores/. Every later version must open them.
 
-    rm -r tests/storage/stores/v1
+Until the layout is released, a change may write the store again:
+
+    rm -r tests/storage/store/stores/v1
     python -c 'from tests.support.kept_store import write_v1; write_v1()'
 
-is for as long as the layout is not released. A layout that follows gets a folder of its own beside it.
+Afterwards a new layout gets a new folder beside it.
 """
 
 from pathlib import Path
@@ -17,7 +19,7 @@ STORES = Path(__file__).parents[1] / "storage/store/stores"
 
 
 def write_v1(folder: Path = STORES / "v1") -> None:
-    """Six rows in shards of four, so that the last shard is short; row 4 is rejected."""
+    """Write six rows in shards of four: the last shard is short, and row 4 is rejected."""
     rows = [
         {"id": f"id-{row}", "caption": f"caption {row} – ünï", "uri": f"file-{row}.png", "sha256": f"{row:064x}"}
         for row in range(6)

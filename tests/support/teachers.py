@@ -1,6 +1,6 @@
-"""Random teachers of a tiny width, one of each family, in the real diffusers classes.
+"""Tiny teachers with random weights, one of each family, in diffusers' own classes.
 
-Factor 8, 8 latent channels: ``latent_side`` 64 is the paper's 512 px -> 64x64x8.
+Their VAEs reduce 8 pixels to 1, with 8 latent channels: ``latent_side=64`` is the paper's 512 px -> 64x64x8.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ LETTERS = [chr(ordinal) for ordinal in range(33, 127)]
 
 
 def tiny_pipeline(latent_side: int, prediction_type: str = "epsilon") -> StableDiffusionPipeline:
-    """SD 1.x and 2.x."""
+    """Make a teacher like Stable Diffusion 1.x and 2.x."""
     torch.manual_seed(0)
     return StableDiffusionPipeline(
         tokenizer=clip_tokenizer(),
@@ -49,7 +49,7 @@ def tiny_pipeline(latent_side: int, prediction_type: str = "epsilon") -> StableD
 
 
 def tiny_xl_pipeline(latent_side: int) -> StableDiffusionXLPipeline:
-    """SDXL: the pooled text is the second encoder's projection."""
+    """Make a teacher like SDXL, whose pooled text is the second encoder's projection."""
     torch.manual_seed(0)
     return StableDiffusionXLPipeline(
         tokenizer=clip_tokenizer(),
@@ -70,7 +70,7 @@ def tiny_xl_pipeline(latent_side: int) -> StableDiffusionXLPipeline:
 
 
 def tiny_sd3_pipeline(latent_side: int, t5: bool = True) -> StableDiffusion3Pipeline:
-    """SD 3.x: the pooled text is both CLIP encoders' projections side by side."""
+    """Make a teacher like SD 3.x, whose pooled text is both CLIP encoders' projections, concatenated."""
     torch.manual_seed(0)
     return StableDiffusion3Pipeline(
         tokenizer=clip_tokenizer(),
@@ -126,7 +126,7 @@ def t5_tokenizer() -> T5Tokenizer:
 
 def t5_encoder() -> T5EncoderModel:
     config = T5Config(vocab_size=128, d_model=2 * TEXT_WIDTH, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    return T5EncoderModel(config).eval()  # its dropout is on until told
+    return T5EncoderModel(config).eval()  # a new model starts with its dropout on
 
 
 def unet(latent_side: int, **conditions: Any) -> UNet2DConditionModel:
@@ -171,7 +171,7 @@ def ddim(prediction_type: str) -> DDIMScheduler:
     )
 
 
-# Family -> a teacher for 32 px: 4x4x8 latents.
+# Family -> makes a teacher for 32 px: 4x4x8 latents.
 TINY = {
     "sd": lambda: tiny_pipeline(4),
     "sd_v": lambda: tiny_pipeline(4, "v_prediction"),

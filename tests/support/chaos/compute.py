@@ -1,4 +1,4 @@
-"""The actor of the chaos stage. Every worker imports it: no Prefect, no torch."""
+"""The actor of the chaos stage. Every worker imports it, so it imports neither Prefect nor torch."""
 
 import time
 
@@ -10,7 +10,7 @@ SHAPE = (16, 16, 8)
 
 
 class Compute:
-    """Latents that follow from each row's seed; every ninth row is rejected."""
+    """Draw each row's latents from its seed; reject every ninth row."""
 
     def __init__(self, device: str, threads: int, seconds: float) -> None:
         self.seconds = seconds

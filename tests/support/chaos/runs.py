@@ -1,4 +1,4 @@
-"""One run: a driver, or its workers, killed at random moments and started again until it ends."""
+"""One chaos run: kill a driver or its workers at random moments, start again, and compare what is left."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ from tests.support.stores import read_content
 VICTIMS = ("driver", "actor", "writer")
 TITLES = {"actor": "MapWorker", "writer": "WriteShard"}
 HANGS = 900  # seconds after which a driver is taken for one that hangs
-STARTS = 8  # a driver that ends with an error is started again, but not for ever
+STARTS = 8  # how often a driver that ends with an error is started again
 
 # Drivers are forked from a process that has imported all they need, and has neither threads nor a Ray.
 processes = multiprocessing.get_context("forkserver")
@@ -27,7 +27,7 @@ Driver = multiprocessing.process.BaseProcess
 
 @dataclass
 class Outcome:
-    """What happened to one run, and what is wrong with what it left behind: nothing, if all is well."""
+    """What happened in one run, and what is wrong with its output; ``wrong`` is empty if all is well."""
 
     number: int
     kills: list[str] = field(default_factory=list)
@@ -44,29 +44,29 @@ def start(params: Parameters, address: str | None) -> Driver:
     return driver
 
 
-def disturbed_run(params: Parameters, address: str, expected: dict[str, bytes], seed: int, number: int) -> Outcome:
-    """1 to 3 kills of random victims at random moments, drawn from the seed and the run's number."""
+def run_disturbed(params: Parameters, address: str, expected: dict[str, bytes], seed: int, number: int) -> Outcome:
+    """Run the stage with 1 to 3 kills; the seed and the run's number decide the victims and the moments."""
     chance, outcome, begun = random.Random(f"{seed}/{number}"), Outcome(number), time.monotonic()
     committed: dict[str, bytes] = {}
     driver = start(params, address)
     outcome.starts = 1
     for _ in range(chance.randint(1, 3)):
         victim, part, pause = chance.choice(VICTIMS), chance.random(), chance.random()
-        after = len(commits(params)) + int(part * (params.shards - len(commits(params))))
-        # Before the first commit much happens that takes seconds; after it a shard takes a tenth.
+        after = len(read_commits(params)) + int(part * (params.shards - len(read_commits(params))))
+        # Before the first commit the driver starts up for seconds; after it a shard takes a tenth of one.
         if strike(driver, victim, params, after, pause * (0.3 if after else 8.0)):
             outcome.kills.append(f"{victim} after {after}")
         else:
             outcome.missed += 1
             break
-        committed = {**commits(params), **committed}
+        committed = {**read_commits(params), **committed}
         if victim == "driver":
             driver = restart(driver, params, address, outcome)
-    while (code := ended(driver)) != 0 and outcome.starts < STARTS:
+    while (code := wait_for_exit(driver)) != 0 and outcome.starts < STARTS:
         outcome.errors += 1
-        committed = {**commits(params), **committed}
+        committed = {**read_commits(params), **committed}
         driver = restart(driver, params, address, outcome)
-    outcome.wrong = differences(params, expected, committed)
+    outcome.wrong = find_differences(params, expected, committed)
     if code:
         outcome.wrong.append(f"the last driver ended with {code}")
     outcome.seconds = time.monotonic() - begun
@@ -74,18 +74,18 @@ def disturbed_run(params: Parameters, address: str, expected: dict[str, bytes], 
 
 
 def race(params: Parameters, expected: dict[str, bytes], drivers: int = 2) -> list[str]:
-    """Some drivers of the same output, each with its own Ray, begun at the same time. -> what is wrong."""
+    """Start several drivers of the same output at once, each with its own Ray; return what is wrong."""
     running = [start(params, None) for _ in range(drivers)]
-    codes = [ended(driver) for driver in running]
-    return differences(params, expected, {}) + [f"a driver ended with {code}" for code in codes if code]
+    codes = [wait_for_exit(driver) for driver in running]
+    return find_differences(params, expected, {}) + [f"a driver ended with {code}" for code in codes if code]
 
 
 def strike(driver: Driver, victim: str, params: Parameters, after: int, pause: float) -> bool:
-    """Kill -9 once ``after`` shards are committed and a pause (s) is over; a worker as soon as there is one.
+    """Kill the victim with -9 once ``after`` shards are committed and ``pause`` seconds have passed.
 
-    False: the driver had ended before.
+    A worker is killed as soon as there is one. Return False if the driver ended before.
     """
-    while driver.is_alive() and len(commits(params)) < after:
+    while driver.is_alive() and len(read_commits(params)) < after:
         time.sleep(0.002)
     driver.join(pause)
     while driver.is_alive():
@@ -102,7 +102,7 @@ def strike(driver: Driver, victim: str, params: Parameters, after: int, pause: f
 
 
 def find_worker(title: str) -> int | None:
-    """The process of one of this Ray's workers, by what it does at the moment."""
+    """Find a worker of this Ray by the title of its process, which says what it does at the moment."""
     for process in psutil.Process().children(recursive=True):
         try:
             if title in (process.cmdline() or [""])[0]:
@@ -118,7 +118,7 @@ def restart(driver: Driver, params: Parameters, address: str, outcome: Outcome) 
     return start(params, address)
 
 
-def ended(driver: Driver) -> int:
+def wait_for_exit(driver: Driver) -> int:
     driver.join(HANGS)
     if driver.is_alive():
         driver.kill()
@@ -127,14 +127,14 @@ def ended(driver: Driver) -> int:
     return int(driver.exitcode or 0)
 
 
-def commits(params: Parameters) -> dict[str, bytes]:
-    """The records of the shards that are committed."""
+def read_commits(params: Parameters) -> dict[str, bytes]:
+    """Read the commit records."""
     return {file.name: file.read_bytes() for file in Path(params.url, "commits").glob("0*.json")}
 
 
-def differences(params: Parameters, expected: dict[str, bytes], committed: dict[str, bytes]) -> list[str]:
-    """What differs from an undisturbed run; ``committed``: the records that were there after the kills."""
-    found, records = read_content(params.url), commits(params)
+def find_differences(params: Parameters, expected: dict[str, bytes], committed: dict[str, bytes]) -> list[str]:
+    """List what differs from an undisturbed run, and which of the ``committed`` records were written again."""
+    found, records = read_content(params.url), read_commits(params)
     wrong = [f"{path} differs" for path in sorted(found.keys() | expected) if found.get(path) != expected.get(path)]
     wrong += [f"{name} was committed again" for name, data in committed.items() if records.get(name) != data]
     return wrong + [f"{problem.path}: {problem.problem}" for problem in verify(params.url)]

@@ -1,4 +1,4 @@
-"""A stage made as the real ones are, over the real Ray Data job; only its actor computes next to nothing."""
+"""A stage that runs the real Ray Data job like the others, with an actor that computes next to nothing."""
 
 import os
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def compute(params: Parameters, work: Work, progress: Progress) -> None:
 
 
 def compute_without_ray(params: Parameters, work: Work, progress: Progress) -> None:
-    """What nothing can disturb: one shard after the other, in this process."""
+    """Compute one shard after the other in this process, where nothing disturbs it."""
     store = create(params, work)
     run = Chain(ReadRows(store.url), SeedRows(RUN_SEED), Compute("cpu", 1, 0), WriteShard(store.url, work.shards))
     for shard in range(store.shard_count):
@@ -68,7 +68,7 @@ CALM = Stage("chaos", identify, compute_without_ray)
 
 
 def drive(params: Parameters, address: str | None) -> StageResult:
-    """What each driver process does, however often it was killed before. Without an address it starts a Ray."""
+    """Run the stage in a driver process, whether or not it was killed before. Without an address it starts a Ray."""
     with open(f"{params.root}.log", "ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
