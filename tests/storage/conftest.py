@@ -1,4 +1,4 @@
-"""Servers that speak GCS and S3, for all of the package's tests."""
+"""Servers that speak GCS and S3 for the whole session, and a root on each kind of file system."""
 
 import uuid
 from collections.abc import Iterator
@@ -10,41 +10,34 @@ from tests.support import servers
 
 
 @pytest.fixture(scope="session")
-def gs_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    folder, port = tmp_path_factory.mktemp("gcs"), servers.free_port()
-    (folder / "bucket").mkdir()
-    process = servers.start_gcs(folder, port, f"http://127.0.0.1:{port}")
-    try:
-        yield port
-    finally:
-        servers.stop(process)
+def gs_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.serve_gcs(tmp_path_factory.mktemp("gcs")) as address:
+        yield address
 
 
 @pytest.fixture
-def gs_root(gs_port: int) -> Iterator[str]:
-    """For one test: other packages' tests, in the same process, have a server of their own."""
-    with servers.options("gs", **servers.gs_options(f"http://127.0.0.1:{gs_port}")):
+def gs_root(gs_address: str) -> Iterator[str]:
+    """A gs:// bucket for one test: other packages' tests, in the same process, have a server of their own."""
+    with servers.options("gs", **servers.gs_options(gs_address)):
         yield "gs://bucket"
 
 
 @pytest.fixture(scope="session")
-def s3_port() -> Iterator[int]:
-    port = servers.free_port()
-    process = servers.start_s3(port)
-    try:
-        yield port
-    finally:
-        servers.stop(process)
+def s3_address() -> Iterator[str]:
+    with servers.serve_s3() as address:
+        yield address
 
 
 @pytest.fixture
-def s3_root(s3_port: int) -> Iterator[str]:
-    with servers.options("s3", **servers.s3_options(f"http://127.0.0.1:{s3_port}")):
+def s3_root(s3_address: str) -> Iterator[str]:
+    """An s3:// bucket for one test."""
+    with servers.options("s3", **servers.s3_options(s3_address)):
         yield "s3://bucket"
 
 
 @pytest.fixture(params=["file", "memory", "gs", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new URL on each kind of file system in turn."""
     name = uuid.uuid4().hex
     if request.param == "file":
         return f"file://{tmp_path}/{name}"

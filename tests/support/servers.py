@@ -26,7 +26,7 @@ def start_gcs(folder: Path, port: int, external: str) -> subprocess.Popen[bytes]
     options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", "127.0.0.1"]
     options += ["-port", str(port), "-external-url", external, "-log-level", "error"]
     process = subprocess.Popen([binary, *options])
-    wait_for_answer(f"http://127.0.0.1:{port}/storage/v1/b")
+    wait_for_answer(f"http://127.0.0.1:{port}/storage/v1/b", process)
     return process
 
 
@@ -37,7 +37,7 @@ def start_s3(port: int) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for_answer(f"http://127.0.0.1:{port}/moto-api/")
+    wait_for_answer(f"http://127.0.0.1:{port}/moto-api/", process)
     with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/bucket", method="PUT")):
         return process
 
@@ -45,6 +45,30 @@ def start_s3(port: int) -> subprocess.Popen[bytes]:
 def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     process.wait()
+
+
+@contextmanager
+def serve_gcs(folder: Path) -> Iterator[str]:
+    """Serve a bucket named ``bucket``, kept in ``folder``, in the GCS protocol; yield the server's address."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    (folder / "bucket").mkdir(parents=True, exist_ok=True)
+    process = start_gcs(folder, port, address)
+    try:
+        yield address
+    finally:
+        stop(process)
+
+
+@contextmanager
+def serve_s3() -> Iterator[str]:
+    """Serve an empty bucket named ``bucket``, kept in memory, in the S3 protocol; yield the server's address."""
+    port = free_port()
+    process = start_s3(port)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        stop(process)
 
 
 @contextmanager
@@ -70,13 +94,12 @@ def s3_options(address: str) -> dict[str, Any]:
     return {"endpoint_url": address, "key": "test", "secret": "test", "client_kwargs": {"region_name": "us-east-1"}}
 
 
-def wait_for_answer(url: str, seconds: float = 600) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server answers; fail if its process ends."""
     while True:
         try:
             with urllib.request.urlopen(url, timeout=10):
                 return
         except OSError:
-            if time.monotonic() > deadline:
-                raise
+            assert process.poll() is None, f"the server at {url} ended with exit code {process.returncode}"
             time.sleep(0.1)

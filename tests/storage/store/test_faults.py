@@ -26,9 +26,9 @@ SECONDS = 1.0  # the clients' patience here, far above what an answer takes; by 
 
 
 @pytest.fixture
-def s3_proxy(s3_port: int) -> Iterator[FaultyProxy]:
+def s3_proxy(s3_address: str) -> Iterator[FaultyProxy]:
     with (
-        FaultyProxy(f"http://127.0.0.1:{s3_port}", servers.free_port(), seed=0, share=0.03) as proxy,
+        FaultyProxy(s3_address, servers.free_port(), seed=0, share=0.03) as proxy,
         servers.options("s3", **servers.s3_options(proxy.address), config_kwargs={"read_timeout": SECONDS}),
     ):
         yield proxy
