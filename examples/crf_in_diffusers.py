@@ -2,7 +2,8 @@
 
     python examples/crf_in_diffusers.py deploy/demo/teacher CRF "a red apple" --output apple.png
 
-CRF is a folder with config.json, such as the URL that `latentcrf distill` prints.
+CRF is a folder with config.json, such as the URL that `latentcrf distill` prints. Its schedule is the CRF's own unless
+--schedule gives another, such as "31@981..201 + crf + 2@101,21 (recomputed)".
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ def main(
     crf: Path,
     prompt: str,
     *,
-    schedule: str = "31@981..201 + crf + 2/50",
+    schedule: str | None = None,
     guidance_scale: float = 7.5,
     images: int = 1,
     seed: int = 0,
@@ -28,7 +29,7 @@ def main(
 ) -> None:
     # Your own pipeline, with whatever you changed in it: LoRA weights, a fine-tuned U-Net, another VAE.
     stock = DiffusionPipeline.from_pretrained(teacher, use_safetensors=True).to(default_device())
-    pipeline = LatentCRFPipeline.from_teacher(stock, crf, Schedule.parse(schedule))
+    pipeline = LatentCRFPipeline.from_teacher(stock, crf, Schedule.parse(schedule) if schedule else None)
     found = pipeline(
         prompt,
         guidance_scale=guidance_scale,

@@ -18,7 +18,9 @@ from crf.training.trainer import Trainer, TrainerConfig
 Tensors = dict[str, torch.Tensor]
 
 
-def main(teacher: Path, captions: Path, crf: Path, *, steps: int = 1000, filters: int = 88, seed: int = 0) -> None:
+def main(
+    teacher: str, captions: Path, crf: str, *, steps: int = 1000, lead: str = "31@981..201", seed: int = 0
+) -> None:
     prompts = captions.read_text().splitlines()
     pipeline = LatentCRFPipeline.from_teacher(teacher).to(default_device())
     shape = pipeline.teacher.latent_shape(pipeline.teacher.default_size)
@@ -30,20 +32,20 @@ def main(teacher: Path, captions: Path, crf: Path, *, steps: int = 1000, filters
         states.append(tensors["latents"])
         return {}
 
-    pipeline.schedule = Schedule.parse("31@981..201 + x0")
+    pipeline.schedule = Schedule.parse(f"{lead} + x0")
     x0_BCHW = pipeline(prompts, latents=noise_BCHW, output_type="latent", callback_on_step_end=keep_state).images
     pipeline.schedule = Schedule.parse("50/50")
     target_BCHW = pipeline(prompts, latents=noise_BCHW, output_type="latent").images
     text_BD = pipeline.teacher.pooled_text(prompts)
 
     sizes = dict(zip(("channels", "height", "width"), shape, strict=True), text_width=text_BD.shape[1])
-    config = LatentCRFConfig(**sizes, filters=filters, crf_input="x0+state", potentials="observed", with_pairwise=False)
+    config = LatentCRFConfig(**sizes, filters=88, crf_input="x0+state", potentials="observed", with_pairwise=False)
     optimization = TrainerConfig(steps=steps, learning_rate=3e-3, lr_warmup_steps=steps // 20)
     trainer = Trainer(LatentCRF(config).to(pipeline.device), optimization)
     for _ in range(steps):
         losses = trainer.step(Pairs(states[-1], target_BCHW, text_BD, x0_BCHW, torch.arange(len(prompts))))
     trainer.result.save_pretrained(crf)
-    print(f"{crf}: {len(prompts)} pairs, {steps} steps, MSE {losses['mse']:.4f}")
+    print(f"{crf}: {len(prompts)} pairs, MSE {losses['mse']:.4f}; generate with --schedule '{lead} + crf'")
 
 
 if __name__ == "__main__":

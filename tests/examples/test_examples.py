@@ -58,8 +58,9 @@ def gcs_environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def test_own_teacher(run: Run, tiny_teacher: Path, captions: Path, tmp_path: Path) -> None:
-    printed = run("own_teacher", tiny_teacher, captions, tmp_path / "crf", "--steps", 30, "--filters", 4)
-    assert "2 pairs, 30 steps" in printed
+    printed = run("own_teacher", tiny_teacher, captions, tmp_path / "crf", "--steps", 30, "--lead", "3@981..201")
+    assert "2 pairs, MSE" in printed
+    assert "--schedule '3@981..201 + crf'" in printed
     crf = LatentCRF.from_pretrained(tmp_path / "crf")
     assert (crf.config.crf_input, crf.config.height, crf.config.text_width) == ("x0+state", 4, TEXT_WIDTH)
 
