@@ -18,10 +18,8 @@ from crf.training.trainer import Trainer, TrainerConfig
 Tensors = dict[str, torch.Tensor]
 
 
-def main(
-    teacher: str, captions: Path, crf: str, *, steps: int = 1000, lead: str = "31@981..201", seed: int = 0
-) -> None:
-    prompts = captions.read_text().splitlines()
+def main(teacher: str, captions: str, crf: str, *, steps: int = 1000, lead: str = "31@981..201", seed: int = 0) -> None:
+    prompts = Path(captions).read_text().splitlines()
     pipeline = LatentCRFPipeline.from_teacher(teacher).to(default_device())
     shape = pipeline.teacher.latent_shape(pipeline.teacher.default_size)
     torch.manual_seed(seed)  # the noise, and the CRF's first weights
