@@ -73,4 +73,4 @@ ui: env
 	$(BIN)/latentcrf ui
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site
