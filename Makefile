@@ -3,6 +3,7 @@
 #   make test   the tests
 #   make slow   the tests that take minutes: Ray Train workers, torch.compile
 #   make lint   ruff and mypy
+#   make docs   the documentation as a site, into site/
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations (bench-crf), and how fast
 #               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk
 #   make ablation   which of its parts earn their place, against every control; about an hour
@@ -16,7 +17,7 @@ space := $(subst ,, )
 # Each of many processes would compile torch and diffusers anew, which takes longer than importing them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo test slow lint bench bench-crf bench-store ablation notebook chaos ui clean
+.PHONY: env demo test slow lint docs bench bench-crf bench-store ablation notebook chaos ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -45,6 +46,9 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: env
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: bench-crf bench-store
 
 bench-crf: env
@@ -69,4 +73,4 @@ ui: env
 	$(BIN)/latentcrf ui
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site
