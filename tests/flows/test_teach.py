@@ -39,7 +39,7 @@ def taught(
 
 def test_rows_are_trajectories_of_their_own_seeds(taught: StageResult, tiny_teacher: Path) -> None:
     store = LatentStore.open(taught.url)
-    assert (len(store), store.names) == (48, ["step_40", "step_50", "text"])
+    assert (len(store), store.names) == (48, ["step_40", "step_50", "text", "truncated"])
     teacher = Teacher.load(tiny_teacher)
     noise = sample_noise([int(store["seed"][30])], (8, 4, 4))
     given = teacher.condition(["thing 30"], 7.5)

@@ -23,17 +23,18 @@ from flows.train import TRAIN
 from storage import ArraySpec, LatentStore, UserError, locations
 from storage.checkpoints import complete_steps, newest_step
 from storage.store.index import index_tables
+from tests.support.teachers import ddim
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 STEPS = 120
 Job = tuple[Stage[Any], Any]
 
 
-def write_store(url: str, names: list[str], bad_row: int | None = None) -> str:
+def write_store(url: str, names: list[str], bad_row: int | None = None, **provenance: Any) -> str:
     """24 rows of 4x4x8 latents and text, in shards of 4; one row can hold what is no number."""
     rows = ({"id": str(i), "caption": "", "uri": "", "sha256": ""} for i in range(24))
     arrays = {**dict.fromkeys(names, ArraySpec.latent(4, 4, 8)), "text": ArraySpec.vector(16)}
-    store = LatentStore.create(url, arrays, index_tables(rows, 4), shard_rows=4, provenance={})
+    store = LatentStore.create(url, arrays, index_tables(rows, 4), shard_rows=4, provenance=provenance)
     random = np.random.default_rng(0)
     for shard in range(6):
         extent = store.extent(shard)
@@ -49,8 +50,12 @@ def write_store(url: str, names: list[str], bad_row: int | None = None) -> str:
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("stores")
     names = {"natural": ["latents"], "taught": ["step_40", "step_50"]}
-    names["taught with x0"] = ["step_40", "step_50", "inference_state", "inference_x0"]
-    return {store: write_store(str(folder / store), arrays) for store, arrays in names.items()}
+    urls = {store: write_store(str(folder / store), arrays) for store, arrays in names.items()}
+    arrays = ["step_40", "step_50", "lead_state", "lead_x0", "tail_state"]
+    scheduler = dict(ddim("epsilon").config)
+    parameters = {"lead": "31@981..201", "tail": 101}
+    urls["taught with lead"] = write_store(str(folder / "lead"), arrays, parameters=parameters, scheduler=scheduler)
+    return urls
 
 
 def train_job(root: Path | str, stores: dict[str, str], teacher: Path, **options: Any) -> Job:
@@ -196,16 +201,33 @@ def test_a_crf_that_sees_x0_trains_in_both_stages(
 ) -> None:
     crf = {"hidden": 4, "filters": 4, "heads": 2, "crf_input": crf_input, "potentials": "observed"}
     first = run(train_job(tmp_path, stores, tiny_teacher, steps=20, crf=crf))
-    there = {**stores, "taught": stores["taught with x0"]}
-    last = run(distill_job(tmp_path, there, first.url, steps=20, observed="inference"))
-    assert locations.read_json(f"{last.url}/config.json")["crf_input"] == crf_input
+    there = {**stores, "taught": stores["taught with lead"]}
+    last = run(distill_job(tmp_path, there, first.url, steps=20, observed="lead"))
+    config = locations.read_json(f"{last.url}/config.json")
+    assert (config["crf_input"], config["lead"], config["tail"]) == (crf_input, "31@981..201", None)
     with pytest.raises(UserError, match=r"expected \['x0_40'\].*teach again with --x0"):
         run(distill_job(tmp_path, stores, first.url, steps=20))
 
 
+def test_the_config_says_what_the_crf_was_distilled_on(
+    trained: StageResult, distilled: StageResult, stores: dict[str, str], tmp_path: Path
+) -> None:
+    first, last = (locations.read_json(f"{result.url}/config.json") for result in (trained, distilled))
+    assert (first["lead"], first["tail"]) == (None, None)
+    assert (last["lead"], last["tail"]) == ("31/40", None)
+    there = {**stores, "taught": stores["taught with lead"]}
+    aimed = run(distill_job(tmp_path, there, trained.url, steps=20, observed="lead", target="tail"))
+    config = locations.read_json(f"{aimed.url}/config.json")
+    assert (config["lead"], config["tail"]) == ("31@981..201", 101)
+    losses = [locations.read_json(f"{result.url}/losses.json")[0]["mse"] for result in (aimed, distilled)]
+    assert losses[0] != losses[1]
+    with pytest.raises(UserError, match=r"expected \['tail_state'\].*teach again with .*--tail"):
+        run(distill_job(tmp_path, stores, trained.url, steps=20, target="tail"))
+
+
 def test_what_is_no_number_stops_the_run_and_is_named(tiny_teacher: Path, tmp_path: Path) -> None:
     bad = {"natural": write_store(str(tmp_path / "bad"), ["latents"], bad_row=17)}
-    with pytest.raises(UserError, match=r"step \d: .* mse nan.*rows \[17\] hold values that are no numbers; verify"):
+    with pytest.raises(UserError, match=r"step \d: .* mse nan.*rows \[17\] hold values that are not finite; verify"):
         run(train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0))
 
 
