@@ -1,4 +1,4 @@
-"""Noise that depends on the run's seed and the sample's id alone: not on workers, order or restarts."""
+"""Noise that depends only on the run's seed and the sample's id, not on workers, order or restarts."""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -8,13 +8,13 @@ if TYPE_CHECKING:
 
 
 def sample_seed(run_seed: int, sample_id: str) -> int:
-    """63 bits of SHA-256 over (run seed, sample id)."""
+    """The seed of a sample's noise: 63 bits of SHA-256 over (run seed, sample id)."""
     digest = hashlib.sha256(f"{run_seed}:{sample_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def sample_noise(seeds: list[int], shape_CHW: tuple[int, int, int]) -> "Tensor":
-    """float32 (B, C, H, W): one CPU generator a sample, so that batching never changes the noise."""
+    """Noise, float32 (B, C, H, W), from one CPU generator per sample, so batching never changes it."""
     import torch
 
     return torch.stack([torch.randn(shape_CHW, generator=torch.Generator().manual_seed(seed)) for seed in seeds])

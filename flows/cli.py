@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import App, Parameter
 
-from crf.errors import ScheduleError
-from crf.schedule import PAPER
+from crf.errors import CRFError
 from flows.commands import browse
 from flows.commands.terminal import Json, report
 from flows.parameters import (
@@ -124,11 +123,12 @@ def generate(
     prompt: str,
     teacher: str | None = None,
     crf: str | None = None,
-    schedule: str = PAPER,
+    schedule: str | None = None,
     output: str = "latentcrf.png",
     root: str = "runs/demo",
     seed: int = 0,
     guidance_scale: float = 7.5,
+    ignore_mismatched_lead: bool = False,
     json: Json = False,
 ) -> None:
     """A picture by the teacher alone (50 steps) beside one with the CRF, and both times.
@@ -140,13 +140,15 @@ def generate(
     crf
         A CRF, as distill or train printed it; the newest below ROOT/distill if not given.
     schedule
-        What runs with the CRF; its first part should be the lead that the CRF was distilled on.
+        What runs with the CRF; by default the lead that it was distilled on, the CRF, and the last 2 of 50 steps.
     root
         Where to look for the newest CRF.
+    ignore_mismatched_lead
+        Run a schedule with another lead than the CRF was distilled on.
     """
     from flows.commands.generate import side_by_side
 
-    record = side_by_side(prompt, teacher, crf, schedule, output, root, seed, guidance_scale)
+    record = side_by_side(prompt, teacher, crf, schedule, output, root, seed, guidance_scale, ignore_mismatched_lead)
     text = (
         f"{record['output']}: left the teacher, 50 steps, {record['teacher_seconds']:.2f} s; "
         f"right {record['schedule']}, {record['crf_seconds']:.2f} s"
@@ -168,14 +170,13 @@ def main() -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from crf.errors import TeacherError
     from storage.endpoints import user_error
 
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         fail(" ".join(str(error).split()))
-    except (TeacherError, ScheduleError) as error:
+    except CRFError as error:
         fail(str(error))
     except Exception as error:
         told = user_error(error)

@@ -1,19 +1,22 @@
-"""CRFs at any fsspec URL: diffusers writes and reads folders, so they pass through a local one."""
+"""CRFs at any fsspec URL; diffusers writes and reads folders, so they pass through a local one."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 
-from crf.model.latent_crf import LatentCRF
+from crf.schedule import PAPERS_LEAD, Schedule
 from storage import UserError, locations
 
+if TYPE_CHECKING:
+    from crf.model.latent_crf import LatentCRF
 
-def save_crf(crf: LatentCRF, url: str) -> None:
-    """config.json and safetensors, each object put in place in one step."""
+
+def save_crf(crf: "LatentCRF", url: str) -> None:
+    """Write config.json and the safetensors weights, each object in one step."""
     with tempfile.TemporaryDirectory() as folder:
         crf.save_pretrained(folder)
         for file in sorted(Path(folder).iterdir()):
@@ -21,16 +24,32 @@ def save_crf(crf: LatentCRF, url: str) -> None:
 
 
 def read_config(url: str) -> dict[str, Any]:
-    """A CRF's config.json; raises UserError where there is none."""
+    """Read a CRF's config.json; raises UserError if there is none."""
     place = locations.join(url, "config.json")
     if not locations.exists(place):
         raise UserError("a CRF (a folder with config.json)", f"none at {url}", "give the url that distill printed")
     return dict(locations.read_json(place))
 
 
+def choose_lead(config: dict[str, Any], lead: str | None, ignore_mismatched_lead: bool) -> str:
+    """The lead to run before a CRF with this config: ``lead``, or by default what the CRF was distilled on.
+
+    A config that does not say so stands for the paper's lead. Raises UserError if ``lead`` is another one.
+    """
+    own = Schedule.parse_lead(config.get("lead") or PAPERS_LEAD)
+    chosen = Schedule.parse_lead(lead) if lead else own
+    if chosen != own and not ignore_mismatched_lead:
+        raise UserError(
+            f"the lead {own}, which the CRF was distilled on",
+            str(chosen),
+            "leave it out, or add --ignore-mismatched-lead",
+        )
+    return str(chosen)
+
+
 @contextmanager
 def local_crf(url: str) -> Iterator[str]:
-    """A local folder with the CRF's files, for as long as the block runs."""
+    """A local folder with the CRF's files, which lasts as long as the block."""
     read_config(url)
     fs, path = fsspec.url_to_fs(url)
     if "file" in locations.protocols(fs):
@@ -42,7 +61,10 @@ def local_crf(url: str) -> Iterator[str]:
         yield folder
 
 
-def load_crf(url: str) -> LatentCRF:
+def load_crf(url: str) -> "LatentCRF":
+    """Load a CRF; raises UserError if there is none."""
+    from crf.model.latent_crf import LatentCRF
+
     with local_crf(url) as folder:
         crf: LatentCRF = LatentCRF.from_pretrained(folder)
     return crf

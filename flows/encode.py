@@ -7,6 +7,7 @@ from flows.parameters import EncodeParameters
 from flows.progress import Progress
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import fill_store
+from flows.shards.truncation import CAPTIONS, TRUNCATED, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.identity import check_unchanged, fingerprint_rows
@@ -21,7 +22,7 @@ def identify(params: EncodeParameters) -> Target:
     images, shards = fingerprint_rows(limit_rows(scan_images(params.images), params.limit), params.shard_rows)
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
     parameters = {"size": size, "shard_rows": params.shard_rows}
-    return Target.store(Identity("encode", 2, {"images": images, **inputs}, parameters), shards, "images")
+    return Target.store(Identity("encode", 3, {"images": images, **inputs}, parameters), shards, "images")
 
 
 def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
@@ -31,14 +32,19 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
     rows = check_unchanged(limit_rows(scan_images(params.images), params.limit), work.identity.inputs["images"])
     store = LatentStore.create(
         work.url,
-        {"latents": ArraySpec.latent(height, width, channels), "text": ArraySpec.vector(teacher.text_width)},
+        {
+            "latents": ArraySpec.latent(height, width, channels),
+            "text": ArraySpec.vector(teacher.text_width),
+            "truncated": TRUNCATED,
+        },
         index_tables(rows, params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(work, scaling_factor=teacher.scaling_factor, shift_factor=teacher.shift_factor),
     )
     arguments = {"teacher_path": params.teacher}
     fill_store(store, work.shards, DecodeImages(size), "crf.stages.encode:EncodeImages", arguments, progress)
-    store.seal()
+    write_truncated(store)
+    store.seal([CAPTIONS])
 
 
 ENCODE = Stage("encode", identify, compute)

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 from prefect import flow
 
-from crf.evaluation.methods import FEATURE_WIDTH, FEATURES, list_methods
+from crf.evaluation.methods import FEATURE_WIDTH, FEATURES, Method, list_methods
+from crf.schedule import Schedule
 from crf.teacher.folder import TeacherShape, teacher_fingerprints
+from flows.crf_files import choose_lead, read_config
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
 from flows.report.artifacts import publish
 from flows.shards.blocks import SeedRows
 from flows.shards.job import fill_store
+from flows.shards.truncation import CAPTIONS, TRUNCATED, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, provenance, run_stage
-from storage import ArraySpec, Identity, LatentStore
+from storage import ArraySpec, Identity, LatentStore, locations
 from storage.errors import UserError
 from storage.identity import check_unchanged, fingerprint_rows
 from storage.inputs.captions import scan_captions
@@ -24,9 +27,9 @@ MODEL = "crf.stages.evaluate:CompareMethods"
 
 
 def samples(params: EvaluateParameters) -> Iterator[Row]:
-    """A row for every noise of every caption; the noises of a caption stand together.
+    """Rows, one per noise of each caption; the noises of a caption are adjacent.
 
-    The table compares contenders on all of them, so a caption that cannot be used is a UserError.
+    The table compares methods on all of them, so a caption that cannot be used is a UserError.
     """
     for row in scan_captions(params.captions, params.limit):
         if reason := refusal(row["uri"]):
@@ -41,51 +44,70 @@ def identify(params: EvaluateParameters) -> Target:
     images, _ = fingerprint_rows(scan_images(params.images), params.shard_rows)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     inputs = {"distill": input_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
-    rows = {method.label: str(method.schedule) for method in list_methods(params.lead)}
+    lead, tail = find_place(params)
     parameters = {
         "size": size,
         "shard_rows": params.shard_rows,
         "guidance_scale": params.guidance_scale,
         "seed": params.seed,
         "noises": params.noises,
-        "methods": rows,
+        "lead": lead,
+        "tail": tail,
         "features": FEATURES,
     }
     # Only the report depends on the images.
-    return Target.store(Identity("evaluate", 2, inputs, parameters), shards, "captions", "images")
+    return Target.store(Identity("evaluate", 3, inputs, parameters), shards, "captions", "images")
+
+
+def find_place(params: EvaluateParameters) -> tuple[str, int | None]:
+    """The lead and the tail to compare on: those given, or by default the CRF's own.
+
+    A pipeline gives the lead because it plans before there is a CRF. Raises UserError if it is not the CRF's own.
+    """
+    if params.lead and not locations.exists(locations.join(params.crf, "config.json")):
+        return str(Schedule.parse_lead(params.lead)), params.tail
+    config = read_config(params.crf)
+    lead = choose_lead(config, params.lead, params.ignore_mismatched_lead)
+    return lead, params.tail or config.get("tail")
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
+    from crf.teacher.noise_schedule import read_noise_schedule
     from crf.teacher.teacher import Teacher
-    from flows.crf_files import local_crf, read_config
+    from flows.crf_files import local_crf
     from flows.report.measurements import real_features, seconds, training_losses
     from flows.report.table import measure
     from flows.report.writing import PRODUCTS, write_report
 
-    store = sample_store(params, work)
-    size = work.identity.parameters["size"]
+    size, lead, tail = (work.identity.parameters[name] for name in ("size", "lead", "tail"))
+    noise_schedule = read_noise_schedule(TeacherShape.read(params.teacher).scheduler_config)
+    methods = list_methods(lead, noise_schedule, tail)
+    store = create_sample_store(params, work, methods)
     with local_crf(params.crf) as crf_path:
         arguments = {
             "teacher_path": params.teacher,
             "crf_path": crf_path,
             "guidance_scale": params.guidance_scale,
             "size": size,
-            "lead": params.lead,
+            "lead": lead,
+            "tail": tail,
         }
         fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
-    real_ND, timed = real_features(params.images, size), seconds(params, size)
-    measured = measure(store, list_methods(params.lead), real_ND, timed, params.noises)
+    real_ND, timed = real_features(params.images, size), seconds(params, size, methods)
+    measured = measure(store, methods, real_ND, timed, params.noises)
     teacher = Teacher.load(params.teacher)
+    truncated = write_truncated(store, params.noises)
     made = provenance(work, crf=read_config(params.crf))
-    write_report(work.url, measured, store, teacher, training_losses(params), made)
-    store.seal(PRODUCTS)
+    write_report(work.url, measured, store, teacher, training_losses(params), made, truncated)
+    store.seal([*PRODUCTS, CAPTIONS])
 
 
-def sample_store(params: EvaluateParameters, work: Work) -> LatentStore:
+def create_sample_store(params: EvaluateParameters, work: Work, methods: tuple[Method, ...]) -> LatentStore:
+    """The store with the latents and features of every method."""
     shape = TeacherShape.read(params.teacher)
     channels, height, width = shape.latent_shape(work.identity.parameters["size"])
-    arrays = {}
-    for method in list_methods(params.lead):
+    arrays = {"truncated": TRUNCATED}
+    for method in methods:
         arrays[f"latents_{method.key}"] = ArraySpec.latent(height, width, channels)
         arrays[f"features_{method.key}"] = ArraySpec((FEATURE_WIDTH,), "float32", ("feature",))
     return LatentStore.create(

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow
 
+from crf.schedule import PAPERS_LEAD
 from flows.distill import DISTILL, distill
 from flows.encode import ENCODE, encode
 from flows.evaluate import EVALUATE, evaluate
@@ -49,8 +50,13 @@ def steps(params: PipelineParameters) -> list[Step]:
         {**dict(params.distill), "root": root, "pairs": pairs, "initial": initial}
     )
     heldout = {"captions": params.heldout_captions, "images": params.heldout_images}
+    # What distill writes into the CRF's config, which is not there before it has run.
+    place = {
+        "lead": params.teach.lead if params.distill.observed == "lead" else PAPERS_LEAD,
+        "tail": params.teach.tail if params.distill.target == "tail" else None,
+    }
     evaluated = EvaluateParameters.model_validate(
-        {**dict(params.evaluate), **common, **heldout, "crf": output(DISTILL, distilled)}
+        {**dict(params.evaluate), **common, **heldout, **place, "crf": output(DISTILL, distilled)}
     )
     return [
         Step(ENCODE, encode, encoded),

@@ -9,6 +9,7 @@ from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from flows.progress import Progress
+from flows.shards.truncation import read_truncated
 from storage import Identity, locations
 from storage.identity import DOCUMENT, read_identity
 from storage.store.layout import committed_shards
@@ -77,7 +78,7 @@ class StagePlan:
 
 
 class StageResult(BaseModel):
-    """What ``--json`` prints: for stores also how many rows, valid and rejected."""
+    """What ``--json`` prints: for stores also how many rows, valid, rejected and with truncated captions."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -88,6 +89,7 @@ class StageResult(BaseModel):
     rows: int | None = None
     valid: int | None = None
     rejected: int | None = None
+    truncated: int | None = None
 
 
 def is_sealed(url: str) -> bool:
@@ -148,6 +150,7 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
         fingerprint=work.identity.fingerprint,
         url=work.url,
         **{name: counts[name] for name in ("rows", "valid", "rejected") if name in counts},
+        **read_truncated(work.url),
     )
 
 

@@ -8,6 +8,7 @@ from flows.parameters import TeachParameters
 from flows.progress import Progress
 from flows.shards.blocks import SeedRows
 from flows.shards.job import fill_store
+from flows.shards.truncation import CAPTIONS, TRUNCATED, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.identity import check_unchanged, fingerprint_rows
@@ -16,6 +17,7 @@ from storage.store.index import index_tables
 
 
 def identify(params: TeachParameters) -> Target:
+    check_tail(params)
     size = TeacherShape.read(params.teacher).side(params.size)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     del teacher["teacher.vae"]  # trajectories never leave latent space
@@ -28,9 +30,20 @@ def identify(params: TeachParameters) -> Target:
         "steps": TEACHER_STEPS,
         "split": TEACHER_SPLIT,
         "x0": params.x0,
-        "inference": str(Schedule.parse_lead(params.inference)) if params.inference else None,
+        "lead": str(Schedule.parse_lead(params.lead)) if params.lead else None,
+        "tail": params.tail,
     }
-    return Target.store(Identity("teach", 2, {"captions": captions, **teacher}, parameters), shards, "captions")
+    return Target.store(Identity("teach", 3, {"captions": captions, **teacher}, parameters), shards, "captions")
+
+
+def check_tail(params: TeachParameters) -> None:
+    """Raise ScheduleError if the teacher's 50 steps do not visit the tail's timestep."""
+    if params.tail:
+        from crf.sampling.paths import count_steps_before
+        from crf.teacher.noise_schedule import read_noise_schedule
+
+        shape = TeacherShape.read(params.teacher)
+        count_steps_before(read_noise_schedule(shape.scheduler_config), params.tail)
 
 
 def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
@@ -40,12 +53,13 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
     names = ["step_40", "step_50", *(["x0_40"] if params.x0 else [])]
-    names += ["inference_state", "inference_x0"] if params.inference else []
+    names += ["lead_state", "lead_x0"] if params.lead else []
+    names += ["tail_state"] if params.tail else []
     latent = ArraySpec.latent(height, width, channels)
     rows = check_unchanged(scan_captions(params.captions, params.limit), work.identity.inputs["captions"])
     store = LatentStore.create(
         work.url,
-        {**dict.fromkeys(names, latent), "text": ArraySpec.vector(teacher.text_width)},
+        {**dict.fromkeys(names, latent), "text": ArraySpec.vector(teacher.text_width), "truncated": TRUNCATED},
         index_tables(rows, params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(
@@ -56,9 +70,10 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         ),
     )
     arguments = {"teacher_path": params.teacher, "guidance_scale": params.guidance_scale, "size": size}
-    arguments |= {"x0": params.x0, "inference": params.inference}
+    arguments |= {"x0": params.x0, "lead": params.lead, "tail": params.tail}
     fill_store(store, work.shards, SeedRows(params.seed), "crf.stages.teach:TeachTrajectories", arguments, progress)
-    store.seal()
+    write_truncated(store)
+    store.seal([CAPTIONS])
 
 
 TEACH = Stage("teach", identify, compute)

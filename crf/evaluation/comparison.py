@@ -1,4 +1,4 @@
-"""Run every contender from the same noise, and time each alone."""
+"""Run every method from the same noise, and time each alone."""
 
 import time
 from collections.abc import Iterable
@@ -6,9 +6,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from crf.device import synchronize
 from crf.evaluation.methods import Method
 from crf.model.latent_crf import LatentCRF
-from crf.sampling.sampler import Trajectory, finish, lead
+from crf.sampling.sampler import Trajectory, run_lead, run_tail
 from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
 
@@ -20,39 +21,41 @@ def compare(
     captions: list[str],
     noise_BCHW: Tensor,
     guidance_scale: float,
-    rows: Iterable[Method],
+    methods: Iterable[Method],
 ) -> dict[str, Tensor]:
-    """Final latents (B, C, H, W) of each contender from the same noise; a common first part runs once."""
+    """Run each method from the same noise; returns final latents (B, C, H, W) by key. A shared lead runs once."""
     given = teacher.condition(captions, guidance_scale)
     leads: dict[Schedule, Trajectory] = {}
     results = {}
-    for method in rows:
+    for method in methods:
         schedule = method.schedule
         if schedule.first not in leads:
-            leads[schedule.first] = lead(teacher, schedule, noise_BCHW, given)
-        results[method.key] = finish(teacher, schedule, leads[schedule.first], given, crf)
+            leads[schedule.first] = run_lead(teacher, schedule, noise_BCHW, given)
+        results[method.key] = run_tail(teacher, schedule, leads[schedule.first], given, crf)
     return results
 
 
 @torch.no_grad()
-def seconds_per_image(
+def time_methods(
     teacher: Teacher,
     crf: LatentCRF,
     captions: list[str],
     guidance_scale: float,
     size: int,
-    rows: Iterable[Method],
+    methods: Iterable[Method],
     rounds: int,
 ) -> dict[str, float]:
-    """Each contender run whole and alone, noise to pixels, in turns; the fastest of ``rounds``."""
+    """Seconds per image of each method, from noise to pixels: the methods take turns; the fastest of ``rounds``."""
     noise_BCHW = torch.randn((len(captions), *teacher.latent_shape(size)))
     best: dict[str, float] = {}
     for _ in range(rounds):
-        for method in rows:
+        for method in methods:
+            synchronize()
             start = time.perf_counter()
             given = teacher.condition(captions, guidance_scale)
-            reached = lead(teacher, method.schedule, noise_BCHW, given)
-            teacher.decode(finish(teacher, method.schedule, reached, given, crf))
+            reached = run_lead(teacher, method.schedule, noise_BCHW, given)
+            teacher.decode(run_tail(teacher, method.schedule, reached, given, crf))
+            synchronize()
             seconds = (time.perf_counter() - start) / len(captions)
             best[method.key] = min(seconds, best.get(method.key, seconds))
     return best

@@ -1,4 +1,4 @@
-"""DeepCache (Ma et al. 2023, arXiv 2312.00858): deep features change slowly, so most are computed every other step.
+"""DeepCache (Ma et al. 2023, arXiv 2312.00858): deep features change slowly, so most steps reuse them.
 
 A control that needs no training, for teachers with a U-Net.
 """
@@ -11,8 +11,8 @@ from torch import Tensor
 from crf.teacher.teacher import Teacher
 
 
-def with_cached_features(teacher: Teacher, interval: int) -> Teacher:
-    """The teacher, evaluating its whole U-Net on every ``interval``-th call only."""
+def cache_features(teacher: Teacher, interval: int) -> Teacher:
+    """A copy of the teacher that evaluates its whole U-Net on every ``interval``-th step only."""
     cached, family = copy.copy(teacher), copy.copy(teacher.family)
     family.network = CachedUNet(family.network, interval)
     cached.family = family
@@ -20,20 +20,23 @@ def with_cached_features(teacher: Teacher, interval: int) -> Teacher:
 
 
 class CachedUNet:
-    """A U-Net whose outermost blocks run on every call, and all others on the first of ``interval``.
+    """A U-Net whose outermost blocks run at every step, and all others at the first of each ``interval`` steps.
 
-    Called as ``UNet2DConditionModel`` with ``return_dict=False``.
+    Called as ``UNet2DConditionModel`` with ``return_dict=False``. Timesteps fall along a trajectory, so a
+    timestep that does not fall starts a new one, with a whole evaluation.
     """
 
     def __init__(self, unet: Any, interval: int) -> None:
         self.unet, self.interval = unet, interval
         self.dtype = unet.dtype
-        self.calls = 0
+        self.steps = 0
+        self.last_timestep = 0.0
         self.deep: Tensor | None = None
 
     def __call__(self, z_BCHW: Tensor, timestep: float, encoder_hidden_states: Tensor, **more: Any) -> tuple[Tensor]:
-        self.calls += 1
-        if (self.calls - 1) % self.interval == 0:
+        self.steps = self.steps + 1 if timestep < self.last_timestep else 0
+        self.last_timestep = timestep
+        if self.steps % self.interval == 0:
             return self._whole(z_BCHW, timestep, encoder_hidden_states, **more)
         return (self._shallow(z_BCHW, timestep, encoder_hidden_states, more.get("added_cond_kwargs")),)
 
@@ -49,20 +52,20 @@ class CachedUNet:
         return output
 
     def _shallow(self, z_BCHW: Tensor, timestep: float, text_BLD: Tensor, added: Any) -> Tensor:
-        """What the U-Net's own ``forward`` does, with everything between its outermost blocks remembered."""
+        """What the U-Net's own ``forward`` does, with the features between its outermost blocks from the cache."""
         unet = self.unet
         first, last = unet.down_blocks[0], unet.up_blocks[-1]
         time_BD = unet.time_embedding(unet.get_time_embed(z_BCHW, timestep), None)
         also_BD = unet.get_aug_embed(time_BD, text_BLD, added)
         time_BD = time_BD if also_BD is None else time_BD + also_BD
         h_BCHW = unet.conv_in(z_BCHW)
-        _, skips = first(hidden_states=h_BCHW, temb=time_BD, **attends(first, text_BLD))
+        _, skips = first(hidden_states=h_BCHW, temb=time_BD, **give_text(first, text_BLD))
         skips = (h_BCHW, *skips)[: len(last.resnets)]
-        h_BCHW = last(hidden_states=self.deep, temb=time_BD, res_hidden_states_tuple=skips, **attends(last, text_BLD))
+        h_BCHW = last(hidden_states=self.deep, temb=time_BD, res_hidden_states_tuple=skips, **give_text(last, text_BLD))
         output_BCHW: Tensor = unet.conv_out(unet.conv_act(unet.conv_norm_out(h_BCHW)))
         return output_BCHW
 
 
-def attends(block: Any, text_BLD: Tensor) -> dict[str, Tensor]:
-    """A block's text, if it attends to any."""
+def give_text(block: Any, text_BLD: Tensor) -> dict[str, Tensor]:
+    """The text as a block's argument, if the block attends to it."""
     return {"encoder_hidden_states": text_BLD} if getattr(block, "has_cross_attention", False) else {}

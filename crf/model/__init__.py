@@ -1,4 +1,4 @@
-"""The CRF. Saved pipelines name ``crf.model`` as the home of ``LatentCRF``, so diffusers finds it here."""
+"""The CRF. Saved pipelines name ``crf.model`` as the module of ``LatentCRF``, so diffusers finds it here."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,9 @@ __all__ = ["LatentCRF"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: the config beside it needs no torch.
+    """Import on first use: the config next to it needs no torch.
 
-    diffusers also looks here for ``ModelMixin``, to learn how ``LatentCRF`` is loaded.
+    diffusers also looks here for ``ModelMixin``, to learn how to load ``LatentCRF``.
     """
     if name not in ("LatentCRF", "ModelMixin"):
         raise AttributeError(f"module 'crf.model' has no attribute {name!r}")

@@ -1,12 +1,12 @@
 """LatentCRF (arXiv 2412.18596): a continuous CRF over latents, solved by unrolled mean-field updates.
 
-    E(x) = unary + pairwise + Field of Experts                                (eq. 1, crf/terms.py)
+    E(x) = unary + pairwise + Field of Experts                                (eq. 1, crf/model/terms.py)
     x <- Norm( z + compat_c(K x) + sum_m mirror(w_m) * relu(w_m * x) )        (eq. 11)
 
 z: the observed latents, x: the field, c: the pooled text; B, C, H, W as usual, N = H*W locations.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -14,14 +14,15 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from crf.errors import InputError
 from crf.model.config import LatentCRFConfig
 from crf.model.terms import FieldOfExperts, Observed, Pairwise, Unary
 
 
 class IterationNorm(nn.Module):
-    """Batch-norm in place of the inverse (I + sum_j k_ij A'A)^-1: one affine map, statistics as configured.
+    """Batch-norm in place of the inverse (I + sum_j k_ij A'A)^-1: one affine map for all iterations.
 
-    An iteration beyond those trained uses the last one's statistics. A correction of x0 starts at zero.
+    Iterations beyond those trained use the statistics of the last one. A correction of x0 starts at zero.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -32,12 +33,25 @@ class IterationNorm(nn.Module):
         self.shift_C = nn.Parameter(torch.zeros(config.channels))
 
     def forward(self, x_BCHW: Tensor, iteration: int) -> Tensor:
+        """The normalized messages (B, C, H, W)."""
         normed: Tensor = self.norms[min(iteration, len(self.norms) - 1)](x_BCHW)
         return normed * self.scale_C[:, None, None] + self.shift_C[:, None, None]
 
 
 class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """Observed latents (B, C, H, W) and pooled text (B, D) -> inferred latents (B, C, H, W)."""
+    """A continuous CRF that infers clean latents from the state of a diffusion process.
+
+    A diffusers model: ``save_pretrained``, ``from_pretrained``, ``to`` and the rest work as in diffusers.
+    Latents are those of the diffusion process (the VAE's, shifted and scaled), in the teacher's units.
+
+    Args:
+        config: Options, shape of the latents and place in a schedule; also kept as ``settings``.
+
+    Example:
+        >>> crf = LatentCRF(LatentCRFConfig(height=4, width=4, channels=8, text_width=16, hidden=32, filters=32))
+        >>> crf(torch.randn(2, 8, 4, 4), torch.randn(2, 16)).shape
+        torch.Size([2, 8, 4, 4])
+    """
 
     config_name = "config.json"
 
@@ -52,9 +66,14 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @classmethod
     def from_config(cls, config: dict[str, Any], **_: Any) -> "LatentCRF":
-        """What ``from_pretrained`` calls, with the contents of config.json; a field that it lacks has its default."""
+        """Make a CRF from the contents of config.json; a missing field takes its default."""
         fields = LatentCRFConfig.__dataclass_fields__.keys() & config.keys()
         return cls(LatentCRFConfig(**{name: config[name] for name in fields}))
+
+    def record_place(self, lead: str, tail: int | None) -> None:
+        """Write into the config what this CRF is distilled on; see ``LatentCRFConfig``."""
+        self.settings = replace(self.settings, lead=lead, tail=tail)
+        self.register_to_config(lead=lead, tail=tail)
 
     def forward(
         self,
@@ -63,13 +82,24 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         x0_BCHW: Tensor | None = None,
         iterations: int | None = None,
     ) -> Tensor:
-        """Parallel mean-field updates (Algorithm 1), as many as trained with unless ``iterations`` says otherwise.
+        """Infer clean latents by parallel mean-field updates (Algorithm 1).
 
-        ``z_BCHW``: the noisy state; ``x0_BCHW``: the teacher's x0 prediction there, where ``crf_input`` needs it.
+        Args:
+            z_BCHW: The noisy state, (B, C, H, W).
+            text_BD: The teacher's pooled text, (B, D); ignored if the config is without text.
+            x0_BCHW: The teacher's x0 prediction at that state, (B, C, H, W); needed unless ``crf_input`` is
+                "state".
+            iterations: Number of updates; as many as in training by default.
+
+        Returns:
+            The inferred latents, (B, C, H, W).
+
+        Raises:
+            InputError: The latents have another shape than the CRF was made for, or ``x0_BCHW`` is missing.
         """
         observed = self.observe(z_BCHW, x0_BCHW)
         x_BCHW: Tensor = self.unary(observed)
-        prepared = self.pairwise.similarity.prepared() if self.pairwise else None
+        prepared = self.pairwise.similarity.prepare() if self.pairwise else None
         for iteration in range(self.settings.iterations if iterations is None else iterations):
             x_BCHW = self.update(x_BCHW, observed, text_BD, prepared, iteration)
         return x_BCHW
@@ -82,10 +112,10 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         prepared: Tensor | None,
         iteration: int = 0,
     ) -> Tensor:
-        """One parallel update of every location (eq. 11); ``prepared``: the pairwise term's similarities.
+        """Update every location in parallel, once (eq. 11); ``prepared`` comes from ``similarity.prepare``.
 
-        On the state, the unary's message goes through the normalizer with the others, as in the
-        paper; on x0, the normalized messages correct it.
+        If the CRF observes the state, the normalizer takes the unary's message with the others, as in the
+        paper; if it observes x0, the normalized messages correct x0.
         """
         unary_BCHW: Tensor = self.unary(observed)
         message_BCHW = torch.zeros_like(x_BCHW)
@@ -106,10 +136,10 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def energy(
         self, x_BCHW: Tensor, z_BCHW: Tensor, text_BD: Tensor | None = None, x0_BCHW: Tensor | None = None
     ) -> Tensor:
-        """E(x) of each sample (B,) (eq. 1), up to a constant.
+        """The energy E(x) of each sample, (B,), up to a constant (eq. 1).
 
-        The exact updates descend it. The learned parts of eq. 11 (compatibility network,
-        batch-norm) stand for its gradient without being one.
+        The exact updates descend it. The learned parts of eq. 11 (compatibility network, batch-norm) replace
+        its gradient without being one.
         """
         observed = self.observe(z_BCHW, x0_BCHW)
         total: Tensor = self.unary.energy(x_BCHW, observed)
@@ -120,21 +150,24 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return total
 
     def observe(self, z_BCHW: Tensor, x0_BCHW: Tensor | None) -> Observed:
-        """What ``crf_input`` takes of the two."""
+        """Pick what ``crf_input`` asks for; raises InputError for latents of another shape, or without x0."""
         expected = (self.settings.channels, self.settings.height, self.settings.width)
         if tuple(z_BCHW.shape[1:]) != expected:
-            raise ValueError(
-                f"expected latents of {expected} (channels, height, width), found {tuple(z_BCHW.shape[1:])}; "
-                "a CRF serves the size that it was trained for"
+            raise InputError(
+                f"latents of {expected} (channels, height, width)",
+                f"{tuple(z_BCHW.shape[1:])}",
+                "a CRF serves the size that it was trained for",
             )
         if self.settings.crf_input == "state":
             return (z_BCHW,)
         if x0_BCHW is None:
-            raise ValueError(f"crf_input={self.settings.crf_input!r} needs the teacher's x0 prediction: pass x0_BCHW")
+            raise InputError(
+                f"the teacher's x0 prediction for crf_input={self.settings.crf_input!r}", "none", "pass x0_BCHW"
+            )
         return (x0_BCHW,) if self.settings.crf_input == "x0" else (x0_BCHW, z_BCHW)
 
     def _solve(self, right_BCHW: Tensor, text_BD: Tensor | None) -> Tensor:
-        """(I + sum_j k_ij A'A)^-1 applied at every location (eq. 8)."""
+        """Apply (I + sum_j k_ij A'A)^-1 at every location (eq. 8)."""
         if self.pairwise is None:
             return right_BCHW
         matrix_BNCC = self.pairwise.precision(text_BD, len(right_BCHW))
@@ -145,5 +178,5 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return solved_BNC.transpose(1, 2).reshape(right_BCHW.shape).to(right_BCHW.dtype)
 
 
-# diffusers writes a component's module into model_index.json: the public one, which stays where it is.
+# diffusers writes this module into model_index.json; saved pipelines name the public one.
 LatentCRF.__module__ = "crf.model"

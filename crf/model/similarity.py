@@ -1,7 +1,7 @@
-"""Learned similarities k_ij of two locations, a table a head: messages m_i = sum over j != i of k_ij x_j.
+"""Learned similarities k_ij of two locations, per head: messages m_i = sum over j != i of k_ij x_j.
 
-``prepared`` is what all iterations of one inference share. Both forms start as Gaussians of the
-distance, each head's wider than the one before. h: heads, N = H*W.
+``prepare`` computes once what all iterations of one inference share. Both forms start as Gaussians of the
+distance, each wider than that of the head before. h: heads, N = H*W.
 """
 
 import torch
@@ -11,23 +11,23 @@ from crf.model.config import LatentCRFConfig
 
 
 class DenseSimilarity(nn.Module):
-    """k_hNN, every entry learned but the diagonal, which is zero; its rows start with the sum one."""
+    """A table k_hNN of learned entries with a zero diagonal; each row sums to one before training."""
 
     def __init__(self, config: LatentCRFConfig) -> None:
         super().__init__()
-        self.k_hNN = nn.Parameter(gaussian_similarities(config))
+        self.k_hNN = nn.Parameter(make_gaussian_table(config))
 
-    def prepared(self) -> Tensor:
-        """The table; without gradients no copy of it, which would take as long as reading it does."""
+    def prepare(self) -> Tensor:
+        """The table; not copied if no gradients are needed, since a copy takes as long as reading it."""
         return self.table() if torch.is_grad_enabled() else self.k_hNN
 
     def forward(self, x_BCHW: Tensor, prepared: Tensor) -> Tensor:
-        """-> (B, h, C, H, W)."""
+        """The messages (B, h, C, H, W)."""
         message_BhCN = torch.einsum("hnm,bcm->bhcn", prepared, x_BCHW.flatten(2))
         return message_BhCN.reshape(*message_BhCN.shape[:3], *x_BCHW.shape[2:])
 
     def table(self) -> Tensor:
-        """k (h, N, N), of whose diagonal no gradient comes: what started at zero stays there."""
+        """k (h, N, N); its diagonal passes no gradient and so stays zero."""
         own_NN = torch.eye(self.k_hNN.shape[1], dtype=torch.bool, device=self.k_hNN.device)
         return self.k_hNN.masked_fill(own_NN, 0)
 
@@ -35,33 +35,33 @@ class DenseSimilarity(nn.Module):
 class StationarySimilarity(nn.Module):
     """k_ij = g(i - j), convolved by FFT in float32.
 
-    ``kernel[h, dy, dx]`` holds g at the offset (dy, dx) modulo (2H, 2W): enough places for every
-    offset of two locations, so that the circular convolution wraps nothing.
+    ``kernel[h, dy, dx]`` holds g at the offset (dy, dx) modulo (2H, 2W): room for every offset of two
+    locations, so the circular convolution does not wrap.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
         super().__init__()
         self.height, self.width = config.height, config.width
-        dy, dx = (wrapped_offsets(side).float() for side in (config.height, config.width))
-        kernel_hYX = gaussians(dy[:, None].square() + dx[None, :].square(), config)
+        dy, dx = (wrap_offsets(side).float() for side in (config.height, config.width))
+        kernel_hYX = compute_gaussians(dy[:, None].square() + dx[None, :].square(), config)
         of_others_h11 = kernel_hYX.sum((1, 2), keepdim=True) - kernel_hYX[:, :1, :1]
         self.kernel_hYX = nn.Parameter(kernel_hYX / of_others_h11)
 
-    def prepared(self) -> Tensor:
-        """The kernel's spectrum; there is no FFT in half precision."""
+    def prepare(self) -> Tensor:
+        """The kernel's spectrum, in float32 or more: there is no FFT in half precision."""
         kernel_hYX = self._without_self()
         spectrum: Tensor = torch.fft.rfft2(kernel_hYX.to(torch.promote_types(kernel_hYX.dtype, torch.float32)))
         return spectrum
 
     def forward(self, x_BCHW: Tensor, prepared: Tensor) -> Tensor:
-        """-> (B, h, C, H, W)."""
+        """The messages (B, h, C, H, W)."""
         places = self.kernel_hYX.shape[1:]
         field = torch.fft.rfft2(x_BCHW.to(prepared.real.dtype), s=places)
         message: Tensor = torch.fft.irfft2(field[:, None] * prepared[:, None], s=places)
         return message[..., : self.height, : self.width].to(x_BCHW.dtype)
 
     def table(self) -> Tensor:
-        """k (h, N, N) with a zero diagonal; for small latents."""
+        """k (h, N, N) with a zero diagonal; needs small latents."""
         ys, xs = torch.meshgrid(torch.arange(self.height), torch.arange(self.width), indexing="ij")
         dy = ys.flatten()[:, None] - ys.flatten()[None]
         dx = xs.flatten()[:, None] - xs.flatten()[None]
@@ -76,25 +76,26 @@ class StationarySimilarity(nn.Module):
 Similarity = DenseSimilarity | StationarySimilarity
 
 
-def new_similarity(config: LatentCRFConfig) -> Similarity:
+def make_similarity(config: LatentCRFConfig) -> Similarity:
+    """The form that the config names."""
     return DenseSimilarity(config) if config.similarity == "dense" else StationarySimilarity(config)
 
 
-def gaussians(squared_distance: Tensor, config: LatentCRFConfig) -> Tensor:
-    """(...) -> (heads, ...), of the widths that the config starts the heads with."""
+def compute_gaussians(squared_distance: Tensor, config: LatentCRFConfig) -> Tensor:
+    """Gaussians of the distances (...) -> (heads, ...), each head with its initial width."""
     widths = [config.similarity_width * config.similarity_growth**head for head in range(config.heads)]
     return torch.stack([torch.exp(-squared_distance / (2 * width**2)) for width in widths])
 
 
-def gaussian_similarities(config: LatentCRFConfig) -> Tensor:
-    """(heads, N, N), zero diagonal, rows summing to one."""
+def make_gaussian_table(config: LatentCRFConfig) -> Tensor:
+    """Gaussian similarities (heads, N, N) with a zero diagonal and rows that sum to one."""
     ys, xs = torch.meshgrid(torch.arange(config.height), torch.arange(config.width), indexing="ij")
     places_N2 = torch.stack([ys, xs], -1).reshape(-1, 2).float()
-    weights_hNN = gaussians((places_N2[:, None] - places_N2[None]).square().sum(-1), config)
+    weights_hNN = compute_gaussians((places_N2[:, None] - places_N2[None]).square().sum(-1), config)
     weights_hNN = weights_hNN * (1 - torch.eye(len(places_N2)))
     return weights_hNN / weights_hNN.sum(-1, keepdim=True)
 
 
-def wrapped_offsets(side: int) -> Tensor:
+def wrap_offsets(side: int) -> Tensor:
     """[0, 1, ..., side - 1, -side, ..., -1]."""
     return torch.cat([torch.arange(side), torch.arange(-side, 0)])

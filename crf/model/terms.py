@@ -1,7 +1,7 @@
 """The three terms of the CRF's energy, each with the message it sends in a mean-field update (arXiv 2412.18596).
 
-x: the field, observed: what the CRF was given (one or two latents), all BCHW; text: pooled (B, D);
-h: heads, M: filters, N = H*W. Energies are sums over a sample: (B,).
+x: the field; observed: what the CRF is given (one or two latents); both BCHW. text: pooled (B, D);
+h: heads, M: filters, N = H*W. Energies are sums over each sample: (B,).
 """
 
 import torch
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crf.model.config import LatentCRFConfig
-from crf.model.similarity import new_similarity
+from crf.model.similarity import make_similarity
 
 Observed = tuple[Tensor, ...]
 
 
 class Unary(nn.Module):
-    """1/2 sum_i |x_i - z_i|^2 (eq. 2), for each observation with a precision of its own.
+    """1/2 sum_i |x_i - z_i|^2 (eq. 2), weighted by a precision per observation.
 
-    One observation has the precision one. Beside the teacher's x0 the noisy state is a second,
-    scaled observation, whose share of the total precision starts near zero: (C,) each.
+    A single observation has precision one. Next to the teacher's x0 the noisy state is a second, scaled
+    observation, whose share of the precision starts near zero; share and scale are learned, (C,) each.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -28,7 +28,7 @@ class Unary(nn.Module):
         self.scale_C = nn.Parameter(torch.ones(config.channels)) if both else None
 
     def forward(self, observed: Observed) -> Tensor:
-        """Where the term is least: the mean of the observations, weighted by their precisions."""
+        """The minimum of the term: the mean of the observations, weighted by their precisions."""
         if self.share_logit_C is None or self.scale_C is None:
             return observed[0]
         x0_BCHW, state_BCHW = observed
@@ -36,6 +36,7 @@ class Unary(nn.Module):
         return (1 - share_C11) * x0_BCHW + share_C11 * self.scale_C[:, None, None] * state_BCHW
 
     def energy(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
+        """The term's energy (B,)."""
         if self.share_logit_C is None or self.scale_C is None:
             return 0.5 * (x_BCHW - observed[0]).square().sum((1, 2, 3))
         x0_BCHW, state_BCHW = observed
@@ -46,11 +47,11 @@ class Unary(nn.Module):
 
 
 class Pairwise(nn.Module):
-    """1/2 sum_{i<j} k_ij |A_c (x_i - x_j)|^2 (eqs. 3, 4): k learned, A conditioned on the text c.
+    """1/2 sum_{i<j} k_ij |A_c (x_i - x_j)|^2 (eqs. 3, 4): k is learned, A depends on the text c.
 
-    A_c of a head is its slice of ``project``, its rows scaled by the text. With linear
-    compatibility the message is the energy's own, A'A sum_j k_ij x_j; the network in its place
-    (eq. 11) goes through a nonlinearity and comes back by weights of its own.
+    A_c of a head is its slice of ``project`` with rows scaled by the text. With linear compatibility the
+    message is the energy's own, A'A sum_j k_ij x_j; the network that replaces it (eq. 11) applies a
+    nonlinearity and projects back by its own weights.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -58,14 +59,14 @@ class Pairwise(nn.Module):
         self.linear = config.compatibility == "linear"
         self.heads, self.channels = config.heads, config.channels
         self.sees_observed = config.potentials == "observed" and not self.linear
-        self.similarity = new_similarity(config)
+        self.similarity = make_similarity(config)
         channels_seen = config.potential_channels if self.sees_observed else config.channels
         self.project = nn.Conv2d(config.heads * channels_seen, config.hidden, 1, bias=not self.linear)
-        self.modulate = text_modulation(config) if config.with_text else None
+        self.modulate = make_text_modulation(config) if config.with_text else None
         self.compatibility = None if self.linear else nn.Conv2d(config.hidden, config.channels, 1)
 
     def forward(self, x_BCHW: Tensor, observed: Observed, text_BD: Tensor | None, prepared: Tensor) -> Tensor:
-        """The message to each location (B, C, H, W); ``prepared``: of ``similarity``."""
+        """The message to each location (B, C, H, W); ``prepared`` comes from ``similarity.prepare``."""
         seen = torch.cat([x_BCHW, *observed], dim=1) if self.sees_observed else x_BCHW
         message_BhCHW = self.similarity(seen, prepared)
         if self.compatibility is None:
@@ -79,7 +80,7 @@ class Pairwise(nn.Module):
         return compatible
 
     def energy(self, x_BCHW: Tensor, text_BD: Tensor | None) -> Tensor:
-        """For a k that is not symmetric, the energy of its symmetric part."""
+        """The term's energy (B,); if k is not symmetric, that of its symmetric part."""
         k_hNN = self.similarity.table().to(x_BCHW.dtype)
         y_BhDN = torch.einsum("bhdc,bcn->bhdn", self._compatibility_factor(text_BD, len(x_BCHW)), x_BCHW.flatten(2))
         own_BhN = y_BhDN.square().sum(2)
@@ -88,12 +89,12 @@ class Pairwise(nn.Module):
         return 0.25 * ((own_BhN * weight_hN).sum(2) - 2 * shared_Bh).sum(1)
 
     def precision(self, text_BD: Tensor | None, batch: int) -> Tensor:
-        """sum_j k_ij A'A (B, N, C, C): what the unary's identity is joined by in the inverse of eq. 8."""
+        """sum_j k_ij A'A (B, N, C, C), which the inverse of eq. 8 adds to the unary's identity."""
         a_BhDC = self._compatibility_factor(text_BD, batch)
         return torch.einsum("bhdc,bhde,hn->bnce", a_BhDC, a_BhDC, self.similarity.table().sum(2))
 
     def _compatibility_factor(self, text_BD: Tensor | None, batch: int) -> Tensor:
-        """A_c of each head (B, h, D, C)."""
+        """A_c per head (B, h, D, C)."""
         weight_DhC = self.project.weight.reshape(len(self.project.weight), self.heads, -1)[:, :, : self.channels]
         a_BhDC = weight_DhC.transpose(0, 1).expand(batch, -1, -1, -1)
         if self.modulate is not None and text_BD is not None:
@@ -105,11 +106,10 @@ class Pairwise(nn.Module):
 class FieldOfExperts(nn.Module):
     """- sum_i sum_m a_m log phi((w_m * x)_i) (eqs. 5, 6) with phi(y) = eps exp(relu(y)^2 / 2).
 
-    The weights a_m are one in the paper. Its message (eqs. 10, 11) is the negative gradient: weighted
-    responses sent back through the mirrored filters. With potentials that see the observations, w_m
-    and a bias b_m also take those in: the response is w_m * [x, observed] + b_m. The message, through
-    the filters' part on x, is still the negative gradient by x; but what a filter looks for no longer
-    has to be what it draws.
+    The weights a_m are one in the paper. The message (eqs. 10, 11) is the negative gradient: weighted
+    responses sent back through the mirrored filters. If the potentials see the observations, the response is
+    w_m * [x, observed] + b_m. The message, through the filters' part on x, is still the negative gradient
+    with respect to x, but a filter may now respond to something else than what it draws.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -117,7 +117,7 @@ class FieldOfExperts(nn.Module):
         side = config.kernel_size
         self.channels, self.sees_observed = config.channels, config.potentials == "observed"
         fan_in = config.channels * side * side
-        # The bank and its adjoint together start with a gain well below one.
+        # The filter bank followed by its adjoint starts with a gain well below one.
         scale = 0.5 / (fan_in * config.filters) ** 0.25 / side
         self.filters = nn.Parameter(torch.randn(config.filters, config.potential_channels, side, side) * scale)
         self.bias_M = nn.Parameter(torch.zeros(config.filters)) if self.sees_observed else None
@@ -126,24 +126,24 @@ class FieldOfExperts(nn.Module):
 
     def forward(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
         """The message to each location (B, C, H, W)."""
-        response_BMHW = self._weighted(F.relu(self._filtered(x_BCHW, observed)))
+        response_BMHW = self._weight(F.relu(self._filter(x_BCHW, observed)))
         mirrored = self.filters[:, : self.channels]
         return F.conv_transpose2d(response_BMHW, mirrored, padding=self.filters.shape[-1] // 2)
 
     def energy(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
-        """Up to the constant that eps adds."""
-        return -0.5 * self._weighted(F.relu(self._filtered(x_BCHW, observed)).square()).sum((1, 2, 3))
+        """The term's energy (B,), up to the constant that eps adds."""
+        return -0.5 * self._weight(F.relu(self._filter(x_BCHW, observed)).square()).sum((1, 2, 3))
 
-    def _filtered(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
+    def _filter(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
         seen = torch.cat([x_BCHW, *observed], dim=1) if self.sees_observed else x_BCHW
         return F.conv2d(seen, self.filters, self.bias_M, padding=self.filters.shape[-1] // 2)
 
-    def _weighted(self, y_BMHW: Tensor) -> Tensor:
+    def _weight(self, y_BMHW: Tensor) -> Tensor:
         return y_BMHW if self.weight_M is None else y_BMHW * self.weight_M[:, None, None]
 
 
-def text_modulation(config: LatentCRFConfig) -> nn.Sequential:
-    """Pooled text -> scale and shift of the hidden channels (B, 2 * hidden); starts without any effect."""
+def make_text_modulation(config: LatentCRFConfig) -> nn.Sequential:
+    """A network from pooled text to scale and shift of the hidden channels (B, 2 * hidden); zero before training."""
     last = nn.Linear(config.hidden, 2 * config.hidden)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

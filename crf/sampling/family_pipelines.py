@@ -1,7 +1,7 @@
 """The LatentCRF pipeline of each family: the family's own diffusers pipeline with a CRF as one more component.
 
-diffusers reads a pipeline's components from its constructor's arguments, hence a constructor each. Importing this
-module registers them, so ``LatentCRFPipeline`` is imported from here.
+diffusers reads a pipeline's components from the arguments of its constructor, hence one constructor per family.
+Importing this module registers the pipelines, so import ``LatentCRFPipeline`` from here.
 """
 
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ __all__ = ["LatentCRFPipeline"]
 
 
 class StableDiffusionLatentCRFPipeline(LatentCRFPipeline, StableDiffusionPipeline):  # type: ignore[misc]
-    """SD 1.x and 2.x."""
+    """The pipeline for SD 1.x and 2.x."""
 
     model_cpu_offload_seq = "text_encoder->unet->crf->vae"
     _exclude_from_cpu_offload: ClassVar = ["safety_checker", "crf"]
@@ -50,7 +50,7 @@ class StableDiffusionLatentCRFPipeline(LatentCRFPipeline, StableDiffusionPipelin
 
 
 class StableDiffusionXLLatentCRFPipeline(LatentCRFPipeline, StableDiffusionXLPipeline):  # type: ignore[misc]
-    """SDXL."""
+    """The pipeline for SDXL."""
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->unet->crf->vae"
     _optional_components: ClassVar = [*StableDiffusionXLPipeline._optional_components, "crf"]
@@ -87,7 +87,7 @@ class StableDiffusionXLLatentCRFPipeline(LatentCRFPipeline, StableDiffusionXLPip
 
 
 class StableDiffusion3LatentCRFPipeline(LatentCRFPipeline, StableDiffusion3Pipeline):  # type: ignore[misc]
-    """SD 3.x."""
+    """The pipeline for SD 3.x."""
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->text_encoder_3->transformer->crf->vae"
     _optional_components: ClassVar = ["image_encoder", "feature_extractor", "text_encoder_3", "tokenizer_3", "crf"]

@@ -12,14 +12,14 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from crf.errors import TeacherError
+from crf.errors import InputError, TeacherError
 from crf.model.latent_crf import LatentCRF
-from crf.sampling.sampler import Generators, OnStep, finish, lead, require_crf
-from crf.schedule import PAPER, Schedule
-from crf.teacher.families import family_name
+from crf.sampling.sampler import Generators, OnStep, require_crf, run_lead, run_tail
+from crf.schedule import Schedule, default_schedule
+from crf.teacher.families import find_family
 from crf.teacher.teacher import Teacher
 
-# (pipeline, number of the evaluation, its timestep, {"latents": ...}) -> the same dict, changed or not
+# (pipeline, number of the evaluation, its timestep, {"latents": ...}) -> a dict that may replace "latents"
 Callback = Callable[[Any, int, float, dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -31,43 +31,53 @@ class LatentCRFPipelineOutput(BaseOutput):  # type: ignore[misc]
 
 
 class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
-    """An unmodified teacher, a CRF, and the schedule that runs them.
+    """An unmodified teacher, a CRF, and the schedule that runs them, as a diffusers pipeline.
 
-    ``from_teacher`` makes one. It is the teacher's own diffusers pipeline with one more component,
-    ``crf``, and another ``__call__``: ``to``, ``vae``, offloading, LoRA weights and the rest are as
-    in diffusers, and what ``save_pretrained`` writes ``type(pipeline).from_pretrained`` reads.
-    ``schedule`` may be set between calls. The teacher's scheduler is read, not run; its safety
-    checker and watermark are not run.
+    ``from_teacher`` makes one. It is the teacher's own diffusers pipeline with one more component, ``crf``, and
+    another ``__call__``: ``to``, ``vae``, offloading, LoRA weights and the rest work as in diffusers, and
+    ``type(pipeline).from_pretrained`` reads what ``save_pretrained`` writes. ``schedule`` may be set between
+    calls. The teacher's scheduler is read, not run; its safety checker and watermark do not run.
+
+    Example:
+        >>> pipeline = LatentCRFPipeline.from_teacher("path/to/teacher", "path/to/crf").to("cuda")
+        >>> image = pipeline("a red apple").images[0]
     """
 
     _callback_tensor_inputs = ("latents",)
-    # Sequential offloading brings each part's weights for its own call alone; the CRF's similarities are
-    # prepared once for all iterations, so it stays where it computes.
+    # Sequential offloading loads weights call by call; the CRF prepares its similarities once for all
+    # iterations, so it stays on the device.
     _exclude_from_cpu_offload: ClassVar = ["crf"]
     crf: LatentCRF | None
     of_family: ClassVar[dict[str, type["LatentCRFPipeline"]]] = {}
-    """Family -> its pipeline; each registers itself when it is defined."""
+    """The pipeline class of each family; each registers itself when it is defined."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        cls.of_family[family_name(cls)] = cls
+        cls.of_family[find_family(cls)] = cls
 
     @classmethod
     def from_teacher(
         cls, teacher: str | Path | Any, crf: str | Path | LatentCRF | None = None, schedule: Schedule | None = None
     ) -> "LatentCRFPipeline":
-        """A pipeline that shares the teacher's modules.
+        """Make a pipeline that shares the teacher's modules.
 
-        ``teacher``: a folder in diffusers format, or a loaded StableDiffusionPipeline,
-        StableDiffusionXLPipeline or StableDiffusion3Pipeline. ``crf``: a model, moved to the
-        teacher's device and dtype, or its folder. ``schedule``: the paper's with a CRF and all of 50
-        steps without, unless given.
+        Args:
+            teacher: A folder in diffusers format, or a loaded StableDiffusionPipeline,
+                StableDiffusionXLPipeline or StableDiffusion3Pipeline.
+            crf: A CRF, which moves to the teacher's device and dtype, or the folder of one; None (default) to
+                run the teacher alone.
+            schedule: What runs. By default that which the CRF was distilled for ("31/40 + crf + 2/50" if its
+                config does not say), or all of 50 steps without a CRF.
 
-        Raises TeacherError for a folder that holds no teacher, and for another pipeline.
+        Returns:
+            The pipeline of the teacher's family.
+
+        Raises:
+            TeacherError: The folder holds no teacher, or the pipeline is of another kind.
         """
         stock = Teacher.load(teacher).pipeline if isinstance(teacher, (str, Path)) else teacher
         model = LatentCRF.from_pretrained(crf) if isinstance(crf, (str, Path)) else crf
-        pipeline: LatentCRFPipeline = cls.of_family[family_name(type(stock))](
+        pipeline: LatentCRFPipeline = cls.of_family[find_family(type(stock))](
             **{**stock.components, "crf": model},
             **stock.parameters,
             schedule=str(schedule) if schedule else None,
@@ -75,18 +85,19 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         return pipeline
 
     def _add_crf(self, crf: LatentCRF | None, schedule: str | None) -> None:
-        """What is left to do once the teacher's own constructor has run."""
+        """Finish the construction that the teacher's own constructor began."""
         self.register_modules(crf=crf)
         if crf:
             crf.eval().to(self.device)
-        # diffusers warns of every change of dtype.
+        # diffusers warns about every change of dtype.
         if crf and crf.dtype != self.teacher.dtype:
             crf.to(self.teacher.dtype)
-        self.schedule = Schedule.parse(schedule or (PAPER if crf else "50/50"))
+        default = default_schedule(crf.settings.lead, crf.settings.tail) if crf else Schedule.parse("50/50")
+        self.schedule = Schedule.parse(schedule) if schedule else default
 
     @property
     def schedule(self) -> Schedule:
-        """What runs; saved with the pipeline."""
+        """What runs; it is saved with the pipeline."""
         return Schedule.parse(self.config.schedule)
 
     @schedule.setter
@@ -95,7 +106,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     @property
     def teacher(self) -> Teacher:
-        """The teacher that this pipeline's components make."""
+        """The teacher that this pipeline's components form."""
         return Teacher(self)
 
     @torch.no_grad()
@@ -115,16 +126,32 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> LatentCRFPipelineOutput | tuple[Any]:
-        """Images of ``prompt``, a prompt's images side by side.
+        """Generate images. The arguments are those of diffusers' pipelines.
 
-        The arguments are diffusers' own. ``height``, ``width``: pixels, the teacher's size unless
-        given. ``guidance_scale``: 1 or less spares the evaluation without the caption. ``latents``:
-        the starting noise (B, C, H, W), B all images. ``output_type``: "pil", "np", "pt" or "latent".
-        ``callback_on_step_end``: called after each of the teacher's evaluations, numbered from 0 over
-        the whole schedule; the "latents" it returns are gone on with.
+        Args:
+            prompt: One prompt or several.
+            negative_prompt: What to steer away from: one for all prompts, or one per prompt.
+            height: Pixels; the teacher's own size by default.
+            width: Pixels; the teacher's own size by default.
+            guidance_scale: Classifier-free guidance, 7.5 by default; 1 or less skips the evaluation without
+                the prompt.
+            num_images_per_prompt: Images per prompt, 1 by default; they are adjacent in the output.
+            generator: Source of the noise: one, or one per image.
+            latents: Noise to start from, (B, C, H, W), with B the number of all images; drawn by default.
+            output_type: "pil" (default), "np", "pt" or "latent".
+            return_dict: Return an output object (default) instead of a tuple.
+            callback_on_step_end: Called after each of the teacher's evaluations, numbered from 0 over the whole
+                schedule; sampling continues with the "latents" in the dict it returns.
+            callback_on_step_end_tensor_inputs: What the callback receives; only "latents" is available.
 
-        Raises ValueError where ``latents`` do not fit, as TeacherError where the CRF does not, as
-        ScheduleError where the schedule needs a CRF and there is none.
+        Returns:
+            An output with ``images``: PIL images, an array (B, H, W, 3) or a tensor (B, 3, H, W) in [0, 1],
+            or latents (B, C, H, W); or a tuple of just these.
+
+        Raises:
+            InputError: ``latents``, ``generator`` or the callback's inputs do not fit.
+            TeacherError: The CRF was made for another teacher or size.
+            ScheduleError: The schedule needs a CRF and there is none.
         """
         teacher = self.teacher
         prompts = [prompt] if isinstance(prompt, str) else prompt
@@ -134,7 +161,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
             check_crf(require_crf(self.schedule, self.crf), shape_CHW, teacher.shape.text_width)
         shape_BCHW = (len(prompts) * num_images_per_prompt, *shape_CHW)
         check_noise(shape_BCHW, generator, latents)
-        # What diffusers' properties guidance_scale and num_timesteps tell a callback.
+        # Callbacks read these through diffusers' properties guidance_scale and num_timesteps.
         self._guidance_scale, self._num_timesteps = guidance_scale, self.schedule.evaluations
 
         given = teacher.condition(prompts, guidance_scale, negatives, num_images_per_prompt)
@@ -143,8 +170,8 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
             noise_BCHW = randn_tensor(shape_BCHW, generator, teacher.device, given.pooled_BD.dtype)
         with self.progress_bar(total=self.schedule.evaluations) as bar:
             on_step = self._on_step(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
-            reached = lead(teacher, self.schedule, noise_BCHW, given, on_step)
-            z_BCHW = finish(teacher, self.schedule, reached, given, self.crf, on_step, generator)
+            reached = run_lead(teacher, self.schedule, noise_BCHW, given, on_step)
+            z_BCHW = run_tail(teacher, self.schedule, reached, given, self.crf, on_step, generator)
         images = z_BCHW
         if output_type != "latent":
             images = self.image_processor.postprocess(teacher.decode(z_BCHW), output_type=output_type)
@@ -152,11 +179,12 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         return LatentCRFPipelineOutput(images=images) if return_dict else (images,)
 
     def _on_step(self, bar: Any, callback: Callback | None, tensor_inputs: Sequence[str]) -> OnStep:
-        """Tells the progress bar and the caller's callback of each evaluation."""
+        """A function that reports each evaluation to the progress bar and the caller's callback."""
         if unknown := set(tensor_inputs) - set(self._callback_tensor_inputs):
-            raise ValueError(
-                f"expected callback_on_step_end_tensor_inputs among {list(self._callback_tensor_inputs)}, "
-                f"found {sorted(unknown)}; the callback can have nothing else"
+            raise InputError(
+                f"callback_on_step_end_tensor_inputs among {list(self._callback_tensor_inputs)}",
+                f"{sorted(unknown)}",
+                "leave out the others",
             )
         numbers = itertools.count()
 
@@ -172,23 +200,25 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
 
 def check_crf(crf: LatentCRF, shape_CHW: tuple[int, int, int], text_width: int) -> None:
-    """Raises TeacherError where a CRF was made for other latents or another text encoder."""
+    """Raise TeacherError if the CRF was made for other latents or another text encoder."""
     made_for = (crf.config.channels, crf.config.height, crf.config.width), crf.config.text_width
     if made_for != (shape_CHW, text_width):
         raise TeacherError(
-            f"expected latents {made_for[0]} (C, H, W) and text of width {made_for[1]}, which this CRF was made for, "
-            f"found {shape_CHW} and {text_width}; ask for its height and width, or take a CRF of this teacher"
+            f"latents {made_for[0]} (C, H, W) and text of width {made_for[1]}, which this CRF was made for",
+            f"{shape_CHW} and {text_width}",
+            "ask for its height and width, or use a CRF of this teacher",
         )
 
 
 def check_noise(shape_BCHW: tuple[int, ...], generator: Generators | None, latents: Tensor | None) -> None:
-    """Raises ValueError where the caller's noise, or list of generators, is not for this batch."""
+    """Raise InputError if the caller's noise or list of generators does not fit this batch."""
     if latents is not None and latents.shape != shape_BCHW:
-        raise ValueError(
-            f"expected latents of shape {shape_BCHW} for these prompts and this size, found {tuple(latents.shape)}; "
-            "change latents, or height and width"
+        raise InputError(
+            f"latents of shape {shape_BCHW} for these prompts and this size",
+            f"{tuple(latents.shape)}",
+            "change latents, or height and width",
         )
     if isinstance(generator, list) and len(generator) != shape_BCHW[0]:
-        raise ValueError(
-            f"expected a generator for each of the {shape_BCHW[0]} images, found {len(generator)}; give as many, or one"
+        raise InputError(
+            f"a generator for each of the {shape_BCHW[0]} images", f"{len(generator)}", "give as many, or one"
         )

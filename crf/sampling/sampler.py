@@ -1,27 +1,26 @@
-"""Run a schedule: the teacher's steps, the hand-over, the CRF, the last steps."""
+"""Run a schedule: the teacher's first steps, the CRF, the renoising, the last steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from crf.errors import ScheduleError
 from crf.model.latent_crf import LatentCRF
+from crf.sampling.paths import find_lead_path, find_tail_path
 from crf.schedule import Schedule
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
 
 Generators = torch.Generator | list[torch.Generator]
-OnStep = Callable[[float, Tensor], Tensor]  # (timestep of the evaluation, state after it) -> state to go on with
+OnStep = Callable[[float, Tensor], Tensor]  # (timestep of the evaluation, state after it) -> state to continue with
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Where a trajectory stands: the state at ``timestep``, and the last evaluation's (x0, eps); all BCHW."""
+    """A point of a trajectory: the state at ``timestep``, and x0 and eps of the last evaluation; all BCHW."""
 
     state: Tensor
     timestep: float
@@ -36,7 +35,7 @@ def follow(
     given: Condition,
     on_step: OnStep | None = None,
 ) -> Trajectory:
-    """DDIM, or Euler steps of the flow, along ``path``: pairs of (timestep of the evaluation, timestep stepped to)."""
+    """Take the teacher's own steps, DDIM or Euler, along ``path``: (timestep, timestep stepped to) of each."""
     for timestep, to_timestep in path:
         z, output = state, teacher.guided_output(state, timestep, given)
         state = teacher.noise_schedule.advance(output, z, timestep, to_timestep)
@@ -45,31 +44,22 @@ def follow(
     return Trajectory(state, to_timestep, *teacher.noise_schedule.split(output, z, timestep))
 
 
-def lead(
+def run_lead(
     teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
 ) -> Trajectory:
-    """The schedule's first part, from noise."""
+    """Run the schedule's lead from noise."""
+    state = noise_BCHW.to(teacher.device, teacher.dtype)
     if schedule.solver == "dpm++":
-        return follow_multistep(teacher, schedule, noise_BCHW, given, on_step)
-    return follow(teacher, noise_BCHW.to(teacher.device, teacher.dtype), lead_path(teacher, schedule), given, on_step)
-
-
-def lead_path(teacher: Teacher, schedule: Schedule) -> Sequence[tuple[float, float]]:
-    """Where the first evaluations stand."""
-    if schedule.lead_of:
-        return teacher.noise_schedule.with_spacing(schedule.spacing).path(schedule.lead_of)[: schedule.lead]
-    to_timestep = teacher.noise_schedule.final if schedule.lead_to is None else schedule.lead_to
-    stops = [round(float(t)) for t in np.linspace(schedule.lead_from, to_timestep, schedule.lead + 1)]
-    return list(pairwise(stops))
+        return follow_multistep(teacher, schedule, state, given, on_step)
+    return follow(teacher, state, find_lead_path(teacher.noise_schedule, schedule), given, on_step)
 
 
 def follow_multistep(
-    teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
+    teacher: Teacher, schedule: Schedule, state: Tensor, given: Condition, on_step: OnStep | None = None
 ) -> Trajectory:
-    """The same by DPM-Solver++, as diffusers has it."""
+    """Take the lead's steps by diffusers' DPM-Solver++."""
     scheduler = teacher.noise_schedule.with_spacing(schedule.spacing).multistep()
     scheduler.set_timesteps(schedule.lead_of, device=teacher.device)
-    state = noise_BCHW.to(teacher.device, teacher.dtype)
     timesteps = [*scheduler.timesteps, torch.tensor(teacher.noise_schedule.final)][: schedule.lead + 1]
     for timestep in timesteps[:-1]:
         z, output = state, teacher.guided_output(state, float(timestep), given)
@@ -79,18 +69,8 @@ def follow_multistep(
     return Trajectory(state, float(timesteps[-1]), *teacher.noise_schedule.split(output, z, float(timestep)))
 
 
-def tail_path(teacher: Teacher, schedule: Schedule) -> Sequence[tuple[float, float]]:
-    """Where the last evaluations stand."""
-    if schedule.tail_timesteps:
-        return list(
-            zip(schedule.tail_timesteps, (*schedule.tail_timesteps[1:], teacher.noise_schedule.final), strict=True)
-        )
-    path = teacher.noise_schedule.with_spacing(schedule.spacing).path
-    return path(schedule.tail_of)[-schedule.tail :] if schedule.tail else []
-
-
 @torch.no_grad()
-def finish(
+def run_tail(
     teacher: Teacher,
     schedule: Schedule,
     reached: Trajectory,
@@ -99,8 +79,12 @@ def finish(
     on_step: OnStep | None = None,
     generator: Generators | None = None,
 ) -> Tensor:
-    """What follows the first part -> final latents. ``generator``: of "fresh" noise."""
-    path = tail_path(teacher, schedule)
+    """Run what follows the lead and return the final latents (B, C, H, W).
+
+    ``reached``: where the lead ended. ``generator``: source of "fresh" noise. Raises ScheduleError if the
+    schedule needs a CRF and there is none.
+    """
+    path = find_tail_path(teacher.noise_schedule, schedule)
     clean = None
     if schedule.middle == "crf":
         infer = require_crf(schedule, crf)
@@ -116,9 +100,9 @@ def finish(
 
 
 def require_crf(schedule: Schedule, crf: LatentCRF | None) -> LatentCRF:
-    """The CRF; raises ScheduleError where there is none."""
+    """Return the CRF; raises ScheduleError if there is none."""
     if crf is None:
-        raise ScheduleError(f"the schedule '{schedule}' needs a CRF, and none was given; give one, or '50/50'")
+        raise ScheduleError(f"a CRF, which the schedule '{schedule}' needs", "none", "give one, or '50/50'")
     return crf
 
 
@@ -130,7 +114,7 @@ def renoise(
     timestep: float,
     generator: Generators | None = None,
 ) -> Tensor:
-    """From clean latents to what the evaluation at ``timestep`` is given."""
+    """Turn clean latents into the state that the evaluation at ``timestep`` receives."""
     if schedule.renoise == "direct":
         return clean
     if schedule.renoise == "recomputed":

@@ -5,21 +5,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from crf.stages.captions import find_truncated, silence_truncation
 from crf.teacher.teacher import Teacher
 
-MICRO_BATCH = 16  # fixed: another size may move the last bits of a matrix product
+MICRO_BATCH = 16  # fixed: another size may change the last bits of a matrix product
 
 
 class EncodeImages:
-    """Dict of arrays in, dict of arrays out; the rest of the dict passes through.
+    """Map a dict of arrays to a dict of arrays; the rest of the dict passes through.
 
     In: ``image`` uint8 (B, H, W, 3), ``caption`` (B,), ``valid`` bool (B,).
-    Out: ``latents`` float16 (B, h, w, C) and ``text`` float16 (B, D); NaN where not valid.
+    Out, NaN for rows that are not valid: ``latents`` float16 (B, h, w, C) and ``text`` float16 (B, D), pooled. And
+    ``truncated`` bool (B,): the text encoder reads only the beginning of the caption.
     """
 
     def __init__(self, teacher_path: str, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
         self.teacher = Teacher.load(teacher_path, device)
+        silence_truncation(self.teacher)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         parts = [
@@ -29,7 +32,9 @@ class EncodeImages:
         latents, text = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         latents[~batch["valid"]] = np.nan
         text[~batch["valid"]] = np.nan
-        return {**{name: values for name, values in batch.items() if name != "image"}, "latents": latents, "text": text}
+        truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
+        rest = {name: values for name, values in batch.items() if name != "image"}
+        return {**rest, "latents": latents, "text": text, "truncated": truncated}
 
     def _encode(self, image_BHWC: Any, captions: Any) -> tuple[Any, Any]:
         x_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHWC)).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -38,5 +43,5 @@ class EncodeImages:
 
 
 def half_channels_last(z_BCHW: torch.Tensor) -> Any:
-    """-> numpy float16 (B, H, W, C), as the store keeps it."""
+    """The latents as the store keeps them: numpy float16 (B, H, W, C)."""
     return z_BCHW.permute(0, 2, 3, 1).contiguous().cpu().numpy().astype(np.float16)

@@ -1,7 +1,7 @@
 """Deterministic DDIM (Song et al. 2021, arXiv 2010.02502, eq. 12 with eta = 0).
 
-The order of the arithmetic is that of diffusers' DDIMScheduler, so that results are equal to the
-last bit. z: noisy latents, x0: their clean estimate, eps: their noise estimate, all BCHW.
+The arithmetic runs in the order of diffusers' DDIMScheduler, so that results equal its own to the last bit.
+z: noisy latents; x0, eps: estimates of the clean latents and of the noise; all BCHW.
 """
 
 from typing import Any, Self
@@ -19,39 +19,41 @@ class DiffusionSchedule:
     final: float = -1
 
     def __init__(self, scheduler_config: Any, **changes: Any) -> None:
-        """``changes``: of the config, the noise levels apart."""
+        """``changes`` to the config leave the noise levels alone."""
         check_scheduler(dict(scheduler_config))
+        self._config = scheduler_config  # without diffusers' defaults, which clip
         self._scheduler = DDIMScheduler.from_config(scheduler_config, **changes)
         self.alphas: Tensor = self._scheduler.alphas_cumprod
         self.prediction_type: str = self._scheduler.config.prediction_type
 
     def with_spacing(self, spacing: Spacing) -> Self:
-        """With "", as the teacher's own scheduler spaces them."""
-        return type(self)(self._scheduler.config, timestep_spacing=spacing) if spacing else self
+        """The same schedule with its timesteps spaced differently; "" keeps the teacher's own spacing."""
+        return type(self)(self._config, timestep_spacing=spacing) if spacing else self
 
     def timesteps(self, steps: int) -> list[int]:
-        """Of a whole schedule, falling: 50 -> [981, 961, ..., 1] with "leading" spacing."""
+        """The falling timesteps of a schedule: 50 -> [981, 961, ..., 1] with "leading" spacing."""
         self._scheduler.set_timesteps(steps)
         return [int(t) for t in self._scheduler.timesteps]
 
     def path(self, steps: int) -> list[tuple[int, int]]:
-        """(timestep of the evaluation, timestep stepped to) of a whole schedule; the last is negative."""
+        """The steps of a schedule: (timestep of the evaluation, timestep stepped to); the last ends below 0."""
         stride = self._scheduler.config.num_train_timesteps // steps
         return [(t, t - stride) for t in self.timesteps(steps)]
 
     def multistep(self) -> Any:
-        """DPM-Solver++ (Lu et al. 2022), second order."""
+        """A new DPM-Solver++ scheduler of second order (Lu et al. 2022)."""
         return DPMSolverMultistepScheduler.from_config(self._scheduler.config)
 
     def alpha(self, timestep: float) -> Tensor:
-        """Cumulative alpha (a scalar tensor) at a whole timestep; below 0, the schedule's final one."""
+        """Cumulative alpha at a whole timestep, a scalar tensor; below 0 it is the schedule's final one."""
         return self.alphas[int(timestep)] if timestep >= 0 else self._scheduler.final_alpha_cumprod
 
     def signal(self, timestep: float) -> Tensor:
-        """What x0 is multiplied by in z (a scalar tensor)."""
+        """The factor of x0 in z, a scalar tensor."""
         return self.alpha(timestep) ** 0.5
 
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
+        """The noisy latents at ``timestep``."""
         alpha = self.alpha(timestep)
         return alpha**0.5 * x0 + (1 - alpha) ** 0.5 * eps
 
@@ -64,7 +66,7 @@ class DiffusionSchedule:
         return (alpha**0.5) * z - (beta**0.5) * output, (alpha**0.5) * output + (beta**0.5) * z
 
     def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
-        """The eps that makes z of x0."""
+        """The eps that turns x0 into z."""
         alpha = self.alpha(timestep)
         return (z - alpha**0.5 * x0) / (1 - alpha) ** 0.5
 

@@ -1,7 +1,7 @@
 """The kinds of teachers: what conditions their network, and how it is called.
 
-A family is told by the class of the teacher's diffusers pipeline, and that pipeline's own
-``encode_prompt`` makes the conditions. n: images a prompt.
+The class of the teacher's diffusers pipeline decides its family, and the pipeline's own ``encode_prompt`` makes
+the conditions. n: images per prompt.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Condition:
     """What guides the teacher and the CRF.
 
-    ``inputs``: what the network gets beside the state and the timestep; with a ``guidance`` above 1
-    they have 2B rows, those without the caption first. ``pooled_BD``: the CRF's text condition, which
-    is the text summary that the network itself is given, where it is given one.
+    ``inputs``: what the network takes besides the state and the timestep; with a guidance scale above 1 they
+    have 2B rows, those without the caption first. ``pooled_BD``: the CRF's text condition, which is the text
+    summary that the network itself takes, if it takes one.
     """
 
     inputs: dict[str, Tensor]
@@ -30,21 +30,22 @@ class Condition:
 
     @property
     def is_guided(self) -> bool:
+        """Whether the network also runs without the caption."""
         return self.guidance_scale > 1
 
 
 class Family(Protocol):
-    """What a kind of teacher must be able to do."""
+    """What every kind of teacher can do."""
 
     network: Any
     """The denoiser: a U-Net or a transformer."""
     upcasts_vae: bool
-    """Whether a float16 VAE overflows and must decode in float32, where its config asks for it."""
+    """Whether a float16 VAE overflows, so that it decodes in float32 if its config asks for it."""
 
     def __init__(self, pipeline: Any) -> None: ...
 
     def condition(self, prompts: list[str], guidance_scale: float, negatives: list[str] | None, n: int) -> Condition:
-        """B prompts, and what to steer away from -> B * n rows."""
+        """Encode B prompts, and what to steer away from, as B * n rows."""
 
     def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
         """The network's output (B, C, H, W)."""
@@ -62,10 +63,10 @@ class StableDiffusion:
         device = self.pipeline._execution_device
         states_BLD, without_BLD = self.pipeline.encode_prompt(prompts, device, n, guidance_scale > 1, negatives)
         inputs = {"encoder_hidden_states": stack_for_guidance(without_BLD, states_BLD)}
-        return Condition(inputs, self._mean_of_own_tokens(prompts, states_BLD, n), guidance_scale)
+        return Condition(inputs, self._average_tokens(prompts, states_BLD, n), guidance_scale)
 
-    def _mean_of_own_tokens(self, prompts: list[str], states_BLD: Tensor, n: int) -> Tensor:
-        """The network is given no pooled text, so the CRF gets the mean of what it attends to, without padding."""
+    def _average_tokens(self, prompts: list[str], states_BLD: Tensor, n: int) -> Tensor:
+        """The mean of what the network attends to, without padding: the network itself takes no pooled text."""
         tokenizer = self.pipeline.tokenizer
         length = tokenizer.model_max_length
         tokens = tokenizer(prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
@@ -79,7 +80,7 @@ class StableDiffusion:
 
 
 class StableDiffusionXL:
-    """SDXL: two text encoders' states side by side, and the second one's pooled text with the image's size."""
+    """SDXL: the states of two text encoders side by side, the pooled text of the second, and the image's size."""
 
     upcasts_vae = True
 
@@ -87,14 +88,14 @@ class StableDiffusionXL:
         self.pipeline, self.network = pipeline, pipeline.unet
 
     def condition(self, prompts: list[str], guidance_scale: float, negatives: list[str] | None, n: int) -> Condition:
-        return condition_with_summary(self.pipeline, "text_embeds", prompts, guidance_scale, negatives, n)
+        return encode_with_summary(self.pipeline, "text_embeds", prompts, guidance_scale, negatives, n)
 
     def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
         import torch
 
         text_BLD, summary_BD = inputs["encoder_hidden_states"], inputs["text_embeds"]
         height, width = (side * self.pipeline.vae_scale_factor for side in z_BCHW.shape[2:])
-        # Original size, crop and target size (Podell et al. 2023, section 2.2): the whole of an image of this size.
+        # Original size, crop and target size (Podell et al. 2023, section 2.2): the whole image, at this size.
         sizes_6 = torch.tensor([height, width, 0, 0, height, width], dtype=text_BLD.dtype, device=z_BCHW.device)
         added = {"text_embeds": summary_BD, "time_ids": sizes_6.repeat(len(z_BCHW), 1)}
         output_BCHW: Tensor = self.network(z_BCHW, timestep, text_BLD, added_cond_kwargs=added, return_dict=False)[0]
@@ -102,7 +103,7 @@ class StableDiffusionXL:
 
 
 class StableDiffusion3:
-    """SD 3.x: a transformer over the states of two CLIPs and T5, which may be left out, and both CLIPs' pooled text."""
+    """SD 3.x: a transformer over the states of two CLIPs and an optional T5, and the pooled text of both CLIPs."""
 
     upcasts_vae = False
 
@@ -110,10 +111,8 @@ class StableDiffusion3:
         self.pipeline, self.network = pipeline, pipeline.transformer
 
     def condition(self, prompts: list[str], guidance_scale: float, negatives: list[str] | None, n: int) -> Condition:
-        same = {"prompt_2": None, "prompt_3": None}  # every encoder is given the one prompt
-        return condition_with_summary(
-            self.pipeline, "pooled_projections", prompts, guidance_scale, negatives, n, **same
-        )
+        same = {"prompt_2": None, "prompt_3": None}  # every encoder takes the same prompt
+        return encode_with_summary(self.pipeline, "pooled_projections", prompts, guidance_scale, negatives, n, **same)
 
     def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
         import torch
@@ -123,7 +122,7 @@ class StableDiffusion3:
         return output_BCHW
 
 
-# The one table of what a teacher may be. Torch is imported where it is used, so that a plan can read this table.
+# What a teacher may be. Torch is imported where it is used, so that a plan can read this table.
 FAMILIES: dict[str, type[Family]] = {
     "StableDiffusionPipeline": StableDiffusion,
     "StableDiffusionXLPipeline": StableDiffusionXL,
@@ -131,7 +130,7 @@ FAMILIES: dict[str, type[Family]] = {
 }
 
 
-def condition_with_summary(
+def encode_with_summary(
     pipeline: Any,
     summary: str,
     prompts: list[str],
@@ -140,7 +139,7 @@ def condition_with_summary(
     n: int,
     **more: Any,
 ) -> Condition:
-    """Where the pipeline also makes a pooled text, which its network takes as ``summary`` and the CRF as well."""
+    """Encode prompts with a pipeline that also pools them, for the CRF and, as ``summary``, for the network."""
     states_BLD, without_BLD, pooled_BD, without_BD = pipeline.encode_prompt(
         prompts,
         device=pipeline._execution_device,
@@ -157,16 +156,16 @@ def condition_with_summary(
 
 
 def stack_for_guidance(without: Tensor | None, with_caption: Tensor) -> Tensor:
-    """The rows for one guided evaluation: first without the caption, where there is guidance."""
+    """Stack the rows of one guided evaluation, those without the caption first; there are none without guidance."""
     import torch
 
     return with_caption if without is None else torch.cat([without, with_caption])
 
 
-def family_name(pipeline: type) -> str:
-    """The family that a pipeline's class, or what it derives from, belongs to; raises TeacherError for another."""
+def find_family(pipeline: type) -> str:
+    """Name the family of a pipeline's class or of its bases; raises TeacherError if there is none."""
     names = [base.__name__ for base in pipeline.__mro__]
     for name in FAMILIES:
         if name in names:
             return name
-    raise TeacherError(f"expected a teacher of {', '.join(FAMILIES)}, found {names[0]}; load it as one of these")
+    raise TeacherError(f"a teacher of {', '.join(FAMILIES)}", names[0], "load it as one of these")

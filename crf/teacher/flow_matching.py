@@ -2,9 +2,9 @@
 
     z = (1 - sigma) x0 + sigma eps,        v = dz / dsigma = eps - x0        (the network's output)
 
-z: noisy latents, x0: their clean estimate, eps: their noise estimate, all BCHW. A timestep is what
-the network is told: 1000 sigma, with the scheduler's shift already in it. So "2@101,21" evaluates at
-sigma .101 and .021, whatever the shift. Results are equal to diffusers' to the last bit.
+z: noisy latents; x0, eps: estimates of the clean latents and of the noise; all BCHW. A timestep is what
+the network is told: 1000 sigma, with the scheduler's shift already applied. So "2@101,21" evaluates at
+sigma .101 and .021, whatever the shift. Results equal diffusers' own to the last bit.
 """
 
 from typing import Any, Self
@@ -19,7 +19,7 @@ from crf.teacher.folder import check_scheduler
 
 
 class FlowSchedule:
-    """The teacher's noise schedule, with the methods of ``crf.teacher.ddim.DiffusionSchedule``."""
+    """The teacher's noise schedule: its sigmas, and which timesteps a step count visits."""
 
     final = 0.0
 
@@ -28,40 +28,43 @@ class FlowSchedule:
         self._scheduler = FlowMatchEulerDiscreteScheduler.from_config(scheduler_config)
 
     def with_spacing(self, spacing: Spacing) -> Self:
+        """The schedule itself; raises TeacherError for any spacing but ""."""
         if spacing:
             raise TeacherError(
-                f"expected a schedule without a spacing for a flow-matching teacher, whose shift spaces its steps, "
-                f"found '{spacing}'; leave it out"
+                "a schedule without a spacing for a flow-matching teacher, whose shift spaces its steps",
+                f"'{spacing}'",
+                "leave it out",
             )
         return self
 
     def timesteps(self, steps: int) -> list[float]:
-        """Of a whole schedule, falling: 50, with shift 3 -> [1000.0, 993.2, ..., 8.9]."""
+        """The falling timesteps of a schedule: 50, with shift 3 -> [1000.0, 993.2, ..., 8.9]."""
         self._scheduler.set_timesteps(steps)
-        # In float64 a float32 sigma survives the way to a timestep and back without a change.
+        # In float64 a float32 sigma survives the way to a timestep and back unchanged.
         return [float(sigma) * self._scheduler.config.num_train_timesteps for sigma in self._scheduler.sigmas[:-1]]
 
     def path(self, steps: int) -> list[tuple[float, float]]:
-        """(timestep of the evaluation, timestep stepped to) of a whole schedule."""
+        """The steps of a schedule: (timestep of the evaluation, timestep stepped to)."""
         timesteps = self.timesteps(steps)
         return list(zip(timesteps, [*timesteps[1:], self.final], strict=True))
 
     def multistep(self) -> Any:
-        """DPM-Solver++ (Lu et al. 2022), second order, over the flow's sigmas."""
+        """A new DPM-Solver++ scheduler of second order (Lu et al. 2022) over the flow's sigmas."""
         shift = self._scheduler.config.shift
         return DPMSolverMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, final_sigmas_type="zero"
         )
 
     def sigma(self, timestep: float, like: Tensor) -> Tensor:
-        """The share of noise (a float32 scalar tensor, where ``like`` is)."""
+        """The share of noise, a float32 scalar tensor on the device of ``like``."""
         return torch.tensor(timestep / self._scheduler.config.num_train_timesteps, device=like.device)
 
     def signal(self, timestep: float) -> Tensor:
-        """What x0 is multiplied by in z (a scalar tensor)."""
+        """The factor of x0 in z, a scalar tensor."""
         return torch.tensor(1 - timestep / self._scheduler.config.num_train_timesteps)
 
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
+        """The noisy latents at ``timestep``."""
         sigma = self.sigma(timestep, x0)
         return (1 - sigma) * x0 + sigma * eps
 
@@ -71,7 +74,7 @@ class FlowSchedule:
         return z - sigma * output, z + (1 - sigma) * output
 
     def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
-        """The eps that makes z of x0."""
+        """The eps that turns x0 into z."""
         sigma = self.sigma(timestep, z)
         return (z - (1 - sigma) * x0) / sigma
 
@@ -80,6 +83,6 @@ class FlowSchedule:
         return self.add_noise(x0, eps, to_timestep)
 
     def advance(self, output: Tensor, z: Tensor, timestep: float, to_timestep: float) -> Tensor:
-        """One Euler step, in float32 as diffusers takes it."""
+        """One Euler step, in float32 as diffusers does it."""
         change = self.sigma(to_timestep, z) - self.sigma(timestep, z)
         return (z.to(torch.float32) + change * output).to(output.dtype)

@@ -6,7 +6,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Sequential):
-    """Three spectral-norm convolutions (64, 64, 128) with batch-norm; one logit a location."""
+    """Three spectral-norm convolutions (64, 64, 128) with batch-norm; one logit per location."""
 
     def __init__(self, channels: int) -> None:
         layers: list[nn.Module] = []
@@ -17,10 +17,10 @@ class Discriminator(nn.Sequential):
 
 
 def generator_loss(fake_logits: Tensor) -> Tensor:
-    """Non-saturating sigmoid cross-entropy (eq. 13)."""
+    """The CRF's adversarial loss: non-saturating sigmoid cross-entropy (eq. 13)."""
     return F.softplus(-fake_logits).mean()
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Eq. 14."""
+    """The discriminator's loss (eq. 14)."""
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()

@@ -1,10 +1,10 @@
-"""One optimizer step of either training stage, and all that it needs to go on as if never interrupted."""
+"""The optimizer steps of both training stages, and all the state to resume them exactly."""
 
 import math
 from collections import defaultdict
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed, nn
@@ -20,16 +20,18 @@ from crf.training.pairs import Pairs
 
 
 class DivergedError(RuntimeError):
-    """The loss or its gradient is no longer a number."""
+    """The loss or its gradient is no longer finite."""
 
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """AdamW with linear warm-up and cosine decay (section 4); the adversarial weight is lambda of eq. 13.
+    """AdamW with linear warm-up and cosine decay (section 4).
 
-    ``ema_decay``: of the averaged weights, which are the result. ``accumulate``: parts that a
-    worker's batch is computed in, one after the other. ``bf16``: forward passes in bfloat16
-    (autocast), weights and losses in float32.
+    ``adversarial_weight``: lambda of eq. 13; 0 for no adversary. ``ema_decay``: decay of the averaged weights,
+    which are the result. ``max_grad_norm``: gradients are clipped to this norm.
+    ``gradient_accumulation_steps``: parts of a worker's batch, computed one after the other.
+    ``mixed_precision``: "bf16" for forward passes in bfloat16 (autocast), with weights and losses in float32.
+    ``compile``: apply torch.compile to the CRF.
     """
 
     steps: int
@@ -39,18 +41,18 @@ class TrainerConfig:
     ema_decay: float = 0.999
     max_grad_norm: float = 1.0
     gradient_accumulation_steps: int = 1
-    bf16: bool = False
+    mixed_precision: Literal["no", "bf16"] = "no"
     compile: bool = False
 
     def fraction_at(self, step: int) -> float:
-        """Of the learning rate."""
+        """The fraction of the learning rate that applies at ``step``."""
         if step < self.lr_warmup_steps:
             return (step + 1) / self.lr_warmup_steps
         done = (step - self.lr_warmup_steps) / max(1, self.steps - self.lr_warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * done))
 
     def average(self, averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-        """The moving average; its decay grows with the updates, or a short run would keep its first weights."""
+        """Update the moving average; its decay grows with the updates, or a short run would keep its first weights."""
         decay = min(self.ema_decay, (1 + int(updates)) / (10 + int(updates)))
         return averaged.lerp(current, 1 - decay) if current.is_floating_point() else current
 
@@ -66,7 +68,7 @@ class OptimizedModule:
         self.schedule = LambdaLR(self.optimizer, optimization.fraction_at)
 
     def step(self) -> Tensor:
-        """Descend along the gradients, clipped; returns their norm, and stays in place where that is no number."""
+        """Take an optimizer step with clipped gradients and return their norm; a norm that is not finite skips it."""
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._optimization.max_grad_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -74,32 +76,34 @@ class OptimizedModule:
         self.optimizer.zero_grad()
         return norm
 
-    def deferred(self, last: bool) -> AbstractContextManager[None]:
-        """Gradients are exchanged between workers in the last backward pass of a step."""
+    def defer_exchange(self, last: bool) -> AbstractContextManager[None]:
+        """Let workers exchange gradients only in the last backward pass of a step."""
         if last or not isinstance(self.forward, DistributedDataParallel):
             return nullcontext()
-        deferred: AbstractContextManager[None] = self.forward.no_sync()
-        return deferred
+        no_sync: AbstractContextManager[None] = self.forward.no_sync()
+        return no_sync
 
     def state_dict(self) -> dict[str, Any]:
+        """The state of module, optimizer and learning rate."""
         return {name: getattr(self, name).state_dict() for name in ("module", "optimizer", "schedule")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
         for name, part in state.items():
             getattr(self, name).load_state_dict(part)
 
 
 class Trainer:
-    """The CRF in training, its moving average (the result), and the adversary where there is one.
+    """The CRF in training, its moving average (the result), and the adversary if there is one.
 
-    Over several workers each batch-norm sees its own worker's part of a batch, and the running
-    statistics are those of rank 0: training never reads them, so nothing need be exchanged.
+    With several workers each batch-norm sees its own worker's part of a batch, and the running statistics are
+    those of rank 0: training never reads them, so they are not exchanged.
     """
 
     def __init__(self, crf: LatentCRF, optimization: TrainerConfig) -> None:
         self.optimization = optimization
         self.steps_done = 0
-        # Buffers too: batch-norm's statistics are averaged as the weights are.
+        # Batch-norm's statistics, which are buffers, are averaged like the weights.
         self.ema = AveragedModel(crf, avg_fn=optimization.average, use_buffers=True).eval()
         self.history: dict[str, list[float]] = defaultdict(list)
         if optimization.compile:
@@ -111,6 +115,7 @@ class Trainer:
 
     @property
     def device(self) -> torch.device:
+        """Where the CRF trains."""
         return next(self.ema.parameters()).device
 
     @property
@@ -120,13 +125,14 @@ class Trainer:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """The learning rate of the next step."""
         return float(self.crf.schedule.get_last_lr()[0])
 
     def step(self, pairs: Pairs) -> dict[str, float]:
-        """One optimizer step on a worker's part of the batch; returns the losses, averaged over workers.
+        """Take one optimizer step on this worker's part of the batch.
 
-        Raises DivergedError, with the step and the batch's rows, on every worker alike.
+        Returns the losses and the gradient's norm, averaged over workers. Raises DivergedError, which names the
+        step and the batch's rows, on every worker alike.
         """
         parts = pairs.to(self.device).split(self.optimization.gradient_accumulation_steps)
         outputs, losses = self._infer(parts)
@@ -136,7 +142,7 @@ class Trainer:
             norms.append(self.adversary.step())
         figures = average_over_workers({**losses, "gradient_norm": norms[0]})
         if not all(math.isfinite(norm) for norm in norms):
-            raise DivergedError(self._diagnosis(pairs, figures))
+            raise DivergedError(self._diagnose(pairs, figures))
         self.ema.update_parameters(self.crf.module)
         self.steps_done += 1
         for name, value in figures.items():
@@ -145,13 +151,13 @@ class Trainer:
 
     @torch.no_grad()
     def infer(self, pairs: Pairs) -> Tensor:
-        """The averaged CRF's output (B, C, H, W); changes nothing."""
+        """The output of the averaged CRF (B, C, H, W); changes nothing."""
         on_device = pairs.to(self.device)
         output_BCHW: Tensor = self.result(on_device.z_BCHW, on_device.text_BD, on_device.x0_BCHW)
         return output_BCHW
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and containers of them: safe to load with ``weights_only``."""
+        """The whole state as tensors, numbers and containers of them, safe to load with ``weights_only``."""
         return {
             "steps_done": self.steps_done,
             "crf": self.crf.state_dict(),
@@ -161,6 +167,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned; the next steps are then those of an undisturbed run."""
         self.steps_done = state["steps_done"]
         self.crf.load_state_dict(state["crf"])
         self.ema.load_state_dict(state["ema"])
@@ -169,10 +176,10 @@ class Trainer:
         self.history = defaultdict(list, {name: values.tolist() for name, values in state["history"].items()})
 
     def _infer(self, parts: list[Pairs]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Gradients of eq. 13 for the CRF; its outputs, and the mean losses."""
+        """Compute the CRF's gradients (eq. 13); returns its outputs and the mean losses."""
         outputs, losses = [], defaultdict(list)
         for part in parts:
-            with self.crf.deferred(last=part is parts[-1]):
+            with self.crf.defer_exchange(last=part is parts[-1]):
                 with self._autocast(part.z_BCHW.device):
                     output_BCHW = self.crf.forward(part.z_BCHW, part.text_BD, part.x0_BCHW)
                     total = F.mse_loss(output_BCHW.float(), part.target_BCHW)
@@ -186,11 +193,11 @@ class Trainer:
         return outputs, {name: torch.stack(values).mean() for name, values in losses.items()}
 
     def _discriminate(self, adversary: OptimizedModule, parts: list[Pairs], outputs: list[Tensor]) -> Tensor:
-        """Gradients of eq. 14 for the discriminator; its mean loss."""
+        """Compute the discriminator's gradients (eq. 14); returns its mean loss."""
         adversary.module.requires_grad_(True)
         losses = []
         for part, output_BCHW in zip(parts, outputs, strict=True):
-            with adversary.deferred(last=part is parts[-1]):
+            with adversary.defer_exchange(last=part is parts[-1]):
                 with self._autocast(output_BCHW.device):
                     real, fake = adversary.forward(part.target_BCHW), adversary.forward(output_BCHW)
                     loss = discriminator_loss(real, fake)
@@ -199,9 +206,9 @@ class Trainer:
         return torch.stack(losses).mean()
 
     def _autocast(self, device: torch.device) -> torch.autocast:
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.optimization.bf16)
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.optimization.mixed_precision == "bf16")
 
-    def _diagnosis(self, pairs: Pairs, figures: dict[str, float]) -> str:
+    def _diagnose(self, pairs: Pairs, figures: dict[str, float]) -> str:
         given = [pairs.z_BCHW, pairs.target_BCHW, pairs.text_BD, *([] if pairs.x0_BCHW is None else [pairs.x0_BCHW])]
         sound_B = torch.stack([torch.isfinite(part).flatten(1).all(1) for part in given]).all(0)
         rows = gather_rows(pairs.rows_B.tolist())
@@ -209,34 +216,36 @@ class Trainer:
         found = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         cause, remedy = "the inputs are sound", f"lower the learning rate, {self.learning_rate:.2g} now"
         if unsound:
-            cause, remedy = f"rows {unsound} hold values that are no numbers", "verify the store"
+            cause, remedy = f"rows {unsound} hold values that are not finite", "verify the store"
         return (
             f"step {self.steps_done}: expected finite losses and gradients, "
             f"found {found} on rows {rows} of the store, and {cause}; {remedy}"
         )
 
 
-def workers() -> int:
+def count_workers() -> int:
+    """Number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def distribute(module: nn.Module) -> nn.Module:
-    """Gradients averaged over all workers, where there are several."""
-    return DistributedDataParallel(module, broadcast_buffers=False) if workers() > 1 else module
+    """Wrap a module so that its gradients are averaged over all workers, if there are several."""
+    return DistributedDataParallel(module, broadcast_buffers=False) if count_workers() > 1 else module
 
 
 def average_over_workers(figures: dict[str, Tensor]) -> dict[str, float]:
+    """Average each figure over all workers."""
     values = torch.stack([value.double() for value in figures.values()])
-    if workers() > 1:
+    if count_workers() > 1:
         distributed.all_reduce(values)
-        values /= workers()
+        values /= count_workers()
     return dict(zip(figures, values.tolist(), strict=True))
 
 
 def gather_rows(rows: list[int]) -> list[int]:
-    """The rows of all workers."""
-    if workers() == 1:
+    """Collect the rows of all workers, sorted."""
+    if count_workers() == 1:
         return rows
-    everyone: list[list[int]] = [[]] * workers()
+    everyone: list[list[int]] = [[]] * count_workers()
     distributed.all_gather_object(everyone, rows)
     return sorted(row for each in everyone for row in each)

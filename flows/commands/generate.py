@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from crf.device import default_device
+from crf.device import default_device, synchronize
 from crf.sampling.family_pipelines import LatentCRFPipeline
-from crf.schedule import Schedule
+from crf.schedule import Schedule, default_schedule
 from flows.commands.configs import EMBEDDED
-from flows.crf_files import load_crf
+from flows.crf_files import choose_lead, load_crf, read_config
 from flows.stage import is_sealed
 from storage import UserError, locations
 
@@ -28,27 +28,38 @@ def side_by_side(
     prompt: str,
     teacher: str | None,
     crf: str | None,
-    schedule: str,
+    schedule: str | None,
     output: str,
     root: str,
     seed: int,
     guidance_scale: float,
+    ignore_mismatched_lead: bool = False,
 ) -> dict[str, Any]:
-    """Writes the PNG; both from the same noise, timed after one warm-up step each."""
+    """Draw both images from the same noise, each timed after a warm-up step, and write them as one PNG.
+
+    ``schedule``: what runs with the CRF; by default that which the CRF was distilled for.
+    """
     from PIL import Image
 
-    schedules = [Schedule.parse(text) for text in ("50/50", schedule)]
-    model = load_crf(crf or newest_crf(root))
+    given = Schedule.parse(schedule) if schedule else None
+    url = crf or newest_crf(root)
+    config = read_config(url)
+    with_crf = given or default_schedule(config.get("lead"), config.get("tail"))
+    if with_crf.middle == "crf":
+        choose_lead(config, str(with_crf.first), ignore_mismatched_lead)
+    model = load_crf(url)
     pipeline = LatentCRFPipeline.from_teacher(teacher or EMBEDDED["demo"].parent / "teacher", model)
     pipeline.to(default_device()).set_progress_bar_config(disable=True)
     images, seconds = [], []
-    for each in schedules:
+    for each in (Schedule.parse("50/50"), with_crf):
         pipeline.schedule = Schedule.parse("1/40 + crf")
         pipeline(prompt)
         pipeline.schedule = each
+        synchronize()
         start = time.perf_counter()
         noise = torch.Generator().manual_seed(seed)
         images += pipeline(prompt, generator=noise, guidance_scale=guidance_scale, return_dict=False)[0]
+        synchronize()
         seconds.append(time.perf_counter() - start)
     picture = Image.new("RGB", (images[0].width * 2, images[0].height), "white")
     for place, image in enumerate(images):
@@ -58,7 +69,7 @@ def side_by_side(
     return {
         "prompt": prompt,
         "output": output,
-        "schedule": schedule,
+        "schedule": str(with_crf),
         "teacher_seconds": seconds[0],
         "crf_seconds": seconds[1],
     }

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from crf.device import default_device
-from crf.evaluation.comparison import seconds_per_image
+from crf.evaluation.comparison import time_methods
 from crf.evaluation.features import ImageFeatures
-from crf.evaluation.methods import list_methods
+from crf.evaluation.methods import Method
+from crf.stages.captions import silence_truncation
 from crf.teacher.teacher import Teacher
 from flows.crf_files import load_crf
 from flows.parameters import EvaluateParameters
@@ -43,15 +44,14 @@ def real_features(images: str, size: int) -> Any:
     return np.concatenate(features)
 
 
-def seconds(params: EvaluateParameters, size: int) -> dict[str, float]:
-    """Wall time an image of each contender, alone on this machine's device."""
+def seconds(params: EvaluateParameters, size: int, methods: tuple[Method, ...]) -> dict[str, float]:
+    """Seconds per image of each method, alone on this machine's device."""
     device = default_device()
     teacher = Teacher.load(params.teacher, device)
     captions = [row["caption"] for row in scan_captions(params.captions, TIMED_IMAGES)]
+    silence_truncation(teacher)
     crf = load_crf(params.crf).eval().to(device)
-    return seconds_per_image(
-        teacher, crf, captions, params.guidance_scale, size, list_methods(params.lead), TIMED_ROUNDS
-    )
+    return time_methods(teacher, crf, captions, params.guidance_scale, size, methods, TIMED_ROUNDS)
 
 
 def training_losses(params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:

@@ -21,7 +21,13 @@ Losses = dict[str, list[dict[str, float]]]
 
 
 def write_report(
-    url: str, rows: list[Measured], store: LatentStore, teacher: Teacher, losses: Losses, made: dict[str, Any]
+    url: str,
+    rows: list[Measured],
+    store: LatentStore,
+    teacher: Teacher,
+    losses: Losses,
+    made: dict[str, Any],
+    truncated: int,
 ) -> None:
     """PRODUCTS in ``url``. Where another driver has measured the same, all follow from its report: times differ."""
     measured = {
@@ -29,6 +35,7 @@ def write_report(
         "features": FEATURES,
         "samples": len(store),
         "captions": len(store) // made["parameters"]["noises"],
+        "truncated_captions": truncated,
         "made": made,
     }
     locations.write_new(locations.join(url, "report.json"), locations.json_bytes(measured))

@@ -12,7 +12,7 @@ from torch import distributed
 
 from crf.device import default_device
 from crf.training.pairs import Pairs
-from crf.training.trainer import DivergedError, Trainer, workers
+from crf.training.trainer import DivergedError, Trainer, count_workers
 from flows.crf_files import save_crf
 from flows.training.logs import TrainLogs
 from flows.training.objectives import Objective, Share
@@ -66,7 +66,7 @@ class TrainLoop:
             try:
                 saved = io.BytesIO(read_checkpoint(self.url, step))
             except FileNotFoundError:  # another driver, at the same training, has newer ones
-                if workers() > 1:
+                if count_workers() > 1:
                     raise  # Ray starts them all again
                 continue
             state.load_state_dict(torch.load(saved, map_location=device, weights_only=True))
@@ -124,7 +124,7 @@ class Rank0:
 
 def agree_on_step(step: int) -> int:
     """Rank 0's: another worker may list the checkpoints a moment later."""
-    if workers() == 1:
+    if count_workers() == 1:
         return step
     steps = [step]
     distributed.broadcast_object_list(steps)

@@ -17,7 +17,7 @@ from tests.support.teachers import TEXT_WIDTH
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = REPOSITORY / "docs/browse.ipynb"
 ROWS = 4
-LATENTS = ("step_40", "step_50", "inference_state", "inference_x0")
+LATENTS = ("step_40", "step_50", "lead_state", "lead_x0")
 
 
 def teach(root: Path, teacher: Path) -> None:
@@ -35,7 +35,7 @@ def teach(root: Path, teacher: Path) -> None:
         shard_rows=2,
         provenance={"stage": "teach", "parameters": parameters},
     )
-    compute = TeachTrajectories(str(teacher), "cpu", 1, guidance_scale=4.0, size=32, x0=False, inference="31/40")
+    compute = TeachTrajectories(str(teacher), "cpu", 1, guidance_scale=4.0, size=32, lead="31/40")
     for shard in range(2):
         part = store.extent(shard)
         seeds = np.arange(ROWS, dtype=np.uint64)[part]

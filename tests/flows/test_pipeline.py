@@ -12,19 +12,23 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
 from crf.evaluation.methods import list_methods
+from crf.teacher.ddim import DiffusionSchedule
 from flows.commands.generate import side_by_side
+from flows.evaluate import EVALUATE
 from flows.parameters import PipelineParameters
 from flows.pipeline import pipeline, plan, steps
 from flows.progress import Progress
 from flows.stage import find_work
-from storage import LatentStore
+from storage import LatentStore, UserError
 from storage.store.verification import verify
 from tests.support.stores import read_objects
+from tests.support.teachers import ddim
 
 pytestmark = pytest.mark.usefixtures("ray_local", "prefect_server")
 STAGES = ["encode", "teach", "train", "distill", "evaluate"]
 LEAD = "31@981..201"
-ROWS = list_methods(LEAD)
+TAIL = 61
+ROWS = list_methods(LEAD, DiffusionSchedule(ddim("epsilon").config), TAIL)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,8 @@ def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipe
     (folder / "images").mkdir()
     for number in range(8):
         Image.new("RGB", (40, 40), (30 * number, 90, 200)).save(folder / f"images/plain-{number}.png")
-    (folder / "captions.txt").write_text("".join(f"thing {number}\n" for number in range(6)))
+    captions = ["a thing with a longer name", *(f"thing {number}" for number in range(5))]
+    (folder / "captions.txt").write_text("\n".join(captions) + "\n")
     teacher = shutil.copytree(tiny_teacher, folder / "teacher")
     return PipelineParameters.model_validate(
         {
@@ -44,10 +49,17 @@ def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipe
             "heldout_captions": str(folder / "captions.txt"),
             "root": str(folder / "runs"),
             "encode": {"shard_rows": 4},
-            "teach": {"shard_rows": 4},
+            "teach": {"shard_rows": 4, "lead": LEAD, "tail": TAIL},
             "train": {"crf": {"hidden": 4, "filters": 4}, "steps": 3, "batch_size": 4, "lr_warmup_steps": 1},
-            "distill": {"steps": 3, "batch_size": 4, "lr_warmup_steps": 1, "workers": 0},
-            "evaluate": {"limit": 2, "noises": 2, "shard_rows": 4, "lead": LEAD},
+            "distill": {
+                "observed": "lead",
+                "target": "tail",
+                "steps": 3,
+                "batch_size": 4,
+                "lr_warmup_steps": 1,
+                "workers": 0,
+            },
+            "evaluate": {"limit": 2, "noises": 2, "shard_rows": 4},
         }
     )
 
@@ -116,6 +128,26 @@ def test_other_real_images_leave_the_samples_as_they_are(
     assert line.reason == f"changed: images; 1 of 1 shards can be copied from {first[-1].url}"
 
 
+def test_evaluated_alone_on_the_finished_crf_it_is_the_same(first: list[Any], params: PipelineParameters) -> None:
+    *_, step = steps(params)
+    assert (step.params.lead, step.params.tail) == (LEAD, TAIL)
+    alone = step.params.model_copy(update={"lead": None, "tail": None})
+    assert find_work(EVALUATE, alone, params.root).identity.fingerprint == first[-1].fingerprint
+    other = alone.model_copy(update={"lead": "31/40"})
+    with pytest.raises(UserError, match=f"the lead {LEAD}, which the CRF was distilled on, found 31/40"):
+        find_work(EVALUATE, other, params.root)
+    ignoring = other.model_copy(update={"ignore_mismatched_lead": True})
+    assert find_work(EVALUATE, ignoring, params.root).identity.fingerprint != first[-1].fingerprint
+
+
+@pytest.mark.parametrize(("stage", "needs"), [({"observed": "lead"}, "teach.lead"), ({"target": "tail"}, "teach.tail")])
+def test_a_config_without_what_distill_needs_is_an_error(
+    params: PipelineParameters, stage: dict[str, str], needs: str
+) -> None:
+    with pytest.raises(ValueError, match=f"expected {needs} for distill"):
+        PipelineParameters.model_validate({**params.model_dump(), "teach": {}, "distill": stage})
+
+
 def test_the_report_has_every_row_and_stands_alone(first: list[Any]) -> None:
     url = Path(first[-1].url)
     report = json.loads((url / "report.json").read_text())
@@ -123,6 +155,7 @@ def test_the_report_has_every_row_and_stands_alone(first: list[Any]) -> None:
     full = report["rows"][0]
     assert full["distance_to_teacher"] == pytest.approx(0, abs=1e-6)
     assert full["latent_mse"] == 0
+    assert report["truncated_captions"] == 1
     assert all(row["seconds_per_image"] > 0 and 1 <= row["vendi"] <= 2 for row in report["rows"])
     assert "EfficientNet-Lite0" in report["features"]
     page = html.unescape((url / "report.html").read_text())
@@ -160,6 +193,11 @@ def test_the_report_is_in_the_prefect_ui(first: list[Any]) -> None:
     assert len(rows) == len(ROWS)
 
 
+def test_truncated_captions_are_counted(first: list[Any], params: PipelineParameters) -> None:
+    counts = {result.stage: result.truncated for result in first}
+    assert counts == {"encode": 0, "teach": 1, "train": None, "distill": None, "evaluate": 1}
+
+
 def test_stores_carry_their_provenance(first: list[Any]) -> None:
     store = LatentStore.open(first[1].url)
     assert store.provenance["fingerprint"] == first[1].fingerprint
@@ -176,3 +214,17 @@ def test_generate_draws_teacher_and_crf_side_by_side(
         assert picture.size == (64, 32)
     assert record["schedule"] == f"{LEAD} + crf"
     assert min(record["teacher_seconds"], record["crf_seconds"]) > 0
+
+
+def test_generate_runs_what_the_crf_was_distilled_for(
+    first: list[Any], params: PipelineParameters, tmp_path: Path
+) -> None:
+    def draw(schedule: str | None, **more: bool) -> str:
+        output = str(tmp_path / "apple.png")
+        record = side_by_side("an apple", params.teacher, first[3].url, schedule, output, params.root, 0, 7.5, **more)
+        return str(record["schedule"])
+
+    assert draw(None) == f"{LEAD} + crf + 2@{TAIL},21 (recomputed)"
+    with pytest.raises(UserError, match=f"the lead {LEAD}, which the CRF was distilled on, found 3/4"):
+        draw("3/4 + crf")
+    assert draw("3/4 + crf", ignore_mismatched_lead=True) == "3/4 + crf"

@@ -39,7 +39,7 @@ def taught(
 
 def test_rows_are_trajectories_of_their_own_seeds(taught: StageResult, tiny_teacher: Path) -> None:
     store = LatentStore.open(taught.url)
-    assert (len(store), store.names) == (24, ["step_40", "step_50", "text"])
+    assert (len(store), store.names) == (24, ["step_40", "step_50", "text", "truncated"])
     teacher = Teacher.load(tiny_teacher)
     noise = sample_noise([int(np.asarray(store["seed"])[17])], (8, 4, 4))
     given = teacher.condition(["thing 17"], 7.5)

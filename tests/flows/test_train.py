@@ -19,6 +19,7 @@ from flows.stage import StageResult, find_work, plan_stage
 from flows.train import TRAIN
 from storage import UserError, locations
 from storage.checkpoints import complete_steps, newest_step
+from tests.support.teachers import ddim
 from tests.support.training_jobs import (
     STEPS,
     distill_job,
@@ -35,8 +36,14 @@ pytestmark = pytest.mark.usefixtures("ray_local")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("stores")
     names = {"natural": ["latents"], "taught": ["step_40", "step_50"]}
-    names["taught with x0"] = ["step_40", "step_50", "inference_state", "inference_x0"]
-    return {store: write_training_store(str(folder / store), arrays) for store, arrays in names.items()}
+    urls = {store: write_training_store(str(folder / store), arrays) for store, arrays in names.items()}
+    arrays = ["step_40", "step_50", "lead_state", "lead_x0", "tail_state"]
+    made: dict[str, Any] = {
+        "parameters": {"lead": "31@981..201", "tail": 101},
+        "scheduler": dict(ddim("epsilon").config),
+    }
+    urls["taught with lead"] = write_training_store(str(folder / "lead"), arrays, **made)
+    return urls
 
 
 @pytest.fixture(scope="module")
@@ -156,15 +163,32 @@ def test_a_crf_that_sees_x0_trains_in_both_stages(
 ) -> None:
     crf = {"hidden": 4, "filters": 4, "heads": 2, "crf_input": crf_input, "potentials": "observed"}
     first = run_job(train_job(tmp_path, stores["natural"], tiny_teacher, steps=20, crf=crf))
-    last = run_job(distill_job(tmp_path, stores["taught with x0"], first.url, steps=20, observed="inference"))
-    assert locations.read_json(f"{last.url}/config.json")["crf_input"] == crf_input
+    last = run_job(distill_job(tmp_path, stores["taught with lead"], first.url, steps=20, observed="lead"))
+    config = locations.read_json(f"{last.url}/config.json")
+    assert (config["crf_input"], config["lead"], config["tail"]) == (crf_input, "31@981..201", None)
     with pytest.raises(UserError, match=r"expected \['x0_40'\].*teach again with --x0"):
         run_job(distill_job(tmp_path, stores["taught"], first.url, steps=20))
 
 
+def test_the_config_says_what_the_crf_was_distilled_on(
+    trained: StageResult, distilled: StageResult, stores: dict[str, str], tmp_path: Path
+) -> None:
+    first, last = (locations.read_json(f"{result.url}/config.json") for result in (trained, distilled))
+    assert (first["lead"], first["tail"]) == (None, None)
+    assert (last["lead"], last["tail"]) == ("31/40", None)
+    taught = stores["taught with lead"]
+    aimed = run_job(distill_job(tmp_path, taught, trained.url, steps=20, observed="lead", target="tail"))
+    config = locations.read_json(f"{aimed.url}/config.json")
+    assert (config["lead"], config["tail"]) == ("31@981..201", 101)
+    losses = [locations.read_json(f"{result.url}/losses.json")[0]["mse"] for result in (aimed, distilled)]
+    assert losses[0] != losses[1]
+    with pytest.raises(UserError, match=r"expected \['tail_state'\].*teach again with .*--tail"):
+        run_job(distill_job(tmp_path, stores["taught"], trained.url, steps=20, target="tail"))
+
+
 def test_what_is_no_number_stops_the_run_and_is_named(tiny_teacher: Path, tmp_path: Path) -> None:
     bad = write_training_store(str(tmp_path / "bad"), ["latents"], bad_row=17)
-    with pytest.raises(UserError, match=r"step \d: .* mse nan.*rows \[17\] hold values that are no numbers; verify"):
+    with pytest.raises(UserError, match=r"step \d: .* mse nan.*rows \[17\] hold values that are not finite; verify"):
         run_job(train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0))
 
 

@@ -20,13 +20,13 @@ from flows.encode import ENCODE
 from flows.parameters import EncodeParameters
 from flows.stage import run_stage
 from storage import LatentStore
-from tests.benchmarks.ablation.forms import LEADS, endings_of, forms_at
+from tests.benchmarks.ablation.forms import LEADS, list_endings, list_forms
 from tests.benchmarks.ablation.study import DEMO, Latents, Study, make_study, record
 from tests.benchmarks.ablation.table import write_table
 from tests.benchmarks.ablation.trial import cost_of, load_study, shape_of, trial
 
 
-def natural_latents(root: str, limit: int) -> Latents:
+def encode_natural_latents(root: str, limit: int) -> Latents:
     """Of valid images, and their captions' text embeddings."""
     images = EncodeParameters(
         images=str(DEMO / "images/train.parquet"), teacher=str(DEMO / "teacher"), root=root, limit=limit
@@ -37,14 +37,14 @@ def natural_latents(root: str, limit: int) -> Latents:
 
 
 def run_trials(file: Path, done_file: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every trial's result, those of an earlier run included."""
+    """The result of every trial, including those of an earlier run."""
     done = [json.loads(line) for line in done_file.read_text().splitlines()] if done_file.exists() else []
     known = {(one["lead"], one["name"], one["steps"], one["seed"]) for one in done}
     wanted = [
         (lead_text, form.name, args.steps, seed)
         for seed in range(args.seeds)
         for lead_text in LEADS
-        for form in forms_at(lead_text)
+        for form in list_forms(lead_text)
     ]
     with ProcessPoolExecutor(args.workers, get_context("spawn")) as pool, done_file.open("a") as log:
         for future in as_completed([pool.submit(trial, file, *one) for one in wanted if one not in known]):
@@ -55,18 +55,18 @@ def run_trials(file: Path, done_file: Path, args: argparse.Namespace) -> list[di
     return [one for one in done if (one["lead"], one["name"], one["steps"], one["seed"]) in wanted]
 
 
-def form_records(study: Study, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a form and ending, with the errors of all its seeds."""
+def make_form_records(study: Study, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per form and ending, with the errors of all seeds."""
     records = []
     for lead_text, evaluations in LEADS.items():
-        for form in forms_at(lead_text):
+        for form in list_forms(lead_text):
             pairs = study.pairs[lead_text]
             size = {**cost_of(form, shape_of(pairs)), "pairs": form.pairs or len(pairs["x0"]), "family": form.family}
             own = [one["errors"] for one in trials if (one["lead"], one["name"]) == (lead_text, form.name)]
-            for ending in endings_of(form.name):
-                errors = [one[ending.name] for one in own]
-                cost = evaluations - (0 if ending.tail else 2)
-                records.append(record(lead_text, form.name, ending.name, errors, cost, **size))
+            for key in list_endings(form.name):
+                errors = [one[key] for one in own]
+                cost = evaluations - (2 if key == "crf_0" else 0)
+                records.append(record(lead_text, form.name, key, errors, cost, **size))
     return records
 
 
@@ -78,20 +78,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--guidance", type=float, default=4.0)
+    parser.add_argument("--guidance-scale", type=float, default=4.0)
     parser.add_argument("--root", default="runs/ablation")
     parser.add_argument("--output", type=Path, default=Path("docs/ablation"))
     args = parser.parse_args()
     made = f"{args.pairs}-{args.heldout}-{args.natural}-{args.guidance_scale}"
     file = Path(args.root) / f"study-{made}.pt"
     if not file.exists():
-        natural = natural_latents(args.root, args.natural)
+        natural = encode_natural_latents(args.root, args.natural)
         part = file.with_suffix(".part")
         torch.save(make_study(natural, args.guidance_scale, args.pairs, args.heldout), part)
         part.rename(file)
     trials = run_trials(file, Path(args.root) / f"trials-{made}.jsonl", args)
     study = load_study(file)
-    write_table(args.output, [*study.controls, *form_records(study, trials)], vars(args))
+    write_table(args.output, [*study.controls, *make_form_records(study, trials)], vars(args))
 
 
 if __name__ == "__main__":

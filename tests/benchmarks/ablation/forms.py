@@ -9,6 +9,7 @@ from torch import nn
 from crf.evaluation.convnet import ConvNet
 from crf.model.config import ABLATIONS, LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
+from crf.schedule import PAPERS_LEAD
 
 Shape = dict[str, int]
 
@@ -17,8 +18,8 @@ Shape = dict[str, int]
 class Form:
     """A network from the latents' shape, and what it is trained on: stage 1 first or not, and how many pairs.
 
-    ``aimed``: trained for the placed tail alone, see ``study.aimed``. ``family``: of those that are
-    drawn as curves.
+    ``aimed``: trained for the tail at ``TAIL`` alone, see ``aim_at_tail``. ``family``: name of the curve that it is
+    drawn in.
     """
 
     name: str
@@ -30,47 +31,17 @@ class Form:
     family: str = ""
 
 
-@dataclass(frozen=True)
-class Ending:
-    """What follows the network: the last evaluations, and what they are handed."""
-
-    name: str
-    tail: str = ""
-    renoise: str = "direct"
-
-
 # The first evaluations, always to t = 201 -> how many there are with the two at the end. Those of
 # 31/40 begin at less noise than the teacher's 50 steps do (t = 976 instead of 981).
-PAPERS_LEAD = "31/40"
 LEADS = {PAPERS_LEAD: 33, "31@981..201": 33, "23@981..201": 25, "15@981..201": 17}
-ENDINGS = (
-    Ending("+0"),
-    Ending("+2 direct", "2/50"),
-    Ending("+2 placed, recomputed", "2@101,21", "recomputed"),
-)
-RENOISED_ENDINGS = (
-    *ENDINGS,
-    Ending("+2 fresh", "2/50", "fresh"),
-    Ending("+2 consistent", "2/50", "consistent"),
-    Ending("+2 recomputed", "2/50", "recomputed"),
-)
-# Where the last two evaluations are placed, and how many of 50 steps come before the first of them.
-PLACED, BEFORE_PLACED = 101, 44
-# Controls: what else follows the lead, and other samplers at the same cost.
-FOLLOWING = (
-    ("all remaining steps: what the lead leaves", "11@201,181,161,141,121,101,81,61,41,21,1"),
-    ("scheduled jump", "2@201,21"),
-    ("no CRF, as the paper's control", "2/50"),
-    ("x0", "x0"),
-    ("x0, +2 consistent", "x0 + 2/50 (consistent)"),
-    ("x0, +2 placed", "x0 + 2@101,21 (consistent)"),
-)
-SAMPLERS = (
-    ("DDIM", "{n}/{n}"),
-    ("DDIM from the teacher's first timestep on", "{n}@981.."),
-    ("DPM-Solver++", "{n}/{n} (dpm++)"),
-    ("DPM-Solver++, trailing", "{n}/{n} (dpm++) (trailing)"),
-)
+# Where the last two evaluations start that a form may be aimed at.
+TAIL = 101
+# Keys of the methods that end with a network, as crf.evaluation.methods has them, and their columns.
+ENDINGS = {"crf_0": "+0", "crf_2": "+2 direct", f"crf_2_at_{TAIL}_21": f"+2 @ {TAIL}, 21"}
+RENOISED_ENDINGS = {
+    **ENDINGS,
+    **{f"crf_2_{renoise}": f"+2 {renoise}" for renoise in ("fresh", "consistent", "recomputed")},
+}
 # Each so many steps, at about that many evaluations' cost.
 CACHED = {33: 2, 25: 3}
 
@@ -124,11 +95,11 @@ NAMES = (f"{BEST}, 88 filters", "plain convnet, width 64")
 EVERYWHERE = tuple(form for form in FORMS if form.name.removesuffix(AIMED) in NAMES)
 
 
-def endings_of(form_name: str) -> tuple[Ending, ...]:
-    """Every hand-over for the paper's form and for the best one."""
+def list_endings(form_name: str) -> dict[str, str]:
+    """Every renoising for the paper's form and for the best one: key of the method -> column."""
     return RENOISED_ENDINGS if form_name in ("paper", f"{BEST}, 88 filters") else ENDINGS
 
 
-def forms_at(lead_text: str) -> tuple[Form, ...]:
+def list_forms(lead_text: str) -> tuple[Form, ...]:
     """All of them after the paper's lead, those that matter after others."""
     return FORMS if lead_text == PAPERS_LEAD else EVERYWHERE

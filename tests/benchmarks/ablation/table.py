@@ -7,10 +7,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tests.benchmarks.ablation.forms import LEADS, PAPERS_LEAD, RENOISED_ENDINGS
+from crf.schedule import PAPERS_LEAD
+from tests.benchmarks.ablation.forms import LEADS, RENOISED_ENDINGS
 
 Record = dict[str, Any]
-CURVE_ENDING = "+0"
+CURVE_ENDING = "crf_0"
 
 
 def write_table(output: Path, records: list[Record], options: dict[str, Any]) -> None:
@@ -34,11 +35,14 @@ def table(records: list[Record]) -> str:
     for one in records:
         if "parameters" in one:
             forms.setdefault(one["name"], {})[one["ending"]] = one
-    names = [ending.name for ending in RENOISED_ENDINGS]
-    lines += ["", f"| network | {' | '.join(names)} | parameters | MFLOP |", "|---|" + "--:|" * (len(names) + 2)]
+    lines += [
+        "",
+        f"| network | {' | '.join(RENOISED_ENDINGS.values())} | parameters | MFLOP |",
+        "|---|" + "--:|" * (len(RENOISED_ENDINGS) + 2),
+    ]
     for form, by_ending in forms.items():
-        size = by_ending[names[0]]
-        errors = " | ".join(figure(by_ending[name]["mse"]) if name in by_ending else "" for name in names)
+        size = by_ending[CURVE_ENDING]
+        errors = " | ".join(figure(by_ending[name]["mse"]) if name in by_ending else "" for name in RENOISED_ENDINGS)
         lines.append(f"| {form} | {errors} | {size['parameters']:,} | {size['mflop']:.1f} |")
     return "\n".join(lines) + "\n"
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.ablation.forms import LEADS, PAPERS_LEAD, endings_of, forms_at
+from crf.schedule import PAPERS_LEAD
+from tests.benchmarks.ablation.forms import LEADS, list_endings, list_forms
 from tests.benchmarks.ablation.study import record
 from tests.benchmarks.ablation.table import write_table
 
@@ -14,10 +15,10 @@ def records() -> list[dict[str, Any]]:
     found = []
     for lead, evaluations in LEADS.items():
         found.append(record(lead, "DDIM", f"{evaluations}/{evaluations}", [0.0141], evaluations))
-        for number, form in enumerate(forms_at(lead)):
+        for number, form in enumerate(list_forms(lead)):
             size = {"parameters": 1000 + number, "mflop": 2.5, "pairs": form.pairs or 256, "family": form.family}
-            for ending in endings_of(form.name):
-                found.append(record(lead, form.name, ending.name, [0.009, 0.011], evaluations, **size))
+            for key in list_endings(form.name):
+                found.append(record(lead, form.name, key, [0.009, 0.011], evaluations, **size))
     return found
 
 
@@ -29,7 +30,7 @@ def test_every_record_has_its_place_in_the_tables(tmp_path: Path) -> None:
     for lead, evaluations in LEADS.items():
         assert f"## {evaluations} evaluations, the first {lead}" in text
         assert f"| DDIM | `{evaluations}/{evaluations}` | {evaluations} | 14.10 |" in text
-    for form in forms_at(PAPERS_LEAD):
+    for form in list_forms(PAPERS_LEAD):
         [line] = [line for line in text.splitlines() if line.startswith(f"| {form.name} |")][:1]
-        assert line.count("10.00 ± 1.41") == len(endings_of(form.name))
+        assert line.count("10.00 ± 1.41") == len(list_endings(form.name))
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

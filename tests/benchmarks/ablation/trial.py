@@ -12,16 +12,16 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from crf.evaluation.methods import list_every_method
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
-from crf.sampling.sampler import finish
-from crf.schedule import Schedule
+from crf.sampling.sampler import run_tail
 from crf.teacher.folder import TeacherShape
 from crf.teacher.noise_schedule import read_noise_schedule
 from crf.teacher.teacher import Teacher
-from crf.training.pairs import Pairs, noisy_pairs
+from crf.training.pairs import Pairs, make_noisy_pairs
 from crf.training.trainer import Trainer, TrainerConfig
-from tests.benchmarks.ablation.forms import FORMS, Form, Shape, endings_of
+from tests.benchmarks.ablation.forms import FORMS, Form, Shape, list_endings
 from tests.benchmarks.ablation.study import DEMO, Latents, Study, mse
 
 BATCH = 16
@@ -48,15 +48,14 @@ def trial(file: Path, lead_text: str, name: str, steps: int, seed: int) -> dict[
 
 
 def run_trial(study: Study, form: Form, lead_text: str, steps: int, seed: int) -> dict[str, float]:
-    """Latent MSE to the teacher's 50 steps, by ending."""
+    """Latent MSE to the teacher's 50 steps, by the key of the method."""
     network = train(form, study, lead_text, steps, seed)
     teacher, errors = load_teacher(), {}
-    for ending in endings_of(form.name):
-        text = " + ".join(filter(None, [lead_text, "crf", ending.tail]))
-        schedule = Schedule.parse(text, ending.renoise)  # type: ignore[arg-type]
+    schedules = {method.key: method.schedule for method in list_every_method(lead_text, teacher.noise_schedule)}
+    for key in list_endings(form.name):
         noise = torch.Generator().manual_seed(seed)
-        ends = [finish(teacher, schedule, *part, network, generator=noise) for part in study.heldout[lead_text]]
-        errors[ending.name] = mse(torch.cat(ends), study.full_BCHW)
+        ends = [run_tail(teacher, schedules[key], *part, network, generator=noise) for part in study.heldout[lead_text]]
+        errors[key] = mse(torch.cat(ends), study.full_BCHW)
     return errors
 
 
@@ -68,7 +67,7 @@ def train(form: Form, study: Study, lead_text: str, steps: int, seed: int) -> An
     if form.stage_1_steps:
         state = Trainer(network, TrainerConfig(form.stage_1_steps, 1e-3, 50, form.adversarial_weight))
         noise_schedule = read_noise_schedule(TeacherShape.read(DEMO / "teacher").scheduler_config)
-        denoise = noisy_pairs(natural_batches(study.natural, seed), noise_schedule, NOISE, seed)
+        denoise = make_noisy_pairs(natural_batches(study.natural, seed), noise_schedule, NOISE, seed)
         for _ in range(form.stage_1_steps):
             state.step(next(denoise))
         network = state.result

@@ -86,7 +86,7 @@ def test_the_unary_stands_where_its_energy_is_least() -> None:
 def sequential(crf: LatentCRF, x: torch.Tensor, z: torch.Tensor, text: torch.Tensor, i: int) -> torch.Tensor:
     """The update of location i alone."""
     x = x.clone()
-    x.flatten(2)[:, :, i] = crf.update(x, (z,), text, crf.pairwise.similarity.prepared()).flatten(2)[:, :, i]
+    x.flatten(2)[:, :, i] = crf.update(x, (z,), text, crf.pairwise.similarity.prepare()).flatten(2)[:, :, i]
     return x
 
 
@@ -119,7 +119,7 @@ def test_the_parallel_updates_end_where_the_gradient_is_zero(higher_order: bool)
     z, text, x = random_inputs()
     with torch.no_grad():
         for _ in range(3000):
-            x = crf.update(x, (z,), text, crf.pairwise.similarity.prepared())
+            x = crf.update(x, (z,), text, crf.pairwise.similarity.prepare())
     by_x = gradient(crf, x, z, text)
     torch.testing.assert_close(by_x, torch.zeros_like(by_x), rtol=0, atol=1e-9)
 

@@ -127,7 +127,7 @@ def test_what_a_crf_cannot_serve_is_said() -> None:
     z, text, _ = random_inputs()
     with pytest.raises(ValueError, match=r"expected latents of \(3, 4, 5\).* found \(3, 5, 4\)"):
         random_crf()(z.transpose(2, 3), text)
-    with pytest.raises(ValueError, match="needs the teacher's x0 prediction"):
+    with pytest.raises(ValueError, match="expected the teacher's x0 prediction for crf_input='x0', found none"):
         random_crf(replace(SMALL, crf_input="x0"))(z, text)
     with pytest.raises(ValueError, match="use normalizer='batch'"):
         replace(SMALL, normalizer="exact")

@@ -10,7 +10,7 @@ from diffusers import DDIMScheduler
 from crf.errors import ScheduleError, TeacherError
 from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.schedule import PAPER, Schedule
-from tests.support.pipelines import FAMILIES, SHORT, quiet, seeded, with_crf
+from tests.support.pipelines import FAMILIES, SHORT, quiet, seeded, tiny_crf, with_crf
 from tests.support.teachers import TINY
 
 PROMPTS = ["a cat", "two red boats"]
@@ -70,6 +70,15 @@ def test_one_negative_prompt_is_for_all_prompts() -> None:
         for negative in ("blurry", ["blurry", "blurry"])
     )
     assert torch.equal(one, many)
+
+
+def test_a_crf_runs_by_default_as_it_was_distilled() -> None:
+    teacher = TINY["sd"]()
+    crf = tiny_crf(LatentCRFPipeline.from_teacher(teacher))
+    crf.record_place("3@981..201", 101)
+    assert str(LatentCRFPipeline.from_teacher(teacher, crf).schedule) == "3@981..201 + crf + 2@101,21 (recomputed)"
+    crf.record_place("3@981..201", None)
+    assert str(LatentCRFPipeline.from_teacher(teacher, crf).schedule) == "3@981..201 + crf + 2/50"
 
 
 @FAMILIES
@@ -172,7 +181,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         pipeline("a cat", callback_on_step_end_tensor_inputs=["prompt_embeds"])
     without = quiet(LatentCRFPipeline.from_teacher(TINY["sd"](), schedule=SHORT))
     without.unet.register_forward_pre_hook(lambda *_: pytest.fail("the U-Net ran"))
-    with pytest.raises(ScheduleError, match="needs a CRF"):
+    with pytest.raises(ScheduleError, match=r"a CRF, which the schedule .* needs, found none"):
         without("a cat")
     with pytest.raises(TeacherError, match="found LatentCRF"):
         LatentCRFPipeline.from_teacher(pipeline.crf)

@@ -8,7 +8,8 @@ from crf.evaluation.comparison import compare
 from crf.evaluation.methods import list_methods
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
-from crf.sampling.sampler import finish, lead, lead_path, tail_path
+from crf.sampling.paths import find_lead_path, find_tail_path
+from crf.sampling.sampler import run_lead, run_tail
 from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
 from tests.support.teachers import TEXT_WIDTH, TINY
@@ -37,18 +38,18 @@ def run(teacher: Teacher, text: str, crf: LatentCRF | None = None, renoise: str 
 
 def run_schedule(teacher: Teacher, schedule: Schedule, crf: LatentCRF | None = None) -> torch.Tensor:
     given = teacher.condition(CAPTIONS, 7.5)
-    return finish(teacher, schedule, lead(teacher, schedule, noise(), given), given, crf)
+    return run_tail(teacher, schedule, run_lead(teacher, schedule, noise(), given), given, crf)
 
 
 def test_the_last_evaluations_stand_where_the_schedule_says(teacher: Teacher) -> None:
-    assert tail_path(teacher, Schedule.parse("31/40 + 2/50")) == [(21, 1), (1, -19)]
-    assert tail_path(teacher, Schedule.parse("31/40 + 2@201,21")) == [(201, 21), (21, -1)]
-    assert tail_path(teacher, Schedule.parse("31/40")) == []
+    assert find_tail_path(teacher.noise_schedule, Schedule.parse("31/40 + 2/50")) == [(21, 1), (1, -19)]
+    assert find_tail_path(teacher.noise_schedule, Schedule.parse("31/40 + 2@201,21")) == [(201, 21), (21, -1)]
+    assert find_tail_path(teacher.noise_schedule, Schedule.parse("31/40")) == []
 
 
 def test_the_first_evaluations_stand_where_the_schedule_says(teacher: Teacher) -> None:
-    assert lead_path(teacher, Schedule.parse("40@981..181")) == teacher.noise_schedule.path(50)[:40]
-    assert lead_path(teacher, Schedule.parse("3@981..")) == [(981, 654), (654, 326), (326, -1)]
+    assert find_lead_path(teacher.noise_schedule, Schedule.parse("40@981..181")) == teacher.noise_schedule.path(50)[:40]
+    assert find_lead_path(teacher.noise_schedule, Schedule.parse("3@981..")) == [(981, 654), (654, 326), (326, -1)]
 
 
 def test_a_tail_that_goes_on_where_the_lead_stopped_is_one_schedule(teacher: Teacher) -> None:
@@ -60,11 +61,11 @@ def test_the_consistent_hand_over_of_x0_is_the_scheduled_jump(teacher: Teacher) 
     """Clean estimate plus the trajectory's own noise at t = 21 is what DDIM would have stepped to."""
     schedule = Schedule.parse("31/40 + x0 + 1@21", "consistent")
     given = teacher.condition(CAPTIONS, 7.5)
-    reached = lead(teacher, schedule, noise(), given)
+    reached = run_lead(teacher, schedule, noise(), given)
     stepped = teacher.noise_schedule.step(reached.x0, reached.eps, 21)
     output = teacher.guided_output(stepped, 21, given)
     expected = teacher.noise_schedule.step(*teacher.noise_schedule.split(output, stepped, 21), -1)
-    assert torch.equal(finish(teacher, schedule, reached, given), expected)
+    assert torch.equal(run_tail(teacher, schedule, reached, given), expected)
 
 
 @pytest.mark.parametrize("text", ["31/40 + x0 + 2@101,21", "31/40 + x0 + 1/50"])
@@ -73,17 +74,19 @@ def test_recomputed_noise_of_the_teachers_own_x0_is_its_own_noise(teacher: Teach
 
 
 def test_a_schedule_with_a_crf_needs_one(teacher: Teacher) -> None:
-    with pytest.raises(ScheduleError, match="needs a CRF"):
+    with pytest.raises(ScheduleError, match=r"a CRF, which the schedule .* needs, found none"):
         run(teacher, "31/40 + crf")
 
 
 def test_a_spacing_places_the_first_and_the_last_evaluations(teacher: Teacher) -> None:
     noise_schedule = teacher.noise_schedule.with_spacing("trailing")
     assert noise_schedule.path(40)[30] == (249, 224)
-    assert tail_path(teacher, Schedule.parse("31/40 + 2/50 (trailing)")) == [(39, 19), (19, -1)]
-    assert tail_path(teacher, Schedule.parse("31/40 + 2/50 (leading)")) == [(21, 1), (1, -19)]
+    assert find_tail_path(teacher.noise_schedule, Schedule.parse("31/40 + 2/50 (trailing)")) == [(39, 19), (19, -1)]
+    assert find_tail_path(teacher.noise_schedule, Schedule.parse("31/40 + 2/50 (leading)")) == [(21, 1), (1, -19)]
     given = teacher.condition(CAPTIONS, 7.5)
-    reached = {text: lead(teacher, Schedule.parse(text), noise(), given).timestep for text in ("3/4", "3/4 (trailing)")}
+    reached = {
+        text: run_lead(teacher, Schedule.parse(text), noise(), given).timestep for text in ("3/4", "3/4 (trailing)")
+    }
     assert reached == {"3/4": 1, "3/4 (trailing)": -1 + 250}
 
 
@@ -94,7 +97,7 @@ def test_flow_matching_has_a_spacing_of_its_own() -> None:
 
 @pytest.mark.parametrize("first", ["31/40", "31@981..201"])
 def test_compare_gives_what_each_schedule_gives_alone(teacher: Teacher, crf: LatentCRF, first: str) -> None:
-    rows = list_methods(first)
+    rows = list_methods(first, teacher.noise_schedule)
     together = compare(teacher, crf, CAPTIONS, noise(), 7.5, rows)
     for method in rows:
         alone = run_schedule(teacher, method.schedule, crf)
@@ -110,5 +113,5 @@ def test_dpm_solver_is_the_stock_pipeline_with_that_scheduler(family: str) -> No
     theirs = stock(CAPTIONS, latents=noise(), num_inference_steps=12, guidance_scale=7.5, output_type="latent").images
     schedule = Schedule.parse("12/12 (dpm++)")
     given = teacher.condition(CAPTIONS, 7.5)
-    ours = finish(teacher, schedule, lead(teacher, schedule, noise(), given), given)
+    ours = run_tail(teacher, schedule, run_lead(teacher, schedule, noise(), given), given)
     torch.testing.assert_close(ours, theirs)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from crf.errors import ScheduleError
 from crf.evaluation.comparison import compare
 from crf.evaluation.methods import list_methods
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
 from crf.sampling.family_pipelines import LatentCRFPipeline
-from crf.sampling.sampler import lead
+from crf.sampling.sampler import run_lead
 from crf.schedule import Schedule
 from crf.stages.encode import EncodeImages, half_channels_last
 from crf.stages.teach import TeachTrajectories
@@ -29,7 +30,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_teach_ends_where_the_pipeline_does(folder: Path) -> None:
     seeds = np.array([5, 6], dtype=np.uint64)
-    teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, x0=False, inference=None)
+    teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32)
     taught = teach({"caption": CAPTIONS, "seed": seeds, "valid": np.array([True, True])})
     pipeline = LatentCRFPipeline.from_teacher(folder)
     pipeline.set_progress_bar_config(disable=True)
@@ -39,11 +40,11 @@ def test_teach_ends_where_the_pipeline_does(folder: Path) -> None:
     assert np.array_equal(taught["step_50"], expected)
     assert taught["step_40"].shape == (2, 4, 4, 8)
     assert np.isfinite(taught["text"]).all()
-    assert set(taught) == {"caption", "seed", "valid", "step_40", "step_50", "text"}
+    assert set(taught) == {"caption", "seed", "valid", "step_40", "step_50", "text", "truncated"}
 
 
 def test_a_rejected_row_of_teach_is_nan_and_harms_no_other(folder: Path) -> None:
-    teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, x0=False, inference=None)
+    teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32)
     batch = {"caption": np.array(["a cat", ""]), "seed": np.array([5, 6], dtype=np.uint64)}
     rejected, whole = (teach({**batch, "valid": np.array([True, valid])}) for valid in (False, True))
     for name in ("step_40", "step_50", "text"):
@@ -52,16 +53,24 @@ def test_a_rejected_row_of_teach_is_nan_and_harms_no_other(folder: Path) -> None
 
 
 def test_teach_stores_what_a_crf_on_x0_needs(folder: Path) -> None:
-    """x0_40 and step_40 lie on one trajectory; what 31/40 hands over is what sampling meets there."""
+    """x0_40 and step_40 lie on one trajectory; sampling meets the same state at the end of 31/40."""
     seeds = np.array([5, 6], dtype=np.uint64)
-    teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, x0=True, inference="31/40")
+    tail = round(Teacher.load(folder).noise_schedule.timesteps(50)[44])
+    teach = TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, x0=True, lead="31/40", tail=tail)
     taught = teach({"caption": CAPTIONS, "seed": seeds, "valid": np.array([True, True])})
     teacher = Teacher.load(folder)
     given, noise = teacher.condition(list(CAPTIONS), 7.5), sample_noise([5, 6], (8, 4, 4))
-    for schedule, state, x0 in (("40/50", "step_40", "x0_40"), ("31/40", "inference_state", "inference_x0")):
-        reached = lead(teacher, Schedule.parse(schedule), noise, given)
+    for schedule, state, x0 in (("40/50", "step_40", "x0_40"), ("31/40", "lead_state", "lead_x0")):
+        reached = run_lead(teacher, Schedule.parse(schedule), noise, given)
         assert np.array_equal(taught[state], half_channels_last(reached.state))
         assert np.array_equal(taught[x0], half_channels_last(reached.x0))
+    at_tail = run_lead(teacher, Schedule.parse("44/50"), noise, given)
+    assert np.array_equal(taught["tail_state"], half_channels_last(at_tail.state))
+
+
+def test_a_tail_is_where_the_teachers_own_steps_are(folder: Path) -> None:
+    with pytest.raises(ScheduleError, match="a timestep that the teacher's 50 steps visit, found 3; the nearest is"):
+        TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, tail=3)
 
 
 def test_encode_gives_the_teachers_latents_and_text(folder: Path) -> None:
@@ -75,11 +84,12 @@ def test_encode_gives_the_teachers_latents_and_text(folder: Path) -> None:
     assert np.isnan(encoded["latents"][1]).all()
 
 
-def test_every_contender_runs(folder: Path) -> None:
+def test_every_method_runs(folder: Path) -> None:
     torch.manual_seed(0)
     teacher = Teacher.load(folder)
     width = teacher.shape.text_width
     crf = LatentCRF(LatentCRFConfig(height=4, width=4, text_width=width, hidden=4, filters=4)).eval()
-    compared = compare(teacher, crf, list(CAPTIONS), sample_noise([5, 6], (8, 4, 4)), 7.5, list_methods("31@981..201"))
-    assert list(compared) == [method.key for method in list_methods("31@981..201")]
+    methods = list_methods("31@981..201", teacher.noise_schedule)
+    compared = compare(teacher, crf, list(CAPTIONS), sample_noise([5, 6], (8, 4, 4)), 7.5, methods)
+    assert list(compared) == [method.key for method in methods]
     assert all(latents.isfinite().all() for latents in compared.values())

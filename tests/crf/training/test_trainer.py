@@ -9,7 +9,7 @@ import torch
 
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
-from crf.training.pairs import Pairs, noisy_pairs, teacher_pairs
+from crf.training.pairs import Pairs, make_noisy_pairs, make_teacher_pairs
 from crf.training.trainer import DivergedError, Trainer, TrainerConfig
 from tests.support.batches import NOISE_SCHEDULE, stored_batch
 
@@ -22,7 +22,7 @@ def fresh(optimization: TrainerConfig, config: LatentCRFConfig = SMALL) -> Train
 
 
 def noisy(first_step: int = 0) -> Iterator[Pairs]:
-    return noisy_pairs(repeat(stored_batch()), NOISE_SCHEDULE, (1, 250), seed=0, first_step=first_step)
+    return make_noisy_pairs(repeat(stored_batch()), NOISE_SCHEDULE, (1, 250), seed=0, first_step=first_step)
 
 
 def run(state: Trainer, pairs: Iterator[Pairs], steps: int) -> list[dict[str, float]]:
@@ -30,19 +30,19 @@ def run(state: Trainer, pairs: Iterator[Pairs], steps: int) -> list[dict[str, fl
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"adversarial_weight": 0.05}, {"gradient_accumulation_steps": 2}, {"bf16": True}]
+    "changes", [{}, {"adversarial_weight": 0.05}, {"gradient_accumulation_steps": 2}, {"mixed_precision": "bf16"}]
 )
 def test_training_lowers_the_loss(changes: dict[str, Any]) -> None:
     state = fresh(replace(TrainerConfig(60, 1e-2, 5), **changes))
-    losses = run(state, teacher_pairs(repeat(stored_batch())), 60)
+    losses = run(state, make_teacher_pairs(repeat(stored_batch())), 60)
     assert losses[-1]["mse"] < 0.5 * losses[0]["mse"]
     assert ("discriminator" in losses[0]) == ("adversarial_weight" in changes)
 
 
-def near_fp32(changes: dict[str, bool]) -> None:
+def near_fp32(changes: dict[str, Any]) -> None:
     """Twenty steps on the same batches; the losses stay near those of plain float32."""
     runs = [
-        run(fresh(replace(TrainerConfig(20, 1e-2, 5), **each)), teacher_pairs(repeat(stored_batch())), 20)
+        run(fresh(replace(TrainerConfig(20, 1e-2, 5), **each)), make_teacher_pairs(repeat(stored_batch())), 20)
         for each in ({}, changes)
     ]
     plain, changed = ([step["mse"] for step in each] for each in runs)
@@ -51,7 +51,7 @@ def near_fp32(changes: dict[str, bool]) -> None:
 
 
 def test_bf16_stays_near_fp32() -> None:
-    near_fp32({"bf16": True})
+    near_fp32({"mixed_precision": "bf16"})
 
 
 # Importing the compiler warns of torch's own use of torch.jit.
@@ -66,7 +66,7 @@ def test_overfits_four_samples() -> None:
     """As used afterwards: the averaged weights with the running statistics, not those of the batch."""
     config = replace(SMALL, hidden=64, filters=64, iterations=3)
     state = fresh(TrainerConfig(800, 2e-2, 20, ema_decay=0.95), config)
-    pairs = next(teacher_pairs(iter([stored_batch(4)])))
+    pairs = next(make_teacher_pairs(iter([stored_batch(4)])))
     run(state, repeat(pairs), 800)
     error = (state.infer(pairs) - pairs.target_BCHW).square().mean()
     assert float(error / pairs.target_BCHW.var()) < 1e-3
@@ -99,7 +99,7 @@ def flattened(state: object, name: str = "") -> dict[str, object]:
 
 def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
     """Where no batch-norm looks at the parts."""
-    pairs = next(teacher_pairs(iter([stored_batch()])))
+    pairs = next(make_teacher_pairs(iter([stored_batch()])))
     weights = []
     for gradient_accumulation_steps in (1, 4):
         state = fresh(
@@ -124,9 +124,9 @@ def test_a_loss_that_is_not_a_number_names_step_and_rows() -> None:
     bad["step_50"][2] *= torch.nan
     bad["row"] += 40
     state = fresh(TrainerConfig(9, 1e-3, 0, adversarial_weight=0.1))
-    run(state, teacher_pairs(iter([stored_batch()] * 2)), 2)
+    run(state, make_teacher_pairs(iter([stored_batch()] * 2)), 2)
     with pytest.raises(DivergedError, match=r"step 2: .* mse nan, .* rows \[40, 41, .* rows \[42\] hold"):
-        state.step(next(teacher_pairs(iter([bad]))))
+        state.step(next(make_teacher_pairs(iter([bad]))))
 
 
 def test_gradients_that_overflow_on_sound_inputs_are_told_apart() -> None:

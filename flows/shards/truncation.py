@@ -1,0 +1,29 @@
+"""How many captions of a store the teacher's text encoder read only the beginning of."""
+
+import logging
+
+import numpy as np
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+
+from storage import ArraySpec, LatentStore, locations
+
+TRUNCATED = ArraySpec((), "bool", ())
+CAPTIONS = "captions.json"
+
+
+def write_truncated(store: LatentStore, rows_per_caption: int = 1) -> int:
+    """Count the truncated captions of a full store, log the count, and put it beside the arrays as CAPTIONS."""
+    rows, total = int(np.asarray(store["truncated"][:]).sum()), len(store)
+    count = rows // rows_per_caption
+    if count:
+        logger = get_run_logger() if FlowRunContext.get() else logging.getLogger("latentcrf")
+        logger.warning("%d of %d captions are longer than the text encoder reads", count, total // rows_per_caption)
+    locations.write_new(locations.join(store.url, CAPTIONS), locations.json_bytes({"truncated": count}))
+    return count
+
+
+def read_truncated(url: str) -> dict[str, int]:
+    """The count that ``write_truncated`` left, if the output has captions."""
+    place = locations.join(url, CAPTIONS)
+    return dict(locations.read_json(place)) if locations.exists(place) else {}
