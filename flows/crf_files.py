@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from crf.model.latent_crf import LatentCRF
 from storage import UserError, locations
+
+CRF_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 
 def save_crf(crf: LatentCRF, url: str) -> None:
@@ -32,12 +32,12 @@ def read_config(url: str) -> dict[str, Any]:
 def local_crf(url: str) -> Iterator[str]:
     """A local folder with the CRF's files, for as long as the block runs."""
     read_config(url)
-    fs, path = fsspec.url_to_fs(url)
-    if "file" in locations.protocols(fs):
-        yield str(path)
+    path = locations.local_path(url)
+    if path is not None:
+        yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("config.json", "diffusion_pytorch_model.safetensors"):
+        for name in CRF_FILES:
             (Path(folder) / name).write_bytes(locations.read_bytes(locations.join(url, name)))
         yield folder
 

@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from flows.progress import Progress
 from storage import Identity, locations
 from storage.identity import DOCUMENT, read_identity
+from storage.records import read_record
+from storage.seals import MANIFEST, is_sealed
 from storage.store.layout import committed_shards
+from storage.store.records import StoreManifest
 from storage.store.reuse import find_sources, shard_fingerprints
 
 P = TypeVar("P", bound=BaseModel)
@@ -90,10 +93,6 @@ class StageResult(BaseModel):
     rejected: int | None = None
 
 
-def is_sealed(url: str) -> bool:
-    return locations.exists(locations.join(url, "manifest.json"))
-
-
 def find_work(stage: Stage[P], params: P, root: str) -> Work:
     """The stage's output for these parameters: where it belongs, and how much of it is there."""
     target = stage.identify(params)
@@ -141,14 +140,19 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
         with Progress(stage.name, work.done, work.total) as progress:
             stage.compute(params, work, progress)
         state = "computed"
-    counts = locations.read_json(locations.join(work.url, "manifest.json"))
     return StageResult(
         stage=stage.name,
         state=state,
         fingerprint=work.identity.fingerprint,
         url=work.url,
-        **{name: counts[name] for name in ("rows", "valid", "rejected") if name in counts},
+        **(count_rows(work.url) if work.shards else {}),
     )
+
+
+def count_rows(url: str) -> dict[str, int]:
+    """How many rows a sealed store has, and how many of them are valid and rejected."""
+    manifest = read_record(locations.join(url, MANIFEST), StoreManifest)
+    return {"rows": manifest.rows, "valid": manifest.valid, "rejected": manifest.rejected}
 
 
 def prefect_state(result: StageResult) -> State[StageResult]:

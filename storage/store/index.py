@@ -10,9 +10,11 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from storage import locations
-from storage.store.records import sha256
+from storage.endpoints import translate_errors
+from storage.records import compute_sha256
 
 SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
 
@@ -42,7 +44,7 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
 
 def table_checksum(table: pa.Table) -> str:
     """Over a shard's rows, whatever their encoding."""
-    return sha256(json.dumps(table.to_pylist()).encode())
+    return compute_sha256(json.dumps(table.to_pylist()).encode())
 
 
 def parse_index(data: bytes) -> pa.Table:
@@ -50,15 +52,19 @@ def parse_index(data: bytes) -> pa.Table:
 
 
 def read_index_shard(url: str, shard: int) -> pa.Table:
-    """One shard's rows, without reading the others'."""
-    try:
+    """Read the rows of one shard, without those of the others."""
+    with translate_errors(url):
         return _read_row_group(url, shard)
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EBUSY:  # s3fs: replaced while it was read
-            raise
-    return _read_row_group(url, shard)  # another process has sealed in between: of two objects nobody has read a part
 
 
+def _may_be_replaced(error: BaseException) -> bool:
+    """Whether an error may come from parts of two indexes: another process has sealed while this one was reading."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EBUSY  # s3fs says so
+    return isinstance(error, pa.ArrowException)
+
+
+@retry(retry=retry_if_exception(_may_be_replaced), stop=stop_after_attempt(2), reraise=True)
 def _read_row_group(url: str, shard: int) -> pa.Table:
     fs, path = fsspec.url_to_fs(url)
     with fs.open(path, "rb") as file:

@@ -22,6 +22,8 @@ from flows.stage import Stage, StageResult, find_work, plan_stage, run_stage
 from flows.train import TRAIN
 from storage import ArraySpec, LatentStore, UserError, locations
 from storage.checkpoints import complete_steps, newest_step
+from storage.records import hash_object, read_record
+from storage.seals import TrainingManifest
 from storage.store.index import index_tables
 
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -207,6 +209,15 @@ def test_what_is_no_number_stops_the_run_and_is_named(tiny_teacher: Path, tmp_pa
     bad = {"natural": write_store(str(tmp_path / "bad"), ["latents"], bad_row=17)}
     with pytest.raises(UserError, match=r"step \d: .* mse nan.*rows \[17\] hold values that are no numbers; verify"):
         run(train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0))
+
+
+def test_the_seal_names_what_belongs_to_the_crf(trained: StageResult) -> None:
+    manifest = read_record(f"{trained.url}/manifest.json", TrainingManifest)
+    assert (manifest.steps, manifest.workers, manifest.provenance["fingerprint"]) == (STEPS, 0, trained.fingerprint)
+    assert manifest.objects == {
+        name: hash_object(f"{trained.url}/{name}")
+        for name in ("config.json", "diffusion_pytorch_model.safetensors", "losses.json")
+    }
 
 
 def test_curves_and_samples_are_in_tensorboard(trained: StageResult) -> None:

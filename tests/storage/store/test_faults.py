@@ -6,7 +6,6 @@ Most of what these tests take is the clients' pauses; ``make chaos`` has the sam
 import pickle
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -15,8 +14,8 @@ import pytest
 from aiohttp import ClientTimeout
 
 from storage import locations
-from storage.endpoints import describe, user_error
-from storage.errors import DamagedStoreError, EndpointError, UserError
+from storage.endpoints import describe_error
+from storage.errors import DamagedStoreError, EndpointError, NewerVersionError, UserError
 from storage.store.verification import verify
 from tests.storage.store.test_object_stores import contents_at
 from tests.storage.store.test_verification import contents, make, make_at, read_all
@@ -99,7 +98,7 @@ def test_gone_in_the_middle_is_one_error_and_the_same_again_finishes(
     s3_proxy.mode = mode
     with servers.options("s3", config_kwargs={"read_timeout": SECONDS, "retries": {"total_max_attempts": 1}}):
         begun = time.monotonic()
-        with pytest.raises(EndpointError, match=r"expected an answer from s3://.*; check that it is there"):
+        with pytest.raises(EndpointError, match=r"expected an answer from s3://.*; check that it exists"):
             make_at(root)
         code, out, err = latentcrf("verify", url)
         assert time.monotonic() - begun < 20
@@ -109,25 +108,16 @@ def test_gone_in_the_middle_is_one_error_and_the_same_again_finishes(
     assert contents_at(make_at(root)) == contents(make(tmp_path))
 
 
-def test_what_the_user_is_told_of_an_error_that_has_causes() -> None:
-    def chained(*errors: Exception) -> BaseException:
-        for effect, cause in pairwise(errors):
-            effect.__cause__ = cause
-        return errors[0]
-
-    told = user_error(chained(RuntimeError("the job failed"), DamagedStoreError("gs://b/x"), ValueError("checksum")))
-    assert isinstance(told, DamagedStoreError)
-    told = user_error(chained(RuntimeError("the job failed"), ConnectionResetError("reset\nby peer")))
-    assert "ConnectionResetError: reset by peer" in str(told)
-    assert "latentcrf[s3]" in str(user_error(ImportError("Install s3fs to access S3")))
-    assert user_error(chained(RuntimeError("a mistake of ours"), KeyError("x"))) is None
-    assert describe(TimeoutError()) == "TimeoutError"
-
-
 def test_errors_keep_their_kind_on_their_way_from_a_worker() -> None:
-    for error in (UserError("a", "b", "c"), DamagedStoreError("gs://b/x"), EndpointError("gs://b", "TimeoutError")):
+    whole = UserError("a", "b", "c"), DamagedStoreError("gs://b/x"), EndpointError("gs://b", "TimeoutError")
+    for error in (*whole, NewerVersionError("a", "b")):
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_an_error_is_described_in_one_line() -> None:
+    assert describe_error(TimeoutError()) == "TimeoutError"
+    assert describe_error(ConnectionResetError("reset\nby peer")) == "ConnectionResetError: reset by peer"
 
 
 def test_a_disk_that_refuses_is_the_same_error(tmp_path: Path) -> None:

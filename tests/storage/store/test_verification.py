@@ -155,6 +155,19 @@ def test_a_cut_off_shard_is_named_wherever_it_ends(store: Path, path: str) -> No
             read_all(str(store))
 
 
+def test_problems_are_sorted_by_path(store: Path) -> None:
+    for path in ("manifest.json", "commits/created.json", "commits/00002.json", "latents/c/1/0/0/0"):
+        (store / path).write_bytes(b"broken")
+    paths = [problem.path for problem in verify(str(store))]
+    assert paths == ["commits/00002.json", "commits/created.json", "latents/c/1/0/0/0", "manifest.json"]
+    (store / "manifest.json").unlink()
+    for path in ("zarr.json", "latents/zarr.json", "seed/zarr.json", "text/zarr.json", "valid/zarr.json"):
+        (store / path).write_bytes(b"broken")
+    paths = [problem.path for problem in verify(str(store))]
+    assert len(paths) == 7
+    assert paths == sorted(paths)
+
+
 def test_a_foreign_object_is_named_and_left_alone(store: Path) -> None:
     for path in ("notes.txt", "latents/c/7/0/0/0"):
         (store / path).parent.mkdir(parents=True, exist_ok=True)
