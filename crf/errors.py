@@ -1,14 +1,21 @@
-"""The errors of crf. Each says what was expected, what was found and what to do next, in one line."""
+"""Errors meant for the person who made the call: what was expected, what was found, what to do next."""
+
+from typing import Any
 
 
 class CRFError(ValueError):
-    """A mistake that the user can correct. All errors of ``crf`` derive from it."""
+    """The root of this package's errors: wrong input, told in one line.
+
+    ``expected``, ``found`` and ``next_step`` make the message "expected …, found …; …". An error travels
+    between processes unchanged.
+    """
 
     def __init__(self, expected: str, found: str, next_step: str) -> None:
-        super().__init__(expected, found, next_step)
+        super().__init__(f"expected {expected}, found {found}; {next_step}")
+        self._parts: tuple[str, ...] = expected, found, next_step
 
-    def __str__(self) -> str:
-        return "expected {}, found {}; {}".format(*self.args) if len(self.args) == 3 else str(self.args[0])
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._parts
 
 
 class TeacherError(CRFError):
@@ -16,6 +23,7 @@ class TeacherError(CRFError):
 
     def __init__(self, message: str) -> None:
         ValueError.__init__(self, message)
+        self._parts = (message,)
 
 
 class ScheduleError(CRFError):
@@ -23,3 +31,4 @@ class ScheduleError(CRFError):
 
     def __init__(self, message: str) -> None:
         ValueError.__init__(self, message)
+        self._parts = (message,)

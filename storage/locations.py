@@ -30,7 +30,12 @@ fsspec.config.conf["s3"] = {**S3_OPTIONS, **fsspec.config.conf.get("s3", {})}  #
 def local_path(url: str) -> str | None:
     """The absolute path of a local file; None if the URL is of another filesystem."""
     fs, path = fsspec.url_to_fs(url)
-    return str(path) if "file" in protocols(fs) else None
+    return str(path) if is_local(fs) else None
+
+
+def is_local(fs: fsspec.AbstractFileSystem) -> bool:
+    """Tell whether a filesystem is that of this machine."""
+    return "file" in protocols(fs)
 
 
 def make_absolute(url: str) -> str:
@@ -126,11 +131,10 @@ def read_many(urls: list[str]) -> list[bytes]:
 @contextmanager
 def local_copy(url: str) -> Iterator[str]:
     """A local file with an object's bytes: the object itself if it is local, otherwise a temporary file."""
-    path = local_path(url)
-    if path is not None:
+    fs, path = fsspec.url_to_fs(url)
+    if is_local(fs):
         yield path
         return
-    fs, path = fsspec.url_to_fs(url)
     with tempfile.NamedTemporaryFile() as file:
         with translate_errors(url):
             if "memory" in protocols(fs):  # its readers share one position in the object
@@ -155,7 +159,7 @@ def write_pieces(url: str, pieces: Callable[[], Iterable[bytes | memoryview]]) -
             file.writelines(pieces())
 
     with translate_errors(url):
-        if local_path(url) is not None:
+        if is_local(fs):
             _put_in_place(path, write)
         else:
             fs.pipe_file(path, b"".join(pieces()), timeout=WRITE_SECONDS)
@@ -167,7 +171,7 @@ def write_file(url: str, file: str, *, new: bool = False) -> None:
     if new and exists(url):
         return
     with translate_errors(url):
-        if local_path(url) is not None:
+        if is_local(fs):
             _put_in_place(path, partial(fs.cp_file, file))
             return
         mode = "create" if new else "overwrite"
@@ -183,7 +187,7 @@ def write_new(url: str, data: bytes) -> None:
     fs, path = fsspec.url_to_fs(url)
     if exists(url):
         return
-    if local_path(url) is not None:
+    if is_local(fs):
         write_bytes(url, data)
     else:
         with translate_errors(url), suppress(FileExistsError):
@@ -196,7 +200,7 @@ def copy(source: str, target: str) -> None:
     copy_to = partial(fs.cp_file, fsspec.url_to_fs(source)[1])
     try:
         with translate_errors(target):
-            if local_path(target) is not None:
+            if is_local(fs):
                 _put_in_place(path, copy_to)
             else:
                 copy_to(path)

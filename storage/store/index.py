@@ -1,4 +1,4 @@
-"""index.parquet: which sample stands in which row. One row group a shard."""
+"""index.parquet: which sample each row holds. One row group per shard."""
 
 import errno
 import io
@@ -27,7 +27,7 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
     schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
     row, checksums = 0, []
     with tempfile.NamedTemporaryFile() as file:  # not in memory, which millions of rows would fill
-        # Each value stands once, and nobody asks for a shard's smallest: both would be most of a large index's footer.
+        # Values rarely repeat and no reader filters by them; dictionaries and statistics would be most of the file.
         with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
             for table in shards:
                 table = table.select(SCHEMA.names)
@@ -43,11 +43,12 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
 
 
 def table_checksum(table: pa.Table) -> str:
-    """Over a shard's rows, whatever their encoding."""
+    """SHA-256 over the rows of a shard, whatever their encoding."""
     return compute_sha256(json.dumps(table.to_pylist()).encode())
 
 
 def parse_index(data: bytes) -> pa.Table:
+    """The whole index, from its bytes."""
     return pq.read_table(io.BytesIO(data))
 
 
@@ -72,7 +73,7 @@ def _read_row_group(url: str, shard: int) -> pa.Table:
 
 
 def index_shards(url: str) -> Iterator[pa.Table]:
-    """All shards' rows, one shard after the other, of one moment: another process may replace the index meanwhile."""
+    """Yield the rows of one shard after the other, as the index was at first: another process may replace it."""
     with locations.local_copy(url) as path, pq.ParquetFile(path) as parquet:
         yield from (parquet.read_row_group(shard) for shard in range(parquet.num_row_groups))
 

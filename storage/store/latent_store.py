@@ -17,14 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from storage import locations
-from storage.endpoints import translate_errors
-from storage.errors import DamagedStoreError, UnsealedStoreError, UserError
+from storage.errors import UnsealedStoreError, UserError
 from storage.records import write_new_record
 from storage.store import notebook
 from storage.store.handle import OpenedStore, check_metadata, open_group
 from storage.store.index import write_index
 from storage.store.layout import CREATED, FLAGS, GROUP, INDEX, Array, ArraySpec, encode_metadata
-from storage.store.reading import read_row, read_shard
+from storage.store.reading import read_row, read_shard, read_valid
 from storage.store.records import CreatedRecord
 from storage.store.sealing import seal
 from storage.store.verification import Problem, verify
@@ -97,12 +96,6 @@ class LatentStore(OpenedStore):
     def resume(cls, url: str) -> Self:
         """Open a store that was created, to write further shards. Each worker does so.
 
-        Args:
-            url: The store's URL or path.
-
-        Returns:
-            The store, to write shards into.
-
         Raises:
             NewerVersionError: A newer version of latentcrf has created the store.
         """
@@ -150,14 +143,7 @@ class LatentStore(OpenedStore):
         Raises:
             DamagedStoreError: The flags are not what was written.
         """
-        try:
-            with translate_errors(self.url):
-                valid = np.asarray(self["valid"][:], dtype=np.bool_)
-        except ValueError:  # a chunk's checksum is wrong
-            raise DamagedStoreError(locations.join(self.url, "valid")) from None
-        if self.sealed and valid.sum() != self.manifest.valid:  # an object is missing
-            raise DamagedStoreError(locations.join(self.url, "valid"))
-        return valid
+        return read_valid(self)
 
     def shard(self, shard: int) -> dict[str, Array]:
         """Read all arrays of one shard (n rows), with one request per array.

@@ -1,6 +1,7 @@
 """Read a store's arrays, checking every row. Objects that another writer laid out differently are read by zarr."""
 
 import numpy as np
+import numpy.typing as npt
 
 from storage import locations
 from storage.endpoints import translate_errors
@@ -35,6 +36,19 @@ def read_shard(store: OpenedStore, name: str, shard: int) -> Array:
     if suspicious and compute_sha256(values.tobytes()) != store.manifest.shards[shard].sha256[name]:
         raise DamagedStoreError(url)
     return values
+
+
+def read_valid(store: OpenedStore) -> npt.NDArray[np.bool_]:
+    """Read the flag ``valid`` of all rows (N,)."""
+    url = locations.join(store.url, "valid")
+    try:
+        with translate_errors(url):
+            valid = np.asarray(store["valid"][:], dtype=np.bool_)
+    except ValueError:  # a chunk's checksum is wrong
+        raise DamagedStoreError(url) from None
+    if store.sealed and valid.sum() != store.manifest.valid:  # an object is missing
+        raise DamagedStoreError(url)
+    return valid
 
 
 def read_row(store: OpenedStore, name: str, row: int) -> Array:

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from crf.errors import ScheduleError, TeacherError
+from crf.errors import CRFError
 from flows.errors import find_user_error
 from flows.shards.blocks import Model
 from storage.errors import DamagedStoreError, UserError
 
+PARTS = ("a teacher", "none at gs://b/x", "save one")
 MESSAGE = "expected a teacher, found none at gs://b/x; save one"
 
 
@@ -23,10 +24,9 @@ def test_a_users_mistake_is_found_among_the_causes() -> None:
     damaged = DamagedStoreError("gs://b/x")
     job = RuntimeError("the job failed")
     assert find_user_error(chained(job, damaged, ValueError("checksum"))) == str(damaged)
-    assert find_user_error(chained(job, ScheduleError("expected a\nschedule"))) == "expected a schedule"
-    assert "ConnectionResetError: reset by peer" in str(
-        find_user_error(chained(job, ConnectionResetError("reset\nby peer")))
-    )
+    assert find_user_error(chained(job, CRFError("a teacher", "none at\ngs://b/x", "save one"))) == MESSAGE
+    told = find_user_error(chained(job, ConnectionResetError("reset\nby peer")))
+    assert "ConnectionResetError: reset by peer" in str(told)
     assert "latentcrf[s3]" in str(find_user_error(ImportError("Install s3fs to access S3")))
 
 
@@ -48,18 +48,18 @@ class Failing:
 
     def fail(self, at: str) -> None:
         if at == self.at:
-            raise TeacherError(MESSAGE)
+            raise CRFError(*PARTS)
 
 
 @pytest.mark.usefixtures("ray_local")
-@pytest.mark.parametrize("kind", [TeacherError(MESSAGE), UserError("a teacher", "none at gs://b/x", "save one")])
-def test_from_a_ray_actor(kind: Exception) -> None:
+@pytest.mark.parametrize("error", [CRFError(*PARTS), UserError(*PARTS)])
+def test_from_a_ray_actor(error: Exception) -> None:
     import ray
 
     @ray.remote(num_cpus=0)
     class Actor:
         def fail(self) -> None:
-            raise kind
+            raise error
 
     with pytest.raises(Exception, match="found none") as caught:
         ray.get(Actor.remote().fail.remote())
