@@ -31,5 +31,5 @@ def list_causes(error: BaseException) -> list[BaseException]:
 
 
 def is_from_ray(error: BaseException) -> bool:
-    """Whether Ray made this error, with a stack trace as its text: it has its cause's class, and that as ``cause``."""
+    """Tell whether Ray made this error: it has the class of its ``cause``, but a stack trace as its message."""
     return hasattr(error, "cause")

@@ -13,9 +13,9 @@ from storage import Identity, locations
 from storage.identity import DOCUMENT, read_identity
 from storage.records import read_record
 from storage.seals import MANIFEST, is_sealed
-from storage.store.layout import committed_shards
+from storage.store.layout import list_committed_shards
 from storage.store.records import StoreManifest
-from storage.store.reuse import find_sources, shard_fingerprints
+from storage.store.reuse import find_sources, fingerprint_shards
 
 P = TypeVar("P", bound=BaseModel)
 PlanState = Literal["fresh", "stale", "partial", "missing"]
@@ -35,7 +35,7 @@ class Target:
 
         ``row_sets``: the inputs that a shard depends on through its own rows only, or not at all.
         """
-        return cls(identity, len(rows), shard_fingerprints(identity.without(*row_sets), rows))
+        return cls(identity, len(rows), fingerprint_shards(identity.without(*row_sets), rows))
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Stage(Generic[P]):
     identify: Callable[[P], Target]
     compute: Callable[[P, Work, Progress], None]
     unit: str = "shards"
-    done: Callable[[str], int] = lambda url: len(committed_shards(url))
+    done: Callable[[str], int] = lambda url: len(list_committed_shards(url))
 
 
 @dataclass(frozen=True)

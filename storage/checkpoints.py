@@ -34,7 +34,7 @@ def list_steps(url: str) -> list[int]:
 
 
 @retry(retry=retry_if_exception_type(TryAgain))
-def complete_steps(url: str) -> list[int]:
+def list_complete_steps(url: str) -> list[int]:
     """Steps of an output's complete checkpoints at one moment, in ascending order.
 
     Another driver may write a checkpoint and remove an older one in between; then the listing is repeated.
@@ -46,9 +46,9 @@ def complete_steps(url: str) -> list[int]:
     return complete
 
 
-def newest_step(url: str) -> int:
+def find_newest_step(url: str) -> int:
     """Step of the newest complete checkpoint, from which a training continues; 0 if there is none."""
-    return max(complete_steps(url), default=0)
+    return max(list_complete_steps(url), default=0)
 
 
 def write_checkpoint(url: str, step: int, state: bytes, keep: int) -> None:
@@ -60,7 +60,7 @@ def write_checkpoint(url: str, step: int, state: bytes, keep: int) -> None:
     locations.write_bytes(locations.join(folder, "state.pt"), state)
     marker = Marker(step, len(state), hashlib.sha256(state).hexdigest(), VERSION)
     locations.write_json(locations.join(folder, MARKER), asdict(marker))
-    oldest_kept = complete_steps(url)[-keep:][0]
+    oldest_kept = list_complete_steps(url)[-keep:][0]
     for old in list_steps(url):
         if old < oldest_kept:
             remove_checkpoint(url, old)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tenacity import retry, retry_if_exception
+from tenacity import retry, retry_if_exception, stop_after_attempt
 from torch import distributed
 
 from crf.device import default_device
@@ -18,7 +18,7 @@ from flows.crf_files import save_crf
 from flows.training.logs import TrainLogs
 from flows.training.objectives import Objective, Share
 from storage import locations
-from storage.checkpoints import newest_step, read_checkpoint, write_checkpoint
+from storage.checkpoints import find_newest_step, read_checkpoint, write_checkpoint
 
 SECONDS_BETWEEN_REPORTS = 1.0
 
@@ -117,14 +117,14 @@ class Rank0:
 
 
 def was_removed(error: BaseException) -> bool:
-    """Whether another driver of the same training has removed the checkpoint: it has newer ones."""
+    """Tell whether another driver of the same training has removed the checkpoint: it has newer ones."""
     return isinstance(error, FileNotFoundError) and workers() == 1  # several workers: Ray restarts all of them
 
 
-@retry(retry=retry_if_exception(was_removed), reraise=True)
+@retry(retry=retry_if_exception(was_removed), stop=stop_after_attempt(100), reraise=True)
 def read_newest_checkpoint(url: str) -> bytes | None:
     """The state of the newest complete checkpoint; None if there is none."""
-    step = agree_on_step(newest_step(url))
+    step = agree_on_step(find_newest_step(url))
     return read_checkpoint(url, step) if step else None
 
 

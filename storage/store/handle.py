@@ -15,8 +15,8 @@ from storage.endpoints import translate_errors
 from storage.errors import DamagedStoreError, NewerVersionError, UserError
 from storage.records import compute_sha256, read_record
 from storage.seals import MANIFEST, is_sealed
-from storage.store.index import parse_index, read_index_shard, table_checksum
-from storage.store.layout import GROUP, INDEX, LAYOUT_VERSION, committed_shards, shard_object
+from storage.store.index import hash_table, parse_index, read_index_shard
+from storage.store.layout import GROUP, INDEX, LAYOUT_VERSION, list_committed_shards, object_path
 from storage.store.records import StoreManifest
 
 
@@ -68,7 +68,7 @@ class OpenedStore:
 
     def committed(self) -> set[int]:
         """Numbers of the shards that are complete."""
-        return committed_shards(self.url)
+        return list_committed_shards(self.url)
 
     def extent(self, shard: int) -> slice:
         """The rows of a shard, as a slice of row numbers."""
@@ -76,7 +76,7 @@ class OpenedStore:
 
     def object_url(self, name: str, shard: int) -> str:
         """URL of the object that holds one shard of one array."""
-        return locations.join(self.url, name, shard_object(self[name], shard))
+        return locations.join(self.url, name, object_path(self[name], shard))
 
     @property
     def index(self) -> pa.Table:
@@ -96,7 +96,7 @@ class OpenedStore:
         url = locations.join(self.url, INDEX)
         sealed = self.sealed  # asked before reading: another process may seal in between
         table = read_index_shard(url, shard)
-        if sealed and table_checksum(table) != self.manifest.shards[shard].index:
+        if sealed and hash_table(table) != self.manifest.shards[shard].index:
             raise DamagedStoreError(url)
         return table
 

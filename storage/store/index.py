@@ -34,7 +34,7 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
                 if rejected is not None:
                     reasons = [rejected.get(row + offset) for offset in range(len(table))]
                     table = table.append_column("reason", pa.array(reasons, pa.string()))
-                checksums.append(table_checksum(table))
+                checksums.append(hash_table(table))
                 writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
                 row += len(table)
         file.flush()
@@ -42,7 +42,7 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
     return row, checksums
 
 
-def table_checksum(table: pa.Table) -> str:
+def hash_table(table: pa.Table) -> str:
     """SHA-256 over the rows of a shard, whatever their encoding."""
     return compute_sha256(json.dumps(table.to_pylist()).encode())
 
@@ -59,7 +59,7 @@ def read_index_shard(url: str, shard: int) -> pa.Table:
 
 
 def _may_be_replaced(error: BaseException) -> bool:
-    """Whether an error may come from parts of two indexes: another process has sealed while this one was reading."""
+    """Tell whether an error may come from parts of two indexes: another process sealed while this one was reading."""
     if isinstance(error, OSError):
         return error.errno == errno.EBUSY  # s3fs says so
     return isinstance(error, pa.ArrowException)
@@ -72,7 +72,7 @@ def _read_row_group(url: str, shard: int) -> pa.Table:
         return pq.ParquetFile(file).read_row_group(shard)
 
 
-def index_shards(url: str) -> Iterator[pa.Table]:
+def read_index_shards(url: str) -> Iterator[pa.Table]:
     """Yield the rows of one shard after the other, as the index was at first: another process may replace it."""
     with locations.local_copy(url) as path, pq.ParquetFile(path) as parquet:
         yield from (parquet.read_row_group(shard) for shard in range(parquet.num_row_groups))

@@ -23,7 +23,7 @@ def commit_path(shard: int) -> str:
     return f"commits/{shard:05d}.json"
 
 
-def committed_shards(url: str) -> set[int]:
+def list_committed_shards(url: str) -> set[int]:
     """Numbers of the complete shards of the store at ``url``."""
     numbers = (name.removesuffix(".json") for name in locations.list_names(locations.join(url, "commits")))
     return {int(number) for number in numbers if number.isdigit()}
@@ -105,7 +105,7 @@ def encode_metadata(
     return {path: document.to_bytes() for path, document in documents.items()}
 
 
-def shard_object(array: zarr.Array[Any], shard: int) -> str:
+def object_path(array: zarr.Array[Any], shard: int) -> str:
     """Path of the object that holds a shard of an array, from the array's URL."""
     place = (shard, *(0 for _ in array.shape[1:]))
     return str(array.metadata.encode_chunk_key(place))

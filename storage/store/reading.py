@@ -75,5 +75,5 @@ def _read_by_zarr(store: OpenedStore, name: str, shard: int, selection: slice | 
 
 
 def _may_be_missing(values: Array) -> bool:
-    """Whether the values may come from no object: to zarr, a missing or empty one is full of fill values."""
+    """Tell whether the values may come from no object: to zarr, a missing or empty one is full of fill values."""
     return bool(np.isnan(values.flat[0]) or not values.flat[0])

@@ -17,7 +17,7 @@ from storage.identity import Identity, digest
 from storage.records import parse_record, read_record, write_new_record
 from storage.seals import MANIFEST, is_sealed
 from storage.store.latent_store import LatentStore
-from storage.store.layout import LAYOUT_VERSION, commit_path, committed_shards
+from storage.store.layout import LAYOUT_VERSION, commit_path, list_committed_shards
 from storage.store.records import CommitRecord, ShardRecord, StoreManifest
 from storage.store.verification import hash_values
 
@@ -33,8 +33,8 @@ class Source:
     shard: int
 
 
-def shard_fingerprints(identity: Identity, rows: list[str]) -> list[str]:
-    """The fingerprint of each shard of a store.
+def fingerprint_shards(identity: Identity, rows: list[str]) -> list[str]:
+    """Compute the fingerprint of each shard of a store.
 
     ``identity``: the store's, without its row set. ``rows``: the fingerprint of each shard's rows.
     """
@@ -47,7 +47,7 @@ def find_sources(url: str, fingerprints: list[str]) -> dict[int, Source]:
     ``fingerprints``: of all shards of the store at ``url``, which need not exist yet.
     """
     stage_url, name = locations.make_absolute(url).rsplit("/", 1)
-    committed = committed_shards(url)
+    committed = list_committed_shards(url)
     missing = {key: shard for shard, key in enumerate(fingerprints) if shard not in committed}
     others = [other for other in locations.list_names(stage_url) if other != name] if missing else []
     sources: dict[int, Source] = {}
@@ -82,7 +82,7 @@ def _list_committed(url: str) -> Sequence[ShardRecord]:
             place = locations.join(url, MANIFEST)
             manifest = parse_record(locations.read_bytes(place), StoreManifest, place)
             return manifest.shards if manifest else []
-        commits = [locations.join(url, commit_path(shard)) for shard in sorted(committed_shards(url))]
+        commits = [locations.join(url, commit_path(shard)) for shard in sorted(list_committed_shards(url))]
         read = zip(commits, locations.read_many(commits), strict=True)
         records = [parse_record(data, CommitRecord, place) for place, data in read]
         return [record for record in records if record]

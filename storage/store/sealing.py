@@ -8,7 +8,7 @@ from storage.identity import DOCUMENT
 from storage.records import hash_object, read_record
 from storage.seals import seal_output
 from storage.store.handle import OpenedStore
-from storage.store.index import index_shards, write_index
+from storage.store.index import read_index_shards, write_index
 from storage.store.layout import FLAGS, GROUP, INDEX, commit_path
 from storage.store.records import CommitRecord, ShardEntry, StoreManifest
 
@@ -26,7 +26,7 @@ def seal(store: OpenedStore, products: Iterable[str]) -> None:
     commits = [_read_commit(store, shard) for shard in range(store.shard_count)]
     rejected = {row: reason for commit in commits for row, reason in commit.rejected.items()}
     url = locations.join(store.url, INDEX)
-    _, checksums = write_index(url, index_shards(url), rejected=rejected)
+    _, checksums = write_index(url, read_index_shards(url), rejected=rejected)
     manifest = StoreManifest(
         rows=len(store),
         valid=sum(commit.valid for commit in commits),

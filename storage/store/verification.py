@@ -18,7 +18,7 @@ from storage.errors import UserError
 from storage.records import R, compute_sha256, hash_object, parse_record
 from storage.seals import MANIFEST
 from storage.store.handle import open_group
-from storage.store.layout import CREATED, GROUP, INDEX, commit_path, shard_object
+from storage.store.layout import CREATED, GROUP, INDEX, commit_path, object_path
 from storage.store.records import CommitRecord, CreatedRecord, ShardRecord, StoreManifest
 
 CHANGED, MISSING, FOREIGN = "not what was written", "missing", "foreign: no part of this store"
@@ -173,7 +173,7 @@ def _check_shard(
         return
     for name, checksum in record.sha256.items():
         if name in arrays and hash_values(arrays[name], slice(*record.rows)) != checksum:
-            path = f"{name}/{shard_object(arrays[name], shard)}"
+            path = f"{name}/{object_path(arrays[name], shard)}"
             yield Problem(path, CHANGED if path in found else MISSING, shard)
 
 
@@ -196,6 +196,6 @@ def _list_expected(found: set[str], arrays: dict[str, zarr.Array[Any]], manifest
         CREATED,
         *manifest.objects,
         *(commit_path(shard) for shard in shards),
-        *(f"{name}/{shard_object(array, shard)}" for name, array in arrays.items() for shard in shards),
+        *(f"{name}/{object_path(array, shard)}" for name, array in arrays.items() for shard in shards),
         *(path for path in found if path.startswith(closed)),
     }

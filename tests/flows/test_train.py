@@ -21,7 +21,7 @@ from flows.parameters import DistillParameters, TrainParameters
 from flows.stage import Stage, StageResult, find_work, plan_stage, run_stage
 from flows.train import TRAIN
 from storage import ArraySpec, LatentStore, UserError, locations
-from storage.checkpoints import complete_steps, newest_step
+from storage.checkpoints import find_newest_step, list_complete_steps
 from storage.records import hash_object, read_record
 from storage.seals import TrainingManifest
 from storage.store.index import index_tables
@@ -99,7 +99,7 @@ def test_killed_at_any_step_and_run_again_gives_the_same_bytes(
     url = find_work(stage, params, params.root).url
     assert Path(url).name == undisturbed.fingerprint
     with driver(name, params) as process:
-        wait_until(lambda: newest_step(url) > 0, lambda: process.poll() is None)
+        wait_until(lambda: find_newest_step(url) > 0, lambda: process.poll() is None)
         os.kill(process.pid, signal.SIGKILL)
     plan = plan_stage(stage, params, params.root)
     assert plan.state == "partial"
@@ -109,7 +109,7 @@ def test_killed_at_any_step_and_run_again_gives_the_same_bytes(
     assert run(job).state == "computed"
     for file in ("diffusion_pytorch_model.safetensors", "config.json", "losses.json"):
         assert (Path(url) / file).read_bytes() == (Path(undisturbed.url) / file).read_bytes(), file
-    assert complete_steps(url) == [STEPS - 40, STEPS - 20, STEPS]
+    assert list_complete_steps(url) == [STEPS - 40, STEPS - 20, STEPS]
     assert len(locations.read_json(f"{url}/losses.json")) == STEPS
 
 
@@ -127,7 +127,7 @@ def test_two_drivers_of_the_same_training(
     url = find_work(TRAIN, params, params.root).url
     for file in ("diffusion_pytorch_model.safetensors", "config.json", "losses.json"):
         assert (Path(url) / file).read_bytes() == (Path(trained.url) / file).read_bytes(), file
-    assert complete_steps(url) == [STEPS]
+    assert list_complete_steps(url) == [STEPS]
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def test_an_interrupted_training_in_this_process_stops_at_its_next_step(
         with pytest.raises(KeyboardInterrupt):
             run(job)
         reached = locations.read_json(f"{url}/progress.json")["step"]
-    assert newest_step(url) <= reached < 100_000
+    assert find_newest_step(url) <= reached < 100_000
     assert not locations.exists(f"{url}/manifest.json")
     time.sleep(0.3)  # some fifteen steps
     assert locations.read_json(f"{url}/progress.json")["step"] == reached
@@ -188,7 +188,7 @@ def ctrl_c() -> Iterator[None]:
 
 
 def interrupt_after_a_checkpoint(url: str) -> None:
-    wait_until(lambda: newest_step(url) > 0, lambda: True)
+    wait_until(lambda: find_newest_step(url) > 0, lambda: True)
     os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -233,7 +233,7 @@ def test_curves_and_samples_are_in_tensorboard(trained: StageResult) -> None:
 def test_on_object_storage(stores: dict[str, str], tiny_teacher: Path, gcs_root: str) -> None:
     root = f"{gcs_root}/trained"
     result = run(train_job(root, stores, tiny_teacher, steps=40))
-    assert complete_steps(result.url) == [20, 40]
+    assert list_complete_steps(result.url) == [20, 40]
     assert locations.exists(f"{result.url}/diffusion_pytorch_model.safetensors")
     assert locations.list_names(f"{result.url}/tensorboard")
 

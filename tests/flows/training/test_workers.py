@@ -10,7 +10,7 @@ import pytest
 
 from flows.stage import StageResult, find_work
 from storage import locations
-from storage.checkpoints import newest_step
+from storage.checkpoints import find_newest_step
 from tests.flows.test_train import Job, run, train_job, wait_until, write_store
 
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -24,7 +24,7 @@ def disturbed(job: Job, workers: int) -> StageResult:
     url = find_work(stage, params, params.root).url
     with ThreadPoolExecutor(1) as thread:
         result = thread.submit(run, job)
-        wait_until(lambda: newest_step(url) > 0, lambda: not result.done())
+        wait_until(lambda: find_newest_step(url) > 0, lambda: not result.done())
         running = train_workers()
         assert len(running) == workers
         running[-1].kill()
@@ -74,5 +74,5 @@ def test_with_two_workers_one_killed_the_bytes_are_those_of_two_undisturbed(tiny
     undisturbed = run(short_job(tmp_path / "undisturbed", natural, tiny_teacher, workers=2))
     result = disturbed(short_job(tmp_path / "killed", natural, tiny_teacher, workers=2), workers=2)
     assert_same_bytes(result, undisturbed)
-    assert newest_step(result.url) == STEPS
+    assert find_newest_step(result.url) == STEPS
     assert locations.read_json(f"{result.url}/manifest.json")["workers"] == 2

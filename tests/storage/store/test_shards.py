@@ -5,7 +5,7 @@ import pytest
 import zarr
 
 from storage.errors import DamagedStoreError
-from storage.store.layout import FLAGS, ArraySpec, create_array, shard_object
+from storage.store.layout import FLAGS, ArraySpec, create_array, object_path
 from storage.store.shards import encode, encode_flags, open_rows
 
 ROWS, SHARD_ROWS = 7, 4
@@ -34,7 +34,7 @@ def read(array: zarr.Array, rows: slice) -> np.ndarray:
 
 
 def file_of(array: zarr.Array, shard: int) -> Path:
-    return Path(str(array.store_path).removeprefix("file://")) / shard_object(array, shard)
+    return Path(str(array.store_path).removeprefix("file://")) / object_path(array, shard)
 
 
 @pytest.mark.parametrize("rows", [slice(0, 4), slice(4, 7)])
