@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import App, Parameter
 
-from crf.errors import CRFError
 from flows.commands import browse
 from flows.commands.terminal import Json, report
 from flows.parameters import (
@@ -170,19 +169,17 @@ def main() -> None:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from storage.endpoints import user_error
+    from flows.errors import find_user_error
 
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         fail(" ".join(str(error).split()))
-    except CRFError as error:
-        fail(str(error))
     except Exception as error:
-        told = user_error(error)
-        if told is None:
+        message = find_user_error(error)
+        if message is None:
             raise
-        fail(str(told))
+        fail(message)
 
 
 def fail(message: str) -> None:

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fsspec
-
 from crf.schedule import PAPERS_LEAD, Schedule
 from storage import UserError, locations
 
 if TYPE_CHECKING:
     from crf.model.latent_crf import LatentCRF
+
+CRF_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 
 def save_crf(crf: "LatentCRF", url: str) -> None:
@@ -51,12 +51,12 @@ def choose_lead(config: dict[str, Any], lead: str | None, ignore_mismatched_lead
 def local_crf(url: str) -> Iterator[str]:
     """A local folder with the CRF's files, which lasts as long as the block."""
     read_config(url)
-    fs, path = fsspec.url_to_fs(url)
-    if "file" in locations.protocols(fs):
-        yield str(path)
+    path = locations.local_path(url)
+    if path is not None:
+        yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("config.json", "diffusion_pytorch_model.safetensors"):
+        for name in CRF_FILES:
             (Path(folder) / name).write_bytes(locations.read_bytes(locations.join(url, name)))
         yield folder
 

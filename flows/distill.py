@@ -6,7 +6,7 @@ from flows.parameters import RUN_OPTIONS, DistillParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, run_stage
 from storage import Identity, locations
-from storage.checkpoints import newest_step
+from storage.checkpoints import find_newest_step
 
 
 def identify(params: DistillParameters) -> Target:
@@ -24,7 +24,7 @@ def compute(params: DistillParameters, work: Work, progress: Progress) -> None:
     optimize(Distil(params.model_copy(update=places)), work, progress)
 
 
-DISTILL = Stage("distill", identify, compute, unit="steps", done=newest_step)
+DISTILL = Stage("distill", identify, compute, unit="steps", done=find_newest_step)
 
 
 @flow(name="distill")

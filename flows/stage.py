@@ -12,8 +12,11 @@ from flows.progress import Progress
 from flows.shards.truncation import read_truncated
 from storage import Identity, locations
 from storage.identity import DOCUMENT, read_identity
-from storage.store.layout import committed_shards
-from storage.store.reuse import find_sources, shard_fingerprints
+from storage.records import read_record
+from storage.seals import MANIFEST, is_sealed
+from storage.store.layout import list_committed_shards
+from storage.store.records import StoreManifest
+from storage.store.reuse import find_sources, fingerprint_shards
 
 P = TypeVar("P", bound=BaseModel)
 PlanState = Literal["fresh", "stale", "partial", "missing"]
@@ -33,7 +36,7 @@ class Target:
 
         ``row_sets``: the inputs that a shard depends on through its own rows only, or not at all.
         """
-        return cls(identity, len(rows), shard_fingerprints(identity.without(*row_sets), rows))
+        return cls(identity, len(rows), fingerprint_shards(identity.without(*row_sets), rows))
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Stage(Generic[P]):
     identify: Callable[[P], Target]
     compute: Callable[[P, Work, Progress], None]
     unit: str = "shards"
-    done: Callable[[str], int] = lambda url: len(committed_shards(url))
+    done: Callable[[str], int] = lambda url: len(list_committed_shards(url))
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,6 @@ class StageResult(BaseModel):
     valid: int | None = None
     rejected: int | None = None
     truncated: int | None = None
-
-
-def is_sealed(url: str) -> bool:
-    return locations.exists(locations.join(url, "manifest.json"))
 
 
 def find_work(stage: Stage[P], params: P, root: str) -> Work:
@@ -143,15 +142,20 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
         with Progress(stage.name, work.done, work.total) as progress:
             stage.compute(params, work, progress)
         state = "computed"
-    counts = locations.read_json(locations.join(work.url, "manifest.json"))
     return StageResult(
         stage=stage.name,
         state=state,
         fingerprint=work.identity.fingerprint,
         url=work.url,
-        **{name: counts[name] for name in ("rows", "valid", "rejected") if name in counts},
+        **(count_rows(work.url) if work.shards else {}),
         **read_truncated(work.url),
     )
+
+
+def count_rows(url: str) -> dict[str, int]:
+    """How many rows a sealed store has, and how many of them are valid and rejected."""
+    manifest = read_record(locations.join(url, MANIFEST), StoreManifest)
+    return {"rows": manifest.rows, "valid": manifest.valid, "rejected": manifest.rejected}
 
 
 def prefect_state(result: StageResult) -> State[StageResult]:

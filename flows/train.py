@@ -7,7 +7,7 @@ from flows.parameters import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, run_stage
 from storage import Identity, locations
-from storage.checkpoints import newest_step
+from storage.checkpoints import find_newest_step
 
 
 def identify(params: TrainParameters) -> Target:
@@ -28,7 +28,7 @@ def compute(params: TrainParameters, work: Work, progress: Progress) -> None:
     optimize(Denoise(params.model_copy(update=places)), work, progress)
 
 
-TRAIN = Stage("train", identify, compute, unit="steps", done=newest_step)
+TRAIN = Stage("train", identify, compute, unit="steps", done=find_newest_step)
 
 
 @flow(name="train")

@@ -1,45 +1,85 @@
-"""Errors meant for the person who made the call: what was expected, what was found, what to do."""
+"""The errors of storage. Each says what was expected, what was found and what to do next, in one line."""
 
 from typing import Any
 
 
 class UserError(Exception):
-    """Wrong input. The command line prints it as one line and exits with code 2."""
+    """A mistake that the user can correct. All errors of ``storage`` derive from it.
+
+    The message reads "expected X, found Y; next step". The command line prints it as one line and exits with
+    code 2. Errors keep their class and their parts when they are pickled, so a worker's error reaches the driver.
+
+    Args:
+        expected: What the call needs, e.g. "a latent store".
+        found: What is there instead, e.g. "none at gs://bucket/runs".
+        next_step: What the user can do about it, as an instruction.
+
+    Example:
+        >>> raise UserError("captions", "none in captions.txt", "check that the file has rows with text in them")
+    """
 
     def __init__(self, expected: str, found: str, next_step: str) -> None:
         super().__init__(f"expected {expected}, found {found}; {next_step}")
-        self._parts = expected, found, next_step
+        self.expected, self.found, self.next_step = expected, found, next_step
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """So that a worker's error reaches the driver."""
-        return _remade, (type(self), self._parts)
+        """Rebuild from the three parts: subclasses have constructors of their own."""
+        return _rebuild, (type(self), self.expected, self.found, self.next_step)
 
 
-def _remade(kind: type[UserError], parts: tuple[str, str, str]) -> UserError:
+def _rebuild(kind: type[UserError], expected: str, found: str, next_step: str) -> UserError:
     error = kind.__new__(kind)
-    UserError.__init__(error, *parts)
+    UserError.__init__(error, expected, found, next_step)
     return error
 
 
 class UnsealedStoreError(UserError):
-    """The store is not finished, so what it holds may be incomplete."""
+    """The store is not finished: some of its shards are missing, or it has not been sealed.
+
+    Run its stage again to finish it, or pass ``allow_unsealed=True`` to ``LatentStore.open``.
+    """
 
 
 class DamagedStoreError(UserError):
-    """An object of a store is not what was written."""
+    """An object of a store does not hold the bytes that were written: it was changed, cut off or removed.
+
+    ``latentcrf verify URL`` lists every damaged object, and ``latentcrf verify URL --repair`` removes them so that
+    the stage can write them again.
+
+    Args:
+        object_url: URL of the damaged object.
+    """
 
     def __init__(self, object_url: str) -> None:
-        super().__init__(
-            "what was written", f"something else at {object_url}", "see what `latentcrf verify` says of its store"
-        )
+        found = f"something else at {object_url}"
+        super().__init__("what was written", found, "run `latentcrf verify` on its store")
+
+
+class NewerVersionError(UserError):
+    """A newer version of latentcrf wrote this output, in a format that this version does not know.
+
+    Args:
+        expected: The newest format that this version reads, e.g. "a latent store of layout 2 or older".
+        found: The format that was found, and where, e.g. "3 at gs://bucket/runs/encode/0123456789abcdef".
+    """
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(expected, found, "update latentcrf")
 
 
 class EndpointError(UserError):
-    """An object store, or a disk, does not answer or refuses."""
+    """An object store or a disk does not answer, or denies the request.
+
+    Everything that was committed before stays; running the same command again continues from there.
+
+    Args:
+        url: What was read or written.
+        found: The client's error, in one line.
+    """
 
     def __init__(self, url: str, found: str) -> None:
         super().__init__(
             f"an answer from {url}",
             found,
-            "check that it is there, reachable and yours to use; the same command then goes on from what is committed",
+            "check that it exists and that you may access it, then run the same command again to continue",
         )

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from storage import locations
-from storage.errors import UserError
+from storage.errors import NewerVersionError, UserError
 
 DOCUMENT = "identity.json"
+DOCUMENT_VERSION = 1  # of a document without the field, too
 Row = dict[str, str]
 
 
@@ -25,7 +26,20 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Identity:
-    """A stage's name and schema version, its inputs' fingerprints, its byte-changing parameters."""
+    """What an output is: everything that can change its bytes. The fingerprint is a hash of it.
+
+    Args:
+        stage: Name of the stage, e.g. "encode".
+        version: Version of what the stage computes; raise it if the same parameters give other bytes.
+        inputs: Name -> fingerprint of each input: other outputs, row sets, parts of the teacher.
+        parameters: Name -> value of each parameter that can change the bytes; plain JSON. Worker counts, batch
+            sizes, devices and roots are not among them.
+
+    Example:
+        >>> identity = Identity("encode", 2, {"images": "ab12"}, {"size": 512, "shard_rows": 512})
+        >>> identity.url("runs")
+        'runs/encode/8a0bd5a09a7d4d4d'
+    """
 
     stage: str
     version: int
@@ -40,7 +54,9 @@ class Identity:
         return locations.join(root, self.stage, self.fingerprint)
 
     def write(self, root: str) -> None:
-        locations.write_json(locations.join(self.url(root), DOCUMENT), asdict(self))
+        locations.write_json(
+            locations.join(self.url(root), DOCUMENT), {"document_version": DOCUMENT_VERSION, **asdict(self)}
+        )
 
     def without(self, *inputs: str) -> "Identity":
         """What is left where these inputs do not matter."""
@@ -55,12 +71,19 @@ class Identity:
 
 
 def read_identity(url: str) -> Identity:
-    """The identity of the output at ``url``; raises UserError where it does not give the fingerprint in the URL."""
+    """Read the identity of the output at ``url``.
+
+    Raises UserError if its fingerprint is not the one in the URL, NewerVersionError if a newer version wrote it.
+    """
     try:
-        identity = Identity(**json.loads(locations.read_bytes(locations.join(url, DOCUMENT))))
+        values = json.loads(locations.read_bytes(locations.join(url, DOCUMENT)))
+        version = values.pop("document_version", DOCUMENT_VERSION)
+        if version > DOCUMENT_VERSION:
+            raise NewerVersionError(f"an identity of version {DOCUMENT_VERSION} or older", f"{version} in {url}")
+        identity = Identity(**values)
         if identity.fingerprint == locations.name_of(url):
             return identity
-    except (ValueError, TypeError):  # no JSON, or other fields
+    except (ValueError, TypeError, AttributeError):  # no JSON, other fields, or no object
         pass
     raise UserError(
         f"the identity of {locations.name_of(url)}",

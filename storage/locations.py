@@ -1,11 +1,17 @@
-"""URLs of any fsspec filesystem, and the few file operations that the stages need on them."""
+"""URLs of any fsspec filesystem, and the few operations on objects that the stages need.
 
+An object is written in one step: readers see the old object or the new one, never a part. Servers and disks that
+do not answer raise EndpointError.
+"""
+
+import errno
 import json
 import os
 import posixpath
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,42 +24,50 @@ from storage.endpoints import S3_OPTIONS, WRITE_SECONDS, translate_errors
 
 fsspec.register_implementation("gs", "storage.google.GoogleStorage", clobber=True)
 fsspec.register_implementation("gcs", "storage.google.GoogleStorage", clobber=True)
-fsspec.config.conf["s3"] = {**S3_OPTIONS, **fsspec.config.conf.get("s3", {})}  # the user's own come first
+fsspec.config.conf["s3"] = {**S3_OPTIONS, **fsspec.config.conf.get("s3", {})}  # the user's options come first
+
+
+def local_path(url: str) -> str | None:
+    """The absolute path of a local file; None if the URL is of another filesystem."""
+    fs, path = fsspec.url_to_fs(url)
+    return str(path) if is_local(fs) else None
+
+
+def is_local(fs: fsspec.AbstractFileSystem) -> bool:
+    """Tell whether a filesystem is that of this machine."""
+    return "file" in protocols(fs)
 
 
 def make_absolute(url: str) -> str:
-    """A URL as it is; a local path made absolute, so that every process means the same file."""
+    """Make a local path absolute, so that it means the same file in every process. Other URLs stay as they are."""
     path = local_path(url)
     return url.rstrip("/") if path is None else path
 
 
-def local_path(url: str) -> str | None:
-    """None where it is not a local file's URL."""
-    fs, path = fsspec.url_to_fs(url)
-    return str(path) if "file" in protocols(fs) else None
-
-
 def protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    """The schemes of a filesystem's URLs."""
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
 def join(url: str, *parts: str) -> str:
+    """Append parts of a path to a URL."""
     return posixpath.join(url, *parts)
 
 
 def name_of(url: str) -> str:
-    """The last part of a URL: for a stage's output, its fingerprint."""
+    """The last part of a URL. For a stage's output this is its fingerprint."""
     return posixpath.basename(url.rstrip("/"))
 
 
 def exists(url: str) -> bool:
+    """Tell whether there is an object or a folder at a URL."""
     fs, path = fsspec.url_to_fs(url)
     with translate_errors(url):
         return bool(fs.exists(path))
 
 
 def list_names(url: str) -> list[str]:
-    """Names directly below a folder, sorted; none if there is no such folder."""
+    """Sorted names directly below a folder; none if there is no such folder."""
     fs, path = fsspec.url_to_fs(url)
     with translate_errors(url):
         if not fs.exists(path):
@@ -62,28 +76,51 @@ def list_names(url: str) -> list[str]:
 
 
 def find(url: str) -> dict[str, int]:
-    """Every object below a folder: its path from there -> its size in bytes."""
+    """Find every object below a folder: path from the folder -> size in bytes, sorted by path."""
     fs, root = fsspec.url_to_fs(url)
     with translate_errors(url):
         found = fs.find(root, detail=True)
     return {posixpath.relpath(path, root): int(entry["size"]) for path, entry in sorted(found.items())}
 
 
+def read_modified_time(url: str) -> datetime:
+    """When an object was last written."""
+    fs, path = fsspec.url_to_fs(url)
+    with translate_errors(url):
+        modified: datetime = fs.modified(path)
+    return modified
+
+
 def remove(url: str) -> None:
-    """Remove one object, or find that another process, or an attempt whose answer was lost, has done so."""
+    """Remove one object; do nothing if there is none, as after an attempt whose answer was lost."""
     fs, path = fsspec.url_to_fs(url)
     with translate_errors(url), suppress(FileNotFoundError):
         fs.rm_file(path)
 
 
+def remove_folder(url: str) -> None:
+    """Remove a folder and everything below it. Safe while another process removes it or writes into it.
+
+    What the other process writes at that moment may stay.
+    """
+    fs, folder = fsspec.url_to_fs(url)
+    with translate_errors(url), suppress(FileNotFoundError):
+        try:
+            fs.rm(folder, recursive=True)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+
+
 def read_bytes(url: str) -> bytes:
+    """Read one object. Raises FileNotFoundError if there is none."""
     fs, path = fsspec.url_to_fs(url)
     with translate_errors(url):
         return bytes(fs.cat_file(path))
 
 
 def read_many(urls: list[str]) -> list[bytes]:
-    """Objects of one filesystem, many at a time where it can."""
+    """Read objects of one filesystem, concurrently if the filesystem can."""
     if not urls:
         return []
     fs, _ = fsspec.url_to_fs(urls[0])
@@ -93,9 +130,9 @@ def read_many(urls: list[str]) -> list[bytes]:
 
 @contextmanager
 def local_copy(url: str) -> Iterator[str]:
-    """A local file with an object's bytes: the object itself where it is one, else a temporary file."""
+    """A local file with an object's bytes: the object itself if it is local, otherwise a temporary file."""
     fs, path = fsspec.url_to_fs(url)
-    if "file" in protocols(fs):
+    if is_local(fs):
         yield path
         return
     with tempfile.NamedTemporaryFile() as file:
@@ -109,12 +146,12 @@ def local_copy(url: str) -> Iterator[str]:
 
 
 def write_bytes(url: str, data: bytes) -> None:
-    """Write one object in one step: readers see the old object or the new one, never a part."""
+    """Write one object in one step."""
     write_pieces(url, lambda: [data])
 
 
 def write_pieces(url: str, pieces: Callable[[], Iterable[bytes | memoryview]]) -> None:
-    """The same, of bytes that come one after the other; ``pieces`` gives them once more where it has to."""
+    """Write one object in one step, from pieces. ``pieces`` is called again if the write is repeated."""
     fs, path = fsspec.url_to_fs(url)
 
     def write(beside: str) -> None:
@@ -122,35 +159,35 @@ def write_pieces(url: str, pieces: Callable[[], Iterable[bytes | memoryview]]) -
             file.writelines(pieces())
 
     with translate_errors(url):
-        if "file" in protocols(fs):
+        if is_local(fs):
             _put_in_place(path, write)
         else:
             fs.pipe_file(path, b"".join(pieces()), timeout=WRITE_SECONDS)
 
 
-def write_file(url: str, local_path: str, *, new: bool = False) -> None:
-    """The same, from a local file; with ``new`` as ``write_new``."""
+def write_file(url: str, file: str, *, new: bool = False) -> None:
+    """Copy a local file to an object in one step; with ``new``, unless there is one already."""
     fs, path = fsspec.url_to_fs(url)
     if new and exists(url):
         return
     with translate_errors(url):
-        if "file" in protocols(fs):
-            _put_in_place(path, partial(fs.cp_file, local_path))
+        if is_local(fs):
+            _put_in_place(path, partial(fs.cp_file, file))
             return
         mode = "create" if new else "overwrite"
         with suppress(*[FileExistsError] if new else []):
             if "memory" in protocols(fs):  # put_file would show others an object that grows
-                fs.pipe_file(path, Path(local_path).read_bytes(), mode=mode)
+                fs.pipe_file(path, Path(file).read_bytes(), mode=mode)
             else:
-                fs.put_file(local_path, path, mode=mode)
+                fs.put_file(file, path, mode=mode)
 
 
 def write_new(url: str, data: bytes) -> None:
-    """Write one object in one step, unless it is there already: of two processes the first one's stays."""
+    """Write one object in one step, unless there is one already. If two processes do so, the first one's stays."""
     fs, path = fsspec.url_to_fs(url)
     if exists(url):
         return
-    if "file" in protocols(fs):
+    if is_local(fs):
         write_bytes(url, data)
     else:
         with translate_errors(url), suppress(FileExistsError):
@@ -158,12 +195,12 @@ def write_new(url: str, data: bytes) -> None:
 
 
 def copy(source: str, target: str) -> None:
-    """Copy one object within a filesystem in one step: by the server, where it can, else through this process."""
+    """Copy one object within a filesystem in one step: on the server if it can, otherwise through this process."""
     fs, path = fsspec.url_to_fs(target)
     copy_to = partial(fs.cp_file, fsspec.url_to_fs(source)[1])
     try:
         with translate_errors(target):
-            if "file" in protocols(fs):
+            if is_local(fs):
                 _put_in_place(path, copy_to)
             else:
                 copy_to(path)
@@ -173,11 +210,11 @@ def copy(source: str, target: str) -> None:
 
 @retry(retry=retry_if_exception_type((FileNotFoundError, FileExistsError)), stop=stop_after_attempt(100), reraise=True)
 def _put_in_place(path: str, write: Callable[[str], object]) -> None:
-    """``write`` a file beside ``path``, then let it take that place.
+    """Let ``write`` make a file beside ``path``, then move it there.
 
-    Its name is its own, as two processes may write the same object. Who seals a store removes what killed
-    writers have left there, and maybe this one's, and who trains removes old checkpoints' folders: then it is
-    written once more.
+    The file has a name of its own, because two processes may write the same object. Another process may remove it
+    or its folder at any moment: sealing removes the files of killed writers, and a training removes the folders of
+    old checkpoints. Then the file is written again.
     """
     os.makedirs(posixpath.dirname(path), exist_ok=True)
     beside = f"{path}.{uuid4().hex}.partial"
@@ -186,12 +223,15 @@ def _put_in_place(path: str, write: Callable[[str], object]) -> None:
 
 
 def read_json(url: str) -> Any:
+    """Read one object as JSON."""
     return json.loads(read_bytes(url))
 
 
 def write_json(url: str, value: Any) -> None:
-    write_bytes(url, json_bytes(value))
+    """Write one object as JSON, in one step."""
+    write_bytes(url, encode_json(value))
 
 
-def json_bytes(value: Any) -> bytes:
+def encode_json(value: Any) -> bytes:
+    """JSON with sorted keys: equal values give equal bytes."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""What lies below a root: the stages' outputs, how far they are, and which was made from which."""
+"""The stages' outputs below a root: how far each is, and which was made from which."""
 
 import re
 from collections.abc import Iterable
@@ -6,24 +6,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-import fsspec
-
 from storage import locations
+from storage.checkpoints import MARKERS
 from storage.errors import UserError
 from storage.identity import DOCUMENT, Identity, read_identity
-from storage.store.layout import CREATED, MANIFEST
+from storage.records import read_record
+from storage.seals import MANIFEST, is_sealed, read_seal_time
+from storage.store.layout import CREATED
+from storage.store.records import CreatedRecord
 
-COMMIT, CHECKPOINT = re.compile(r"commits/\d{5}\.json"), re.compile(r"checkpoints/step-(\d+)/manifest\.json")
+COMMIT = re.compile(r"commits/\d{5}\.json")
+CHECKPOINT = re.compile(rf"checkpoints/step-(\d+)/({'|'.join(map(re.escape, MARKERS))})")
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a stage: its identity, and the size in bytes of every object in it, by path."""
+    """One output of a stage: its identity, and the size in bytes of each of its objects, by path.
+
+    ``rows``: number of rows, for a store whose layout is complete.
+    """
 
     url: str
     identity: Identity
     sizes: dict[str, int]
-    rows: int | None  # of a store that is laid out
+    rows: int | None
 
     @property
     def fingerprint(self) -> str:
@@ -41,7 +47,7 @@ class Output:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Committed shards and all of them; of a training, the newest checkpoint's step and the last."""
+        """Committed shards and all shards; for a training, the newest checkpoint's step and the last step."""
         if self.kind == "checkpoint":
             found = [CHECKPOINT.fullmatch(path) for path in self.sizes]
             total = self.identity.parameters["steps"]
@@ -50,33 +56,42 @@ class Output:
         return sum(bool(COMMIT.fullmatch(path)) for path in self.sizes), -(-(self.rows or 0) // shard_rows)
 
     def age(self) -> float:
-        """Seconds since it was sealed or, unsealed, since it was begun last."""
-        fs, path = fsspec.url_to_fs(locations.join(self.url, MANIFEST if self.sealed else DOCUMENT))
-        return float((datetime.now(UTC) - fs.modified(path)).total_seconds())
+        """Seconds since it was sealed or, if it is not, since a run of its stage last began."""
+        begun = locations.join(self.url, DOCUMENT)
+        since = read_seal_time(self.url) if self.sealed else locations.read_modified_time(begun)
+        return (datetime.now(UTC) - since).total_seconds()
 
 
 def find_outputs(root: str) -> list[Output]:
-    """Every output below a root, by stage and fingerprint; raises UserError where there is none."""
+    """Find every output below a root, sorted by stage and fingerprint. Raises UserError if there is none."""
     root = locations.make_absolute(root)
-    folders = [
-        locations.join(root, stage, name)
-        for stage in locations.list_names(root)
-        for name in locations.list_names(locations.join(root, stage))
-    ]
-    outputs = [read_output(url) for url in folders if locations.exists(locations.join(url, DOCUMENT))]
+    urls = [url for stage in locations.list_names(root) for url in list_urls(root, stage)]
+    outputs = [read_output(url) for url in urls if locations.exists(locations.join(url, DOCUMENT))]
     if not outputs:
         raise UserError("a root with outputs ({root}/{stage}/{fingerprint})", f"none below {root}", "check the URL")
     return outputs
 
 
+def find_newest(root: str, stage: str) -> str | None:
+    """URL of the output of a stage that was sealed last; None if none is sealed."""
+    sealed = [url for url in list_urls(locations.make_absolute(root), stage) if is_sealed(url)]
+    return max(sealed, key=read_seal_time, default=None)
+
+
+def list_urls(root: str, stage: str) -> list[str]:
+    """URLs of all folders of a stage, sorted. Some may be no outputs."""
+    return [locations.join(root, stage, name) for name in locations.list_names(locations.join(root, stage))]
+
+
 def read_output(url: str) -> Output:
+    """What is at the URL of one output. Lists all of its objects."""
     sizes = locations.find(url)
-    rows = locations.read_json(locations.join(url, CREATED))["rows"] if CREATED in sizes else None
+    rows = read_record(locations.join(url, CREATED), CreatedRecord).rows if CREATED in sizes else None
     return Output(url, read_identity(url), sizes, rows)
 
 
-def dependencies(output: Output, outputs: Iterable[Output]) -> list[Output]:
-    """The output, and all it was made from, directly or not, as far as it lies below the same root."""
+def find_dependencies(output: Output, outputs: Iterable[Output]) -> list[Output]:
+    """The output and everything among ``outputs`` that it was made from, directly or indirectly."""
     by_fingerprint = {other.fingerprint: other for other in outputs}
     reached, waiting = {}, [output]
     while waiting:
@@ -86,14 +101,18 @@ def dependencies(output: Output, outputs: Iterable[Output]) -> list[Output]:
     return list(reached.values())
 
 
-def teacher_parts(output: Output, outputs: Iterable[Output]) -> dict[str, str]:
-    """The fingerprints of the teacher's parts that it depends on, directly or through its inputs."""
-    inputs = [item for made_from in dependencies(output, outputs) for item in made_from.identity.inputs.items()]
+def find_teacher_parts(output: Output, outputs: Iterable[Output]) -> dict[str, str]:
+    """Fingerprints of the teacher's parts that an output depends on, directly or through its inputs."""
+    inputs = [item for made_from in find_dependencies(output, outputs) for item in made_from.identity.inputs.items()]
     return {name.removeprefix("teacher."): value for name, value in sorted(inputs) if name.startswith("teacher.")}
 
 
 def split_by_use(outputs: list[Output], keep: list[str]) -> tuple[list[Output], list[Output]]:
-    """``keep``: URLs or fingerprints. -> what has to stay (those, and all they were made from), and the rest."""
+    """Split outputs into those that must stay and the rest.
+
+    ``keep``: URLs or fingerprints of outputs that must stay; so must everything that they were made from. Raises
+    UserError if one of them is none of the outputs.
+    """
     needed: set[str] = set()
     for name in keep:
         named = [
@@ -101,14 +120,13 @@ def split_by_use(outputs: list[Output], keep: list[str]) -> tuple[list[Output], 
         ]
         if not named:
             raise UserError("the URL or the fingerprint of an output to keep", name, "see `latentcrf ls`")
-        needed |= {other.url for output in named for other in dependencies(output, outputs)}
+        needed |= {other.url for output in named for other in find_dependencies(output, outputs)}
     return [o for o in outputs if o.url in needed], [o for o in outputs if o.url not in needed]
 
 
 def remove_output(output: Output) -> None:
-    """The seal first, then the other records, so that what is left of a removal cut short never counts as made."""
+    """Remove an output: first its seal, then its other records. What an interrupted removal leaves is unfinished."""
     records = sorted((path for path in output.sizes if path.endswith(".json")), key=lambda path: path != MANIFEST)
     for path in [path for path in records if path != DOCUMENT]:
         locations.remove(locations.join(output.url, path))
-    fs, folder = fsspec.url_to_fs(output.url)
-    fs.rm(folder, recursive=True)
+    locations.remove_folder(output.url)

@@ -19,9 +19,9 @@ def ls(root: str, *, json: Json = False) -> None:
 
 
 def print_outputs(outputs: "list[Output]", as_json: bool) -> None:
-    from storage.outputs import teacher_parts
+    from storage.outputs import find_teacher_parts
 
-    records = [record(output, teacher_parts(output, outputs)) for output in outputs]
+    records = [record(output, find_teacher_parts(output, outputs)) for output in outputs]
     if as_json:
         report({"outputs": records}, "", as_json)
         return
@@ -75,19 +75,26 @@ def record(output: "Output", teacher: dict[str, str]) -> dict[str, Any]:
 def show(url: str, *, rows: int = 5, json: Json = False) -> None:
     """A latent store: its arrays, how it was made, and its first rows."""
     from storage import LatentStore
-    from storage.store.description import array_lines, array_records, filled, first_rows, provenance_lines, summary
+    from storage.store.description import (
+        describe_arrays,
+        drop_empty_columns,
+        format_arrays,
+        format_provenance,
+        read_first_rows,
+        summarize,
+    )
 
     store = LatentStore.open(url, allow_unsealed=True)
-    first = first_rows(store, rows)
+    first = read_first_rows(store, rows)
     if json:
-        found = {"url": store.url, "sealed": store.sealed, "arrays": array_records(store)}
+        found = {"url": store.url, "sealed": store.sealed, "arrays": describe_arrays(store)}
         found["provenance"] = store.provenance
         report({**found, "rows": first}, "", json)
         return
-    print(f"{store.url}\n{summary(store)}")
-    print_columns(array_lines(store))
-    print_columns([{"provenance": key, "": line} for key, line in provenance_lines(store.provenance).items()])
-    print_columns(filled(first, ("id", "caption", "uri", "reason")))
+    print(f"{store.url}\n{summarize(store)}")
+    print_columns(format_arrays(store))
+    print_columns([{"provenance": key, "": line} for key, line in format_provenance(store.provenance).items()])
+    print_columns(drop_empty_columns(first, ("id", "caption", "uri", "reason")))
 
 
 def gc(

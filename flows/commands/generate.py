@@ -11,17 +11,16 @@ from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.schedule import Schedule, default_schedule
 from flows.commands.configs import EMBEDDED
 from flows.crf_files import choose_lead, load_crf, read_config
-from flows.stage import is_sealed
-from storage import UserError, locations
+from storage import UserError
+from storage.outputs import find_newest
 
 
 def newest_crf(root: str) -> str:
-    """The stage-2 CRF that was sealed last below a local ROOT."""
-    folder = locations.join(locations.make_absolute(root), "distill")
-    sealed = [url for name in locations.list_names(folder) if is_sealed(url := locations.join(folder, name))]
-    if not sealed:
-        raise UserError("a distilled CRF", f"none below {folder}", "run `latentcrf run demo` first, or give --crf")
-    return max(sealed, key=lambda url: Path(url, "manifest.json").stat().st_mtime)
+    """URL of the stage-2 CRF that was sealed last below ROOT."""
+    newest = find_newest(root, "distill")
+    if newest is None:
+        raise UserError("a distilled CRF", f"none below {root}", "run `latentcrf run demo` first, or give --crf")
+    return newest
 
 
 def side_by_side(

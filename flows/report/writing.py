@@ -38,7 +38,7 @@ def write_report(
         "truncated_captions": truncated,
         "made": made,
     }
-    locations.write_new(locations.join(url, "report.json"), locations.json_bytes(measured))
+    locations.write_new(locations.join(url, "report.json"), locations.encode_json(measured))
     report = locations.read_json(locations.join(url, "report.json"))
     rows = [Measured(**row) for row in report["rows"]]
     sheet, plots = contact_sheet(rows, store, teacher, made["parameters"]["noises"]), draw_plots(rows, losses)

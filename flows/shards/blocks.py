@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from crf.errors import CRFError
 from crf.noise import sample_seed
-from storage import LatentStore
+from storage import LatentStore, UserError
 from storage.inputs.decoding import decode_apart
 from storage.inputs.images import read_images
 from storage.inputs.pixels import RejectedImageError
@@ -111,11 +112,21 @@ class Chain:
 
 
 class Model:
-    """The model's part, named "module:class", so that only the actors import it: that takes seconds."""
+    """The model's part, named "module:class" so that only the actors import it: the import takes seconds.
+
+    A user's error in its constructor is raised with the first block: of an error while an actor is made, Ray brings
+    the driver only the text.
+    """
 
     def __init__(self, name: str, **arguments: Any) -> None:
-        self.compute = resolve_name(name)(**arguments)
+        self.error: UserError | CRFError | None = None
+        try:
+            self.compute = resolve_name(name)(**arguments)
+        except (UserError, CRFError) as error:
+            self.error = error
 
     def __call__(self, block: Block) -> Block:
+        if self.error:
+            raise self.error
         computed: Block = self.compute(block)
         return computed

@@ -19,7 +19,7 @@ def write_truncated(store: LatentStore, rows_per_caption: int = 1) -> int:
     if count:
         logger = get_run_logger() if FlowRunContext.get() else logging.getLogger("latentcrf")
         logger.warning("%d of %d captions are longer than the text encoder reads", count, total // rows_per_caption)
-    locations.write_new(locations.join(store.url, CAPTIONS), locations.json_bytes({"truncated": count}))
+    locations.write_new(locations.join(store.url, CAPTIONS), locations.encode_json({"truncated": count}))
     return count
 
 

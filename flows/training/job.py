@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from flows.crf_files import CRF_FILES
 from flows.parameters import OptimizerOptions
 from flows.progress import Progress
 from flows.ray_session import ray_session
 from flows.stage import Work, provenance
 from storage import UserError, locations
+from storage.records import hash_object
+from storage.seals import TrainingManifest, seal_output
 
 if TYPE_CHECKING:
     from flows.training.loop import TrainLoop
@@ -22,7 +25,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def optimize(objective: "Objective", work: Work, progress: Progress) -> None:
-    """Writes checkpoints, logs, the CRF, losses.json (one record a step) and, last, manifest.json."""
+    """Train a CRF: write checkpoints, logs, the CRF, losses.json (one record per step) and, last, the seal."""
     check_shares(objective.options)
     objective.check()
     with ray_session() if objective.options.workers else nullcontext():
@@ -33,8 +36,13 @@ def optimize(objective: "Objective", work: Work, progress: Progress) -> None:
     from flows.report.artifacts import publish_losses
 
     publish_losses(work.identity.stage, work.url)
-    more = {"steps": work.total, "workers": objective.options.workers}
-    locations.write_json(locations.join(work.url, "manifest.json"), provenance(work, **more))
+    manifest = TrainingManifest(
+        objects={name: hash_object(locations.join(work.url, name)) for name in (*CRF_FILES, "losses.json")},
+        steps=work.total,
+        workers=objective.options.workers,
+        provenance=provenance(work),
+    )
+    seal_output(work.url, manifest)
 
 
 def check_shares(options: OptimizerOptions) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from tenacity import retry, retry_if_exception, stop_after_attempt
 from torch import distributed
 
 from crf.device import default_device
@@ -17,7 +18,7 @@ from flows.crf_files import save_crf
 from flows.training.logs import TrainLogs
 from flows.training.objectives import Objective, Share
 from storage import locations
-from storage.checkpoints import newest_step, read_checkpoint, write_checkpoint
+from storage.checkpoints import find_newest_step, read_checkpoint, write_checkpoint
 
 SECONDS_BETWEEN_REPORTS = 1.0
 
@@ -62,15 +63,8 @@ class TrainLoop:
         torch.manual_seed(self.objective.options.seed)
         device = get_device() if self.objective.options.workers else default_device()
         state = Trainer(self.objective.crf().to(device), self.objective.optimization())
-        while step := agree_on_step(newest_step(self.url)):
-            try:
-                saved = io.BytesIO(read_checkpoint(self.url, step))
-            except FileNotFoundError:  # another driver, at the same training, has newer ones
-                if count_workers() > 1:
-                    raise  # Ray starts them all again
-                continue
-            state.load_state_dict(torch.load(saved, map_location=device, weights_only=True))
-            break
+        if saved := read_newest_checkpoint(self.url):
+            state.load_state_dict(torch.load(io.BytesIO(saved), map_location=device, weights_only=True))
         return state
 
     def share(self) -> Share:
@@ -120,6 +114,18 @@ class Rank0:
         names, values = zip(*self._state.history.items(), strict=True)
         records = [dict(zip(names, step, strict=True)) for step in zip(*values, strict=True)]
         locations.write_json(locations.join(self._url, "losses.json"), records)
+
+
+def was_removed(error: BaseException) -> bool:
+    """Tell whether another driver of the same training has removed the checkpoint: it has newer ones."""
+    return isinstance(error, FileNotFoundError) and count_workers() == 1  # several workers: Ray restarts all of them
+
+
+@retry(retry=retry_if_exception(was_removed), stop=stop_after_attempt(100), reraise=True)
+def read_newest_checkpoint(url: str) -> bytes | None:
+    """The state of the newest complete checkpoint; None if there is none."""
+    step = agree_on_step(find_newest_step(url))
+    return read_checkpoint(url, step) if step else None
 
 
 def agree_on_step(step: int) -> int:

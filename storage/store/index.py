@@ -1,4 +1,4 @@
-"""index.parquet: which sample stands in which row. One row group a shard."""
+"""index.parquet: which sample each row holds. One row group per shard."""
 
 import errno
 import io
@@ -10,9 +10,11 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from storage import locations
-from storage.store.records import sha256
+from storage.endpoints import translate_errors
+from storage.records import compute_sha256
 
 SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
 
@@ -25,14 +27,14 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
     schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
     row, checksums = 0, []
     with tempfile.NamedTemporaryFile() as file:  # not in memory, which millions of rows would fill
-        # Each value stands once, and nobody asks for a shard's smallest: both would be most of a large index's footer.
+        # Values rarely repeat and no reader filters by them; dictionaries and statistics would be most of the file.
         with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
             for table in shards:
                 table = table.select(SCHEMA.names)
                 if rejected is not None:
                     reasons = [rejected.get(row + offset) for offset in range(len(table))]
                     table = table.append_column("reason", pa.array(reasons, pa.string()))
-                checksums.append(table_checksum(table))
+                checksums.append(hash_table(table))
                 writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
                 row += len(table)
         file.flush()
@@ -40,33 +42,38 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
     return row, checksums
 
 
-def table_checksum(table: pa.Table) -> str:
-    """Over a shard's rows, whatever their encoding."""
-    return sha256(json.dumps(table.to_pylist()).encode())
+def hash_table(table: pa.Table) -> str:
+    """SHA-256 over the rows of a shard, whatever their encoding."""
+    return compute_sha256(json.dumps(table.to_pylist()).encode())
 
 
 def parse_index(data: bytes) -> pa.Table:
+    """The whole index, from its bytes."""
     return pq.read_table(io.BytesIO(data))
 
 
 def read_index_shard(url: str, shard: int) -> pa.Table:
-    """One shard's rows, without reading the others'."""
-    try:
+    """Read the rows of one shard, without those of the others."""
+    with translate_errors(url):
         return _read_row_group(url, shard)
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EBUSY:  # s3fs: replaced while it was read
-            raise
-    return _read_row_group(url, shard)  # another process has sealed in between: of two objects nobody has read a part
 
 
+def _may_be_replaced(error: BaseException) -> bool:
+    """Tell whether an error may come from parts of two indexes: another process sealed while this one was reading."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EBUSY  # s3fs says so
+    return isinstance(error, pa.ArrowException)
+
+
+@retry(retry=retry_if_exception(_may_be_replaced), stop=stop_after_attempt(2), reraise=True)
 def _read_row_group(url: str, shard: int) -> pa.Table:
     fs, path = fsspec.url_to_fs(url)
     with fs.open(path, "rb") as file:
         return pq.ParquetFile(file).read_row_group(shard)
 
 
-def index_shards(url: str) -> Iterator[pa.Table]:
-    """All shards' rows, one shard after the other, of one moment: another process may replace the index meanwhile."""
+def read_index_shards(url: str) -> Iterator[pa.Table]:
+    """Yield the rows of one shard after the other, as the index was at first: another process may replace it."""
     with locations.local_copy(url) as path, pq.ParquetFile(path) as parquet:
         yield from (parquet.read_row_group(shard) for shard in range(parquet.num_row_groups))
 

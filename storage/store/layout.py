@@ -1,4 +1,4 @@
-"""What a latent store is made of: the names of its objects, its arrays, and how they lie in Zarr."""
+"""What a latent store consists of: the names of its objects, its arrays, and their Zarr metadata."""
 
 import warnings
 from dataclasses import dataclass
@@ -15,22 +15,33 @@ from storage import locations
 
 Array = npt.NDArray[Any]
 LAYOUT_VERSION = 2
-GROUP, INDEX, CREATED, MANIFEST = "zarr.json", "index.parquet", "commits/created.json", "manifest.json"
+GROUP, INDEX, CREATED = "zarr.json", "index.parquet", "commits/created.json"
 
 
 def commit_path(shard: int) -> str:
+    """Path of a shard's commit record, from the store's URL."""
     return f"commits/{shard:05d}.json"
 
 
-def committed_shards(url: str) -> set[int]:
-    """Numbers of the shards of the store at ``url`` that are complete."""
+def list_committed_shards(url: str) -> set[int]:
+    """Numbers of the complete shards of the store at ``url``."""
     numbers = (name.removesuffix(".json") for name in locations.list_names(locations.join(url, "commits")))
     return {int(number) for number in numbers if number.isdigit()}
 
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of a store: the shape of a row, its dtype, and the names of the row's dimensions."""
+    """One array of a store: what it holds for each row. ``latent`` and ``vector`` make the usual ones.
+
+    Args:
+        row_shape: Shape of one row, without the row dimension.
+        dtype: NumPy's name of the type of the values, e.g. "float16".
+        dimensions: Names of the row's dimensions, as many as ``row_shape`` has.
+
+    Example:
+        >>> ArraySpec.latent(64, 64, 8)
+        ArraySpec(row_shape=(64, 64, 8), dtype='float16', dimensions=('y', 'x', 'channel'))
+    """
 
     row_shape: tuple[int, ...]
     dtype: str
@@ -38,12 +49,12 @@ class ArraySpec:
 
     @classmethod
     def latent(cls, height: int, width: int, channels: int) -> Self:
-        """float16 latents, channels last: ``permute(0, 3, 1, 2)`` is a channels-last torch view."""
+        """float16 latents (height, width, channels): ``permute(0, 3, 1, 2)`` is a channels-last view in torch."""
         return cls((height, width, channels), "float16", ("y", "x", "channel"))
 
     @classmethod
     def vector(cls, size: int) -> Self:
-        """float16 vectors: text embeddings, features."""
+        """float16 vectors (size,), such as text embeddings or features."""
         return cls((size,), "float16", ("feature",))
 
 
@@ -51,9 +62,10 @@ FLAGS = {"valid": ArraySpec((), "bool", ()), "seed": ArraySpec((), "uint64", ())
 
 
 def create_array(group: zarr.Group, name: str, spec: ArraySpec, count: int, shard_rows: int) -> None:
-    """One chunk a sample and one object a shard; flags, which are tiny, one chunk a shard.
+    """Add an array of ``count`` rows to a group: one chunk per row, one object per shard.
 
-    Every chunk carries its checksum, so that any Zarr reader raises on a flipped bit.
+    Flags are tiny: one chunk per shard. Every chunk carries a checksum, so that any Zarr reader raises an error on
+    a flipped bit.
     """
     flag = not spec.row_shape
     group.create_array(
@@ -68,12 +80,12 @@ def create_array(group: zarr.Group, name: str, spec: ArraySpec, count: int, shar
     )
 
 
-def metadata_documents(
+def encode_metadata(
     arrays: dict[str, ArraySpec], count: int, shard_rows: int, provenance: dict[str, Any]
 ) -> dict[str, bytes]:
-    """Path -> bytes of all of a store's Zarr metadata, consolidated; the same for the same arguments.
+    """All Zarr metadata of a store, consolidated: path -> bytes. Equal arguments give equal bytes.
 
-    Made in memory, so that each document is put in place whole, in one step.
+    It is made in memory, so that each document can be written in one step.
     """
     documents: dict[str, Buffer] = {}
     attributes = {
@@ -87,13 +99,13 @@ def metadata_documents(
     for name, spec in {**arrays, **FLAGS}.items():
         create_array(group, name, spec, count, shard_rows)
     with warnings.catch_warnings():
-        # Other readers may ignore consolidated metadata, and lose nothing.
+        # Other readers may ignore consolidated metadata without losing anything.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(memory)
     return {path: document.to_bytes() for path, document in documents.items()}
 
 
-def shard_object(array: zarr.Array[Any], shard: int) -> str:
-    """The path, from the array's own, of the object that holds a shard."""
+def object_path(array: zarr.Array[Any], shard: int) -> str:
+    """Path of the object that holds a shard of an array, from the array's URL."""
     place = (shard, *(0 for _ in array.shape[1:]))
     return str(array.metadata.encode_chunk_key(place))

@@ -1,6 +1,6 @@
-"""A store in a notebook: in HTML, as a sheet of pictures, and as an xarray dataset.
+"""Show a store in a notebook: as HTML, as a sheet of pictures, and as an xarray dataset.
 
-The functions here are methods of ``LatentStore``. What comes from the data is escaped and cut short.
+The functions here are methods of ``LatentStore``. Text that comes from the data is escaped and cut short.
 """
 
 import base64
@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from storage.errors import UserError
-from storage.store.description import array_lines, filled, first_rows, provenance_lines, summary
+from storage.store.description import (
+    drop_empty_columns,
+    format_arrays,
+    format_provenance,
+    read_first_rows,
+    summarize,
+)
 from storage.store.handle import OpenedStore
 from storage.store.layout import FLAGS, Array
 
@@ -25,27 +31,27 @@ Decode = Callable[[Array], Array]  # latents float16 (n, y, x, channel) -> pixel
 
 
 class Html(str):
-    """HTML that a notebook shows; as a string, its source."""
+    """HTML that a notebook renders. As a string it is the source."""
 
     def _repr_html_(self) -> str:
         return str(self)
 
     def __repr__(self) -> str:
-        """What stands beside the HTML in a notebook's file, which need not hold the pictures twice."""
+        """A short text: a notebook's file has it beside the HTML, and need not hold the pictures twice."""
         return f"<HTML, {len(self)} characters>"
 
 
 def to_html(store: OpenedStore) -> str:
-    """What a notebook shows of a store: rows, arrays, provenance and the first captions. Reads no array."""
+    """Rows, arrays, provenance and the first captions of a store, as HTML. Reads no array."""
     name = "/".join(store.url.split("/")[-2:])  # a stage and its fingerprint
-    lines = filled(first_rows(store, FIRST_ROWS), ("id", "caption", "reason"))
-    provenance = provenance_lines(store.provenance)
+    lines = drop_empty_columns(read_first_rows(store, FIRST_ROWS), ("id", "caption", "reason"))
+    provenance = format_provenance(store.provenance)
     return "".join(
         [
-            f"<p><b>{_text(name)}</b>: {_text(summary(store))}</p>",
-            _records(array_lines(store)),
-            _records([{"provenance": key, "": line} for key, line in provenance.items()]),
-            _records(lines),
+            f"<p><b>{_escape(name)}</b>: {_escape(summarize(store))}</p>",
+            _format_records(format_arrays(store)),
+            _format_records([{"provenance": key, "": line} for key, line in provenance.items()]),
+            _format_records(lines),
         ]
     )
 
@@ -57,39 +63,60 @@ def contact_sheet(
     names: Sequence[str] | None = None,
     beside: Mapping[str, Array] | None = None,
 ) -> Html:
-    """Samples as pictures: a line a row with its caption, a column an array.
+    """Show samples as pictures: one line per row with its caption, one column per array of latents.
 
-    ``decode``: latents float16 (n, y, x, channel) -> pixels uint8 (n, height, width, 3); what it gives
-    is shown at most 128 pixels wide and high. ``rows``: the first eight unless given. ``names``:
-    arrays of the store, all latents unless given. ``beside``: heading -> further latents (rows,
-    y, x, channel) of the same rows, such as a CRF's output. A rejected row shows its reason.
+    A rejected row shows its reason.
 
-    Raises IndexError beyond the last row, UserError where ``decode`` gives something else, ValueError
-    where a chunk's checksum is wrong.
+    Args:
+        decode: Latents float16 (n, y, x, channel) -> pixels uint8 (n, height, width, 3). They are shown at most
+            128 pixels wide and high.
+        rows: Numbers of the rows to show. Default: the first eight.
+        names: The arrays to show. Default: all latents.
+        beside: Heading -> further latents (rows, y, x, channel) of the same rows, such as a CRF's output.
+
+    Returns:
+        A table that a notebook renders; ``str`` of it is HTML.
+
+    Raises:
+        IndexError: There is no such row.
+        UserError: ``decode`` returns something else.
+        ValueError: A chunk's checksum is wrong.
+
+    Example:
+        >>> store.contact_sheet(teacher.decode, rows=[0, 5, 9])
+        <HTML, 48211 characters>
     """
     chosen = np.asarray(range(min(8, len(store))) if rows is None else rows, dtype=np.intp)
-    lines = _index_lines(store, chosen)
+    lines = _read_index_lines(store, chosen)
     good = np.asarray(store["valid"].oindex[chosen], dtype=np.bool_)
     if names is None:
         names = [name for name in store.names if store[name].ndim == 4]
     latents = {name: np.asarray(store[name].oindex[chosen[good]]) for name in names}
     latents |= {heading: np.asarray(values)[good] for heading, values in (beside or {}).items()}
-    pictures = {heading: iter(_pictures(decode, values)) for heading, values in latents.items()}
+    pictures = {heading: iter(_draw_pictures(decode, values)) for heading, values in latents.items()}
     body = []
     for row, line, valid in zip(chosen, lines, good, strict=True):
-        missing = _text(line.get("reason") or "not written")
+        missing = _escape(line.get("reason") or "not written")
         cells = [next(column) if valid else missing for column in pictures.values()]
-        body.append([f"{row}: {_text(line['caption'])}", *cells])
-    return Html(_table(["", *latents], body))
+        body.append([f"{row}: {_escape(line['caption'])}", *cells])
+    return Html(_format_table(["", *latents], body))
 
 
 def to_xarray(store: OpenedStore) -> "xarray.Dataset":
-    """The arrays as an xarray dataset along ``sample``, with the coordinates ``id``, ``caption``, ``valid``, ``seed``.
+    """Open the arrays as an xarray dataset along ``sample``, with coordinates ``id``, ``caption``, ``valid``, ``seed``.
 
-    Lazy: an array's values are read when they are asked for, and of them only the chunks that are
-    indexed (a chunk is a sample): ``dataset.step_40[7]``, or ``dataset.isel(sample=rows)``. Reading raises
-    zarr's ValueError where a chunk's checksum is wrong. ``dataset.chunk()`` gives dask arrays where
-    dask is installed. The index is read at once. Raises UserError where xarray is missing.
+    The index is read at once. An array's values are read when they are used, and only the samples that are indexed;
+    if a chunk's checksum is wrong, that raises zarr's ValueError. ``dataset.chunk()`` makes dask arrays.
+
+    Returns:
+        The dataset; dimensions (sample, y, x, channel) or (sample, feature), as each array has them.
+
+    Raises:
+        UserError: xarray is not installed.
+
+    Example:
+        >>> store.to_xarray().step_40[7].shape
+        (64, 64, 8)
     """
     try:
         import xarray
@@ -104,8 +131,8 @@ def to_xarray(store: OpenedStore) -> "xarray.Dataset":
     return dataset.set_coords(list(FLAGS)).assign_coords(texts)
 
 
-def _index_lines(store: OpenedStore, rows: Array) -> list[dict[str, Any]]:
-    """The rows' lines of the index. Raises IndexError where there is no such row."""
+def _read_index_lines(store: OpenedStore, rows: Array) -> list[dict[str, Any]]:
+    """The rows' lines of the index. Raises IndexError if there is no such row."""
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(store):
         raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(store)} in {store.url}")
     shards = {shard: store.rows(shard) for shard in np.unique(rows // store.shard_rows).tolist()}
@@ -113,21 +140,21 @@ def _index_lines(store: OpenedStore, rows: Array) -> list[dict[str, Any]]:
     return [shards[shard].slice(place, 1).to_pylist()[0] for shard, place in places]
 
 
-def _pictures(decode: Decode, latents: Array) -> list[str]:
-    """Latents (n, y, x, channel) -> n HTML images."""
+def _draw_pictures(decode: Decode, latents: Array) -> list[str]:
+    """Latents (n, y, x, channel) -> n images in HTML."""
     if not len(latents):
         return []
     pixels = np.asarray(decode(latents))
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3 or len(pixels) != len(latents):
         raise UserError(
-            f"a decoder that gives uint8 ({len(latents)}, height, width, 3)",
+            f"a decoder that returns uint8 ({len(latents)}, height, width, 3)",
             f"{pixels.dtype} {pixels.shape}",
-            "pixels are 0 to 255, channels last",
+            "return pixels from 0 to 255, channels last",
         )
-    return [_picture(picture) for picture in pixels]
+    return [_draw_picture(picture) for picture in pixels]
 
 
-def _picture(pixels: Array) -> str:
+def _draw_picture(pixels: Array) -> str:
     from PIL import Image
 
     image, out = Image.fromarray(pixels), io.BytesIO()
@@ -136,18 +163,18 @@ def _picture(pixels: Array) -> str:
     return f'<img src="data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}">'
 
 
-def _records(lines: list[dict[str, str]]) -> str:
-    """A table of texts that share their keys."""
-    return _table(lines[0] if lines else (), ([_text(value) for value in line.values()] for line in lines))
+def _format_records(lines: list[dict[str, str]]) -> str:
+    """A table in HTML, of records of text that share their keys."""
+    return _format_table(lines[0] if lines else (), ([_escape(value) for value in line.values()] for line in lines))
 
 
-def _table(headings: Iterable[str], body: Iterable[Iterable[str]]) -> str:
-    """``body``: cells in HTML."""
-    head = "".join(f"<th>{_text(heading)}</th>" for heading in headings)
+def _format_table(headings: Iterable[str], body: Iterable[Iterable[str]]) -> str:
+    """A table in HTML. ``body``: its cells, in HTML."""
+    head = "".join(f"<th>{_escape(heading)}</th>" for heading in headings)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in line)}</tr>" for line in body)
     return f"<table><tr>{head}</tr>{lines}</table>"
 
 
-def _text(text: str) -> str:
-    """Escaped, and of bounded length."""
+def _escape(text: str) -> str:
+    """Escape text for HTML, and cut it to LONGEST_TEXT characters."""
     return escape(text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…")

@@ -1,7 +1,7 @@
-"""Objects that are opened to read parts of them: a local file where it lies, any other fetched whole.
+"""Read parts of an object: a local file stays open, any other object is fetched whole.
 
-A file is not mapped into memory: its first touch would cost a page fault for every few rows, as much as copying
-them, and a file that is cut off meanwhile would end the process.
+A local file is not mapped into memory. The first access to a mapped page costs a page fault every few rows, as much
+as copying them, and a file that is cut off while it is mapped ends the process.
 """
 
 import os
@@ -12,11 +12,11 @@ from storage.endpoints import translate_errors
 from storage.store.layout import Array
 
 Place = Array | bytearray
-"""Where bytes go: of an array, uint8."""
+"""Where to put bytes: an array of uint8, or a bytearray."""
 
 
 class LocalFile:
-    """Closed with the last reference to it."""
+    """An open file, closed when nothing refers to it any more. ``size`` is in bytes."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_RDONLY)
@@ -24,20 +24,23 @@ class LocalFile:
         self.size = os.fstat(self._file).st_size
 
     def read_into(self, start: int, *places: Place) -> int:
-        """Fill the places, one after the other, with the bytes from ``start`` on. -> how many there were."""
+        """Fill the places, one after the other, with the bytes from ``start`` on. Returns how many there were."""
         return os.preadv(self._file, places, start)  # type: ignore[arg-type]  # numpy's arrays are buffers
 
     def read_ahead(self) -> None:
-        """Let the system begin to read all of it, and do not wait."""
-        if hasattr(os, "posix_fadvise"):  # not on every system
+        """Let the system begin to read the whole file, without waiting for it."""
+        if hasattr(os, "posix_fadvise"):  # Linux has it, macOS does not
             os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 class FetchedObject:
+    """The bytes of an object, in memory; the same methods as ``LocalFile``."""
+
     def __init__(self, data: bytes) -> None:
         self._bytes, self.size = memoryview(data), len(data)
 
     def read_into(self, start: int, *places: Place) -> int:
+        """Fill the places, one after the other, with the bytes from ``start`` on. Returns how many there were."""
         end = start
         for place in places:
             part = self._bytes[end : end + len(place)]
@@ -46,14 +49,14 @@ class FetchedObject:
         return end - start
 
     def read_ahead(self) -> None:
-        """It is here."""
+        """Do nothing: all of it is in memory."""
 
 
 Object = LocalFile | FetchedObject
 
 
 def open_object(url: str) -> Object:
-    """Raises FileNotFoundError, EndpointError."""
+    """Open an object to read parts of it. Raises FileNotFoundError and EndpointError."""
     path = locations.local_path(url)
     with translate_errors(url):
         return FetchedObject(locations.read_bytes(url)) if path is None else LocalFile(path)

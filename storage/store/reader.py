@@ -1,7 +1,7 @@
-"""The training reader: shuffled batches from a sealed store, in an order that follows from the seed alone.
+"""The training reader: shuffled batches of a sealed store, in an order that depends on the seed alone.
 
-A worker's samples are one endless row of epochs; batch b is its samples b*size to (b+1)*size.
-So the reader can start at any batch, and what it gives from there is what it would have given.
+A worker's samples are an endless sequence of epochs; batch b has its samples b*size to (b+1)*size. So the reader
+can start at any batch, and continues from there as if it had read all batches before.
 """
 
 from collections import deque
@@ -22,14 +22,14 @@ WINDOW_SHARDS = 16
 AHEAD, THREADS = 4, 2
 
 OpenShard = dict[str, StoredRows]
-"""A shard's arrays by name."""
+"""The arrays of a shard by name."""
 Place = tuple[int, OpenShard]
-"""A row's number, and the shard that it lies in."""
+"""The number of a row, and the shard that holds it."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of an epoch: read these shards, then give these rows, then drop those shards."""
+    """A part of an epoch: read these shards, then yield these rows, then drop those shards."""
 
     read: list[int]
     rows: Array
@@ -40,11 +40,10 @@ class Step:
 class EpochOrder:
     """Which rows a worker (``rank`` of ``ranks``) sees in each epoch, and in what order.
 
-    An epoch's shards are dealt in random order, to each worker as many valid rows as to any other
-    (up to ``ranks`` - 1 are left for another epoch). A row is mixed with those of the WINDOW_SHARDS
-    shards around it, not counting those without rows for the worker, so that whole shards can be read
-    one after the other and few are held. Worked out a shard at a time, so that it takes no more memory
-    for 10 million rows than for a thousand.
+    The shards of an epoch are dealt to the workers in random order. Every worker gets equally many valid rows; up to
+    ``ranks`` - 1 rows are left out of an epoch. A row is mixed with the rows of the WINDOW_SHARDS shards around it,
+    not counting shards without rows for the worker. So whole shards are read one after the other, and only a few are
+    held. The order is computed shard by shard: 10 million rows take no more memory than a thousand.
     """
 
     valid: Array
@@ -55,15 +54,15 @@ class EpochOrder:
 
     @property
     def share(self) -> int:
-        """A worker's samples an epoch."""
+        """Samples per worker and epoch."""
         return int(self.valid.sum()) // self.ranks
 
     def steps(self, epoch: int) -> Iterator[Step]:
-        """A step a shard; all of them together give ``share`` row numbers."""
+        """One step per shard; together they yield ``share`` row numbers."""
         random = np.random.default_rng([self.seed, epoch, self.rank])
-        rows, times = np.empty(0, np.int64), np.empty(0)  # of the shards read, what was not given yet
-        for ahead, (shard, dealt, last) in enumerate(self._dealt(epoch)):
-            # A row may come WINDOW_SHARDS before its shard's own turn, and up to its turn.
+        rows, times = np.empty(0, np.int64), np.empty(0)  # of the rows that were read but not yet yielded
+        for ahead, (shard, dealt, last) in enumerate(self._deal(epoch)):
+            # A row comes at most WINDOW_SHARDS before the turn of its shard, and at the latest at that turn.
             rows = np.concatenate([rows, dealt])
             times = np.concatenate([times, max(ahead - WINDOW_SHARDS, 0) + WINDOW_SHARDS * random.random(len(dealt))])
             now = times < (np.inf if last else max(ahead + 1 - WINDOW_SHARDS, 0))
@@ -72,8 +71,8 @@ class EpochOrder:
             drop = set((given // self.shard_rows).tolist()) - set((rows // self.shard_rows).tolist())
             yield Step([shard], given, drop)
 
-    def _dealt(self, epoch: int) -> Iterator[tuple[int, Array, bool]]:
-        """The worker's shards in the epoch's order: number, those of its rows that are the worker's, is it the last."""
+    def _deal(self, epoch: int) -> Iterator[tuple[int, Array, bool]]:
+        """The worker's shards in the epoch's order: the number, the worker's rows in it, and whether it is the last."""
         starts = np.arange(0, len(self.valid), self.shard_rows)
         shards = np.argsort(np.random.default_rng([self.seed, epoch]).permutation(len(starts)))
         ends = np.add.reduceat(self.valid, starts, dtype=np.int64)[shards].cumsum()
@@ -87,7 +86,7 @@ class EpochOrder:
                 yield int(shards[place]), mine, bool(ends[place] >= stop)
 
     def steps_from(self, sample: int) -> Iterator[Step]:
-        """The steps of all epochs, for ever, from the worker's sample number ``sample`` on."""
+        """Steps of all epochs, without end, from the worker's sample number ``sample`` on."""
         first_epoch, skip = divmod(sample, self.share)
         held: list[int] = []
         steps = chain.from_iterable(self.steps(epoch) for epoch in count(first_epoch))
@@ -111,28 +110,52 @@ def shuffled_batches(
     rank: int = 0,
     ranks: int = 1,
 ) -> Iterator[dict[str, Array]]:
-    """Batches of the valid rows for ever, from ``start_batch`` on: the arrays ``names`` and ``row`` (B,).
+    """Read shuffled batches of a store's valid rows, epoch after epoch, without end.
 
-    ``batch_size`` is that of one worker. Whole shards are read, the next ones in threads; up to twice
-    WINDOW_SHARDS of them are held. A shard that is not what was written raises DamagedStoreError.
+    The order depends on the seed, the store and the number of workers alone, so a training that resumes at
+    ``start_batch`` sees the batches that it would have seen. Threads read whole shards ahead; up to 2 * WINDOW_SHARDS
+    shards are held. A batch may span two epochs.
+
+    Args:
+        store: A sealed store.
+        names: The arrays to read.
+        batch_size: Samples per batch and worker.
+        seed: Decides the order.
+        start_batch: Number of the first batch to yield: how many this worker has seen already. Default 0.
+        rank: This worker's number, from 0 to ``ranks`` - 1. Default 0.
+        ranks: Number of workers that share the rows; no row goes to two workers in an epoch. Default 1.
+
+    Yields:
+        One batch (B = ``batch_size``): each array of ``names``, in its stored dtype (B, y, x, channel) or
+        (B, feature), and ``row`` int64 (B,), the rows' numbers in the store.
+
+    Raises:
+        UserError: The store has fewer valid rows than there are workers.
+        DamagedStoreError: A value is not what was written.
+
+    Example:
+        >>> store = LatentStore.open("runs/demo/encode/0123456789abcdef")
+        >>> batch = next(shuffled_batches(store, ["latents", "text"], batch_size=8, seed=0))
+        >>> batch["latents"].shape
+        (8, 64, 64, 8)
     """
     order = EpochOrder(store.valid, store.shard_rows, seed, rank, ranks)
     if not order.share:
         raise UserError(
-            f"at least {ranks} valid rows, one a worker",
+            f"at least {ranks} valid rows, one per worker",
             f"{int(order.valid.sum())} in {store.url}",
-            "see the reasons in its index",
+            "see the reasons for rejected rows in its index",
         )
-    places = _places(store, names, order.steps_from(start_batch * batch_size))
+    places = _list_places(store, names, order.steps_from(start_batch * batch_size))
     with ThreadPoolExecutor(1) as thread:
         while True:
             batch = list(islice(places, batch_size))
-            arrays = {name: _fill(thread, store, name, batch) for name in names}
+            arrays = {name: _read_batch(thread, store, name, batch) for name in names}
             yield {"row": np.array([row for row, _ in batch]), **arrays}
 
 
-def _places(store: LatentStore, names: list[str], steps: Iterator[Step]) -> Iterator[Place]:
-    """Row after row, with the shard that it lies in; whoever has the row keeps its shard open."""
+def _list_places(store: LatentStore, names: list[str], steps: Iterator[Step]) -> Iterator[Place]:
+    """Yield row after row, with the shard that holds it, which stays open as long as the row is referred to."""
     held: dict[int, OpenShard] = {}
     for step, opened in _read_ahead(store, names, steps):
         held |= opened
@@ -145,7 +168,7 @@ def _places(store: LatentStore, names: list[str], steps: Iterator[Step]) -> Iter
 def _read_ahead(
     store: LatentStore, names: list[str], steps: Iterator[Step]
 ) -> Iterator[tuple[Step, dict[int, OpenShard]]]:
-    """Each step with the shards that it reads, while threads read those of the next AHEAD steps."""
+    """Yield each step with the shards that it reads, while threads read those of the next AHEAD steps."""
 
     def load(shard: int) -> OpenShard:
         return {name: open_shard(store, name, shard) for name in names}
@@ -162,8 +185,8 @@ def _read_ahead(
         threads.shutdown(cancel_futures=True)
 
 
-def _fill(thread: ThreadPoolExecutor, store: LatentStore, name: str, places: list[Place]) -> Array:
-    """The rows of one array, checked, each in its place in a batch: a thread sees to every other one."""
+def _read_batch(thread: ThreadPoolExecutor, store: LatentStore, name: str, places: list[Place]) -> Array:
+    """One array of a batch, every row checked. The thread copies every other row."""
     array = store[name]
     batch = np.empty((len(places), *array.shape[1:]), array.dtype)
     rows = batch.reshape(len(places), -1).view(np.uint8)

@@ -1,52 +1,78 @@
-"""JSON records that carry their own checksum: whoever reads one finds a flipped bit in it."""
+"""The records of a latent store: what each says, and the types of its fields."""
 
-import hashlib
-import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
-from storage import locations
-from storage.errors import DamagedStoreError
-
-Record = dict[str, Any]
+from storage.records import Record
+from storage.seals import Manifest
 
 
-def sha256(data: bytes | memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()
+@dataclass(frozen=True, kw_only=True)
+class CreatedRecord(Record):
+    """``commits/created.json``: the layout is complete. ``rows``: of the store, rejected ones included."""
+
+    rows: int
 
 
-def object_sha256(url: str) -> str:
-    """Of an object of any size."""
-    with locations.local_copy(url) as path, open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@dataclass(frozen=True, kw_only=True)
+class ShardRecord(Record):
+    """What the commit record and the manifest both say about a shard.
+
+    ``shard``: its number. ``rows``: its first row, and the row after its last. ``fingerprint``: of everything that
+    its values depend on; None if the stage gave none. ``sha256``: array -> checksum of the shard's values in it.
+    """
+
+    shard: int
+    rows: list[int]
+    fingerprint: str | None
+    sha256: dict[str, str]
 
 
-def write_record(url: str, record: Record) -> None:
-    locations.write_bytes(url, _encoded(record))
+@dataclass(frozen=True, kw_only=True)
+class CommitRecord(ShardRecord):
+    """``commits/00007.json``: shard 7 is complete.
+
+    ``valid``: how many of its rows are. ``rejected``: row -> reason. ``timing``: seconds, by what took them.
+    ``copied_from``: URL of the store that the shard was copied from, absent if it was computed.
+    """
+
+    valid: int
+    rejected: dict[int, str]
+    timing: dict[str, float]
+    copied_from: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        values = {**super().to_json(), "rejected": {str(row): reason for row, reason in self.rejected.items()}}
+        if self.copied_from is None:
+            del values["copied_from"]
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], url: str) -> Self:
+        rejected = {int(row): reason for row, reason in values["rejected"].items()}
+        return super().from_json({**values, "rejected": rejected}, url)
 
 
-def write_new_record(url: str, record: Record) -> None:
-    """Unless there is one already, which then stays."""
-    locations.write_new(url, _encoded(record))
+@dataclass(frozen=True, kw_only=True)
+class ShardEntry(ShardRecord):
+    """A shard in the manifest. ``index``: checksum of its rows in the index."""
+
+    index: str
 
 
-def read_record(url: str) -> Record:
-    """The record without its checksum; raises DamagedStoreError where the bytes are not those that were written."""
-    record = intact_record(locations.read_bytes(url))
-    if record is None:
-        raise DamagedStoreError(url)
-    return record
+@dataclass(frozen=True, kw_only=True)
+class StoreManifest(Manifest):
+    """``manifest.json``: the store is sealed. How many rows it has, how many of them are valid and how many rejected.
 
+    ``shards``: one entry per shard, by number.
+    """
 
-def intact_record(data: bytes) -> Record | None:
-    """The record in these bytes, or None where they are not byte for byte what was written."""
-    try:
-        record = json.loads(data)
-        del record["digest"]
-        return record if _encoded(record) == data else None
-    except (ValueError, KeyError, TypeError):  # no JSON, no UTF-8, no checksum, or no mapping
-        return None
+    rows: int
+    valid: int
+    rejected: int
+    shards: list[ShardEntry]
 
-
-def _encoded(record: Record) -> bytes:
-    digest = sha256(json.dumps(record, sort_keys=True).encode())
-    return locations.json_bytes({**record, "digest": digest})
+    @classmethod
+    def from_json(cls, values: dict[str, Any], url: str) -> Self:
+        shards = [ShardEntry.from_json(entry, url) for entry in values["shards"]]
+        return super().from_json({**values, "shards": shards}, url)

@@ -1,49 +1,58 @@
-"""The last step of a store's making: every shard is there, so its manifest can say what belongs to it."""
+"""The last step of writing a store: once every shard is committed, the manifest says what belongs to it."""
 
 from collections.abc import Iterable
 
 from storage import locations
 from storage.errors import UserError
 from storage.identity import DOCUMENT
+from storage.records import hash_object, read_record
+from storage.seals import seal_output
 from storage.store.handle import OpenedStore
-from storage.store.index import index_shards, write_index
-from storage.store.layout import FLAGS, GROUP, INDEX, MANIFEST, commit_path
-from storage.store.records import object_sha256, read_record, write_record
+from storage.store.index import read_index_shards, write_index
+from storage.store.layout import FLAGS, GROUP, INDEX, commit_path
+from storage.store.records import CommitRecord, ShardEntry, StoreManifest
 
 
 def seal(store: OpenedStore, products: Iterable[str]) -> None:
-    """Write the final index, with the reasons, and, last, the manifest.
+    """Write the final index, with the reasons of rejected rows, and then the manifest.
 
-    All of it follows from what is committed: who seals at the same time, or again, writes the same bytes.
+    Both depend on the commit records alone, so processes that seal concurrently, or again, write the same bytes.
     """
     missing = sorted(set(range(store.shard_count)) - store.committed())
     if missing:
         raise UserError(
             f"{store.shard_count} committed shards", f"{len(missing)} missing, the first {missing[0]}", "run again"
         )
-    commits = [read_record(locations.join(store.url, commit_path(shard))) for shard in range(store.shard_count)]
-    rejected = {int(row): reason for commit in commits for row, reason in commit["rejected"].items()}
+    commits = [_read_commit(store, shard) for shard in range(store.shard_count)]
+    rejected = {row: reason for commit in commits for row, reason in commit.rejected.items()}
     url = locations.join(store.url, INDEX)
-    _, index = write_index(url, index_shards(url), rejected=rejected)
-    manifest = {
-        "rows": len(store),
-        "valid": sum(commit["valid"] for commit in commits),
-        "rejected": len(rejected),
-        "shards": [
-            {**{key: commit.get(key) for key in ("shard", "rows", "fingerprint", "sha256")}, "index": checksum}
-            for commit, checksum in zip(commits, index, strict=True)
-        ],
-        "objects": object_checksums(store, products),
-    }
-    write_record(locations.join(store.url, MANIFEST), manifest)
+    _, checksums = write_index(url, read_index_shards(url), rejected=rejected)
+    manifest = StoreManifest(
+        rows=len(store),
+        valid=sum(commit.valid for commit in commits),
+        rejected=len(rejected),
+        shards=[_make_entry(commit, checksum) for commit, checksum in zip(commits, checksums, strict=True)],
+        objects=hash_objects(store, products),
+    )
+    seal_output(store.url, manifest)
 
 
-def object_checksums(store: OpenedStore, products: Iterable[str]) -> dict[str, str]:
-    """Of all that is neither a shard nor a record. Removes what killed writers have left."""
+def hash_objects(store: OpenedStore, products: Iterable[str]) -> dict[str, str]:
+    """Checksums of all objects that are neither shards nor records. Removes what killed writers have left."""
     found = locations.find(store.url)
     for path in found:
         if path.endswith(".partial"):
             locations.remove(locations.join(store.url, path))
     layout = {GROUP, INDEX, DOCUMENT, *(f"{name}/{GROUP}" for name in [*store.names, *FLAGS])}
     names = sorted((layout & set(found)) | set(products))
-    return {name: object_sha256(locations.join(store.url, name)) for name in names}
+    return {name: hash_object(locations.join(store.url, name)) for name in names}
+
+
+def _read_commit(store: OpenedStore, shard: int) -> CommitRecord:
+    return read_record(locations.join(store.url, commit_path(shard)), CommitRecord)
+
+
+def _make_entry(commit: CommitRecord, index: str) -> ShardEntry:
+    return ShardEntry(
+        shard=commit.shard, rows=commit.rows, fingerprint=commit.fingerprint, sha256=commit.sha256, index=index
+    )

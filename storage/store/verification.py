@@ -1,12 +1,12 @@
-"""Is a store what was written, byte for byte? And, where it is not, what its stage has to make again.
+"""Check a store against its checksums, byte for byte, and remove what is damaged so that its stage makes it again.
 
-A sealed store's manifest has the checksum of every object that is not a shard, and of every shard's
-values; the manifest and the commit records have their own. Of an unsealed store only the committed
-shards can be checked.
+The manifest of a sealed store has the checksum of every object that is not a shard, and of every shard's values;
+the manifest and the commit records carry their own. In an unsealed store only committed shards can be checked.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,24 @@ import zarr
 from storage import locations
 from storage.endpoints import translate_errors
 from storage.errors import UserError
-from storage.store.layout import CREATED, GROUP, INDEX, MANIFEST, commit_path, shard_object
-from storage.store.records import Record, intact_record, object_sha256, sha256
+from storage.records import R, compute_sha256, hash_object, parse_record
+from storage.seals import MANIFEST
+from storage.store.handle import open_group
+from storage.store.layout import CREATED, GROUP, INDEX, commit_path, object_path
+from storage.store.records import CommitRecord, CreatedRecord, ShardRecord, StoreManifest
 
 CHANGED, MISSING, FOREIGN = "not what was written", "missing", "foreign: no part of this store"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """An object of a store (its path from the store's URL), what is wrong, and whose shard's it is, if any's."""
+    """What is wrong with one object of a store.
+
+    Args:
+        path: The object's path from the store's URL.
+        problem: CHANGED, MISSING or FOREIGN, in words.
+        shard: Number of the shard that it belongs to, if any.
+    """
 
     path: str
     problem: str
@@ -31,32 +40,60 @@ class Problem:
 
 
 def verify(url: str) -> list[Problem]:
-    """Read every object of a store once; a problem for each that is damaged, missing or foreign.
+    """Read every object of a store once and compare it with its checksum.
 
-    Raises UserError where there is no store.
+    Args:
+        url: The store's URL or path. The store may be unsealed; then its committed shards are checked.
+
+    Returns:
+        One problem per object that is damaged, missing or foreign, sorted by path; empty if all is well.
+
+    Raises:
+        UserError: There is no latent store.
+        NewerVersionError: A newer version of latentcrf has written the store.
+        EndpointError: The object store or the disk does not answer.
+
+    Example:
+        >>> verify("runs/demo/encode/0123456789abcdef")
+        [Problem(path='text/c/2/0', problem='not what was written', shard=2)]
     """
     url = locations.make_absolute(url)
     found = set(locations.find(url))
-    if not found & {GROUP, MANIFEST, CREATED}:
+    if not found & {GROUP, CREATED, INDEX}:
         raise UserError("a latent store", f"none at {url}", "check the URL, or run the stage that writes it")
-    manifest = _record(url, MANIFEST) if MANIFEST in found else None
-    problems = [*_record_problems(url, found), *_object_problems(url, found, manifest)]
-    arrays, closed = _open_arrays(url, found - {problem.path for problem in problems})
-    problems += closed
-    committed: dict[int, Record | None] = {shard: None for shard in range(len(found)) if commit_path(shard) in found}
+    manifest = _read_record(url, MANIFEST, StoreManifest) if MANIFEST in found else None
+    problems = [*_check_records(url, found, manifest), *_check_objects(url, found, manifest)]
+    problems += _check_group(url, found - {problem.path for problem in problems})
+    arrays, unreadable = _open_arrays(url, found - {problem.path for problem in problems})
+    problems += unreadable
+    committed: dict[int, ShardRecord | None] = {n: None for n in range(len(found)) if commit_path(n) in found}
     if manifest is not None:
-        committed = {entry["shard"]: entry for entry in manifest["shards"]}
+        committed = {entry.shard: entry for entry in manifest.shards}
     for shard, sealed in committed.items():
-        problems += _shard_problems(url, found, arrays, shard, sealed)
+        problems += _check_shard(url, found, arrays, shard, sealed)
     if manifest is not None:
-        problems += [Problem(path, FOREIGN) for path in sorted(found - _expected(found, arrays, manifest))]
-    return problems
+        problems += [Problem(path, FOREIGN) for path in found - _list_expected(found, arrays, manifest)]
+    return sorted(problems, key=attrgetter("path"))
 
 
 def repair(url: str, problems: list[Problem]) -> list[str]:
-    """Un-seal the store and delete what is damaged, with the commit records of the damaged shards. -> what went.
+    """Unseal a store, and delete its damaged objects and the commit records of the damaged shards.
 
-    The stage's next run makes just that again, and seals. Foreign objects stay where they are.
+    The next run of the store's stage makes exactly these objects again, then seals. Foreign objects stay.
+
+    Args:
+        url: The store's URL or path.
+        problems: What ``verify`` returned for it.
+
+    Returns:
+        Paths of the deleted objects, in the order in which they were deleted.
+
+    Raises:
+        EndpointError: The object store or the disk does not answer. Repeat the repair; nothing else is needed.
+
+    Example:
+        >>> repair(url, verify(url))
+        ['manifest.json', 'text/c/2/0', 'commits/00002.json']
     """
     url = locations.make_absolute(url)
     curable = [problem for problem in problems if problem.problem != FOREIGN]
@@ -65,42 +102,53 @@ def repair(url: str, problems: list[Problem]) -> list[str]:
     found = set(locations.find(url))
     doomed = {problem.path for problem in curable}
     if any(path in (MANIFEST, CREATED, INDEX) or path.endswith(GROUP) for path in doomed):
-        # The layout follows from the stage's parameters and costs nothing to make: all of it anew.
+        # The layout follows from the stage's parameters and costs nothing: make all of it again.
         doomed |= {CREATED, INDEX, *(path for path in found if path.endswith(GROUP))}
     doomed |= {commit_path(problem.shard) for problem in curable if problem.shard is not None}
-    # First what makes the rest count as sealed; the records last, so that a repair cut short can be repeated.
+    # First the seal; the records last, so that an interrupted repair can be repeated.
     order = sorted(found & {*doomed, MANIFEST}, key=lambda path: (path != MANIFEST, path.startswith("commits/"), path))
     for path in order:
         locations.remove(locations.join(url, path))
     return order
 
 
-def _record(url: str, path: str) -> Record | None:
-    return intact_record(locations.read_bytes(locations.join(url, path)))
+def _read_record(url: str, path: str, kind: type[R]) -> R | None:
+    url = locations.join(url, path)
+    return parse_record(locations.read_bytes(url), kind, url)
 
 
-def _record_problems(url: str, found: set[str]) -> Iterator[Problem]:
+def _check_records(url: str, found: set[str], manifest: StoreManifest | None) -> Iterator[Problem]:
     if CREATED not in found:
         yield Problem(CREATED, MISSING)
-    for path in {MANIFEST, CREATED} & found:
-        if _record(url, path) is None:
-            yield Problem(path, CHANGED)
+    elif _read_record(url, CREATED, CreatedRecord) is None:
+        yield Problem(CREATED, CHANGED)
+    if MANIFEST in found and manifest is None:
+        yield Problem(MANIFEST, CHANGED)
 
 
-def _object_problems(url: str, found: set[str], manifest: Record | None) -> Iterator[Problem]:
-    """Of what is neither a record nor a shard. Without a manifest it can only be missing."""
-    checksums: dict[str, str | None] = manifest["objects"] if manifest else {GROUP: None, INDEX: None}
+def _check_objects(url: str, found: set[str], manifest: StoreManifest | None) -> Iterator[Problem]:
+    """Check what is neither a record nor a shard. Without a manifest it can only be missing."""
+    checksums: dict[str, str | None] = {**manifest.objects} if manifest else {GROUP: None, INDEX: None}
     for path, checksum in checksums.items():
         if path not in found:
             yield Problem(path, MISSING)
-        elif checksum and object_sha256(locations.join(url, path)) != checksum:
+        elif checksum and hash_object(locations.join(url, path)) != checksum:
             yield Problem(path, CHANGED)
 
 
+def _check_group(url: str, undamaged: set[str]) -> Iterator[Problem]:
+    """Raises NewerVersionError if the layout is newer. In an unsealed store, only opening the group shows damage."""
+    if GROUP in undamaged:
+        try:
+            open_group(url, "r")
+        except (ValueError, KeyError, TypeError):
+            yield Problem(GROUP, CHANGED)
+
+
 def _open_arrays(url: str, undamaged: set[str]) -> tuple[dict[str, zarr.Array[Any]], list[Problem]]:
-    """The arrays by name, and what was found only by trying to open them: without a manifest nothing else tells."""
+    """The arrays by name. In an unsealed store, only opening an array shows damage to its metadata."""
     arrays, problems = {}, []
-    for path in sorted(path for path in undamaged if path.endswith(f"/{GROUP}")):
+    for path in (path for path in undamaged if path.endswith(f"/{GROUP}")):
         name = path.removesuffix(f"/{GROUP}")
         try:
             with translate_errors(url):
@@ -110,44 +158,44 @@ def _open_arrays(url: str, undamaged: set[str]) -> tuple[dict[str, zarr.Array[An
     return arrays, problems
 
 
-def _shard_problems(
-    url: str, found: set[str], arrays: dict[str, zarr.Array[Any]], shard: int, sealed: Record | None
+def _check_shard(
+    url: str, found: set[str], arrays: dict[str, zarr.Array[Any]], shard: int, sealed: ShardRecord | None
 ) -> Iterator[Problem]:
-    """Of a shard's commit record and of its values in each array. ``sealed``: the manifest's word on it."""
+    """Check a shard's commit record, and its values in each array. ``sealed``: its entry in the manifest."""
     path = commit_path(shard)
-    record = _record(url, path) if path in found else None
+    commit = _read_record(url, path, CommitRecord) if path in found else None
     if path not in found:
         yield Problem(path, MISSING, shard)
-    elif record is None or (sealed and sealed["sha256"] != record["sha256"]):
+    elif commit is None or (sealed and sealed.sha256 != commit.sha256):
         yield Problem(path, CHANGED, shard)
-    entry = sealed or record
-    if entry is None:
+    record = sealed or commit
+    if record is None:
         return
-    for name, checksum in entry["sha256"].items():
-        if name in arrays and values_checksum(arrays[name], slice(*entry["rows"])) != checksum:
-            path = f"{name}/{shard_object(arrays[name], shard)}"
+    for name, checksum in record.sha256.items():
+        if name in arrays and hash_values(arrays[name], slice(*record.rows)) != checksum:
+            path = f"{name}/{object_path(arrays[name], shard)}"
             yield Problem(path, CHANGED if path in found else MISSING, shard)
 
 
-def values_checksum(array: zarr.Array[Any], rows: slice) -> str | None:
-    """Of these rows; None where their object cannot be read: a checksum in it is wrong, or a part is cut off."""
+def hash_values(array: zarr.Array[Any], rows: slice) -> str | None:
+    """SHA-256 of these rows. None if their object cannot be read: a checksum in it is wrong, or it is cut off."""
     try:
         with translate_errors(str(array.store_path)):
-            return sha256(np.asarray(array[rows]).tobytes())
+            return compute_sha256(np.asarray(array[rows]).tobytes())
     except ValueError:
         return None
 
 
-def _expected(found: set[str], arrays: dict[str, zarr.Array[Any]], manifest: Record) -> set[str]:
-    """What belongs to a sealed store; of an array that cannot be opened, all that lies in it."""
-    shards = [entry["shard"] for entry in manifest["shards"]]
-    names = {path.removesuffix(f"/{GROUP}") for path in manifest["objects"] if path.endswith(f"/{GROUP}")}
+def _list_expected(found: set[str], arrays: dict[str, zarr.Array[Any]], manifest: StoreManifest) -> set[str]:
+    """Paths of everything that belongs to a sealed store, and of all objects in arrays that cannot be opened."""
+    shards = [entry.shard for entry in manifest.shards]
+    names = {path.removesuffix(f"/{GROUP}") for path in manifest.objects if path.endswith(f"/{GROUP}")}
     closed = tuple(f"{name}/" for name in names - set(arrays))
     return {
         MANIFEST,
         CREATED,
-        *manifest["objects"],
+        *manifest.objects,
         *(commit_path(shard) for shard in shards),
-        *(f"{name}/{shard_object(array, shard)}" for name, array in arrays.items() for shard in shards),
+        *(f"{name}/{object_path(array, shard)}" for name, array in arrays.items() for shard in shards),
         *(path for path in found if path.startswith(closed)),
     }

@@ -22,10 +22,11 @@ import pyarrow.compute as pc
 
 from storage import ArraySpec, Identity, LatentStore
 from storage.outputs import find_outputs
+from storage.records import write_record
 from storage.store.index import SCHEMA
 from storage.store.layout import commit_path
 from storage.store.reader import EpochOrder
-from storage.store.records import write_record
+from storage.store.records import CommitRecord
 from tests.support.memory import peak_mib
 
 SHARD_ROWS = 512
@@ -53,8 +54,15 @@ def commit(url: str) -> None:
     store["valid"][:] = True
     for shard in range(store.shard_count):
         rows = store.extent(shard)
-        record = {"shard": shard, "rows": [rows.start, rows.stop], "valid": rows.stop - rows.start}
-        record |= {"rejected": {}, "sha256": {"latents": "", "valid": "", "seed": ""}, "timing": {}}
+        record = CommitRecord(
+            shard=shard,
+            rows=[rows.start, rows.stop],
+            fingerprint=None,
+            sha256={"latents": "", "valid": "", "seed": ""},
+            valid=rows.stop - rows.start,
+            rejected={},
+            timing={},
+        )
         write_record(f"{url}/{commit_path(shard)}", record)
 
 

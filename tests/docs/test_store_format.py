@@ -19,13 +19,13 @@ Values = npt.NDArray[Any]
 ABSENT = 2**64 - 1
 
 
-def sha256(data: bytes) -> str:
+def compute_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
 def read_record(file: Path) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(file.read_bytes())
-    digest = sha256(json.dumps({k: v for k, v in record.items() if k != "digest"}, sort_keys=True).encode())
+    digest = compute_sha256(json.dumps({k: v for k, v in record.items() if k != "digest"}, sort_keys=True).encode())
     assert record["digest"] == digest
     assert json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False).encode() == file.read_bytes()
     return record
@@ -70,7 +70,7 @@ def test_by_the_specification_alone(store: Path) -> None:
     names = [*attributes["arrays"], "valid", "seed"]
     metadata = {f"{name}/zarr.json" for name in names}
     assert set(manifest["objects"]) == {"zarr.json", "index.parquet", *metadata}
-    assert all(sha256((store / path).read_bytes()) == found for path, found in manifest["objects"].items())
+    assert all(compute_sha256((store / path).read_bytes()) == found for path, found in manifest["objects"].items())
 
     columns = ["id", "caption", "uri", "sha256" if attributes["layout_version"] == 2 else "checksum", "reason"]
     index = pq.ParquetFile(store / "index.parquet")
@@ -83,14 +83,14 @@ def test_by_the_specification_alone(store: Path) -> None:
         assert commit["rows"] == entry["rows"] == [first, stop]
         assert {k: entry[k] for k in ("fingerprint", "sha256")} == {k: commit[k] for k in ("fingerprint", "sha256")}
         rows = index.read_row_group(shard).to_pylist()
-        assert sha256(json.dumps(rows).encode()) == entry["index"]
+        assert compute_sha256(json.dumps(rows).encode()) == entry["index"]
         assert {str(first + place): row["reason"] for place, row in enumerate(rows) if row["reason"]} == commit[
             "rejected"
         ]
         assert set(entry["sha256"]) == set(names)
         for name in names:
             arrays[name, shard] = read_array(store, name, shard, stop - first, shard_rows)
-            assert sha256(arrays[name, shard].tobytes()) == entry["sha256"][name]
+            assert compute_sha256(arrays[name, shard].tobytes()) == entry["sha256"][name]
         assert arrays["valid", shard].sum() == commit["valid"]
         rejected = ~arrays["valid", shard]
         assert all(np.isnan(arrays[name, shard][rejected]).all() for name in attributes["arrays"])

@@ -18,7 +18,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from flows.stage import StageResult, find_work, plan_stage
 from flows.train import TRAIN
 from storage import UserError, locations
-from storage.checkpoints import complete_steps, newest_step
+from storage.checkpoints import find_newest_step, list_complete_steps
+from storage.records import hash_object, read_record
+from storage.seals import TrainingManifest
 from tests.support.teachers import ddim
 from tests.support.training_jobs import (
     STEPS,
@@ -82,7 +84,7 @@ def test_killed_at_any_step_and_run_again_gives_the_same_bytes(
     assert run_job(job).state == "computed"
     for file in ("diffusion_pytorch_model.safetensors", "config.json", "losses.json"):
         assert (Path(url) / file).read_bytes() == (Path(undisturbed.url) / file).read_bytes(), file
-    assert complete_steps(url) == [STEPS - 40, STEPS - 20, STEPS]
+    assert list_complete_steps(url) == [STEPS - 40, STEPS - 20, STEPS]
     assert len(locations.read_json(f"{url}/losses.json")) == STEPS
 
 
@@ -100,7 +102,7 @@ def test_two_drivers_of_the_same_training(
     url = find_work(TRAIN, params, params.root).url
     for file in ("diffusion_pytorch_model.safetensors", "config.json", "losses.json"):
         assert (Path(url) / file).read_bytes() == (Path(trained.url) / file).read_bytes(), file
-    assert complete_steps(url) == [STEPS]
+    assert list_complete_steps(url) == [STEPS]
 
 
 @contextmanager
@@ -134,7 +136,7 @@ def test_an_interrupted_training_in_this_process_stops_at_its_next_step(
         with pytest.raises(KeyboardInterrupt):
             run_job(job)
         reached = locations.read_json(f"{url}/progress.json")["step"]
-    assert newest_step(url) <= reached < 100_000
+    assert find_newest_step(url) <= reached < 100_000
     assert not locations.exists(f"{url}/manifest.json")
     time.sleep(0.3)  # some fifteen steps
     assert locations.read_json(f"{url}/progress.json")["step"] == reached
@@ -192,6 +194,15 @@ def test_what_is_no_number_stops_the_run_and_is_named(tiny_teacher: Path, tmp_pa
         run_job(train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0))
 
 
+def test_the_seal_names_what_belongs_to_the_crf(trained: StageResult) -> None:
+    manifest = read_record(f"{trained.url}/manifest.json", TrainingManifest)
+    assert (manifest.steps, manifest.workers, manifest.provenance["fingerprint"]) == (STEPS, 0, trained.fingerprint)
+    assert manifest.objects == {
+        name: hash_object(f"{trained.url}/{name}")
+        for name in ("config.json", "diffusion_pytorch_model.safetensors", "losses.json")
+    }
+
+
 def test_curves_and_samples_are_in_tensorboard(trained: StageResult) -> None:
     events = EventAccumulator(f"{trained.url}/tensorboard").Reload()
     scalars = {"mse", "adversarial", "discriminator", "gradient_norm", "learning_rate"}
@@ -205,7 +216,7 @@ def test_curves_and_samples_are_in_tensorboard(trained: StageResult) -> None:
 def test_on_object_storage(stores: dict[str, str], tiny_teacher: Path, gcs_root: str) -> None:
     root = f"{gcs_root}/trained"
     result = run_job(train_job(root, stores["natural"], tiny_teacher, steps=40))
-    assert complete_steps(result.url) == [20, 40]
+    assert list_complete_steps(result.url) == [20, 40]
     assert locations.exists(f"{result.url}/diffusion_pytorch_model.safetensors")
     assert locations.list_names(f"{result.url}/tensorboard")
 

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -5,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from storage import UserError
-from storage.identity import Identity, check_unchanged, digest, fingerprint_rows, read_identity
+from storage.errors import NewerVersionError
+from storage.identity import DOCUMENT_VERSION, Identity, check_unchanged, digest, fingerprint_rows, read_identity
 
 BASE = Identity("teach", 1, {"captions": "a", "teacher.unet": "b"}, {"guidance": 7.5, "seed": 0})
 
@@ -34,6 +36,18 @@ def test_every_part_changes_it_and_is_named() -> None:
 def test_written_and_read(tmp_path: Path) -> None:
     BASE.write(str(tmp_path))
     assert read_identity(BASE.url(str(tmp_path))) == BASE
+
+
+def test_a_document_without_a_version_is_of_version_1(tmp_path: Path) -> None:
+    BASE.write(str(tmp_path))
+    document = Path(BASE.url(str(tmp_path))) / "identity.json"
+    values = json.loads(document.read_text())
+    assert values.pop("document_version") == DOCUMENT_VERSION
+    document.write_text(json.dumps(values))
+    assert read_identity(BASE.url(str(tmp_path))) == BASE
+    document.write_text(json.dumps({**values, "document_version": DOCUMENT_VERSION + 1, "owner": "x"}))
+    with pytest.raises(NewerVersionError, match=rf"of version {DOCUMENT_VERSION} or older, found .*; update latentcrf"):
+        read_identity(BASE.url(str(tmp_path)))
 
 
 def test_rows_are_known_by_content_not_by_place() -> None:

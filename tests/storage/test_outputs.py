@@ -1,9 +1,11 @@
+import time
 from pathlib import Path
 
 import pytest
 
-from storage import UserError
-from storage.outputs import Output, find_outputs, remove_output, split_by_use, teacher_parts
+from storage import Identity, UserError, locations
+from storage.outputs import Output, find_newest, find_outputs, find_teacher_parts, remove_output, split_by_use
+from storage.seals import TrainingManifest, is_sealed, seal_output
 from tests.support.outputs import write_training_output
 from tests.support.stores import make_store
 
@@ -29,8 +31,8 @@ def test_what_lies_below_a_root(outputs: dict[str, Output]) -> None:
 
 
 def test_a_teacher_is_followed_through_the_inputs(outputs: dict[str, Output]) -> None:
-    assert teacher_parts(outputs["distill"], outputs.values()) == {"unet": "u1", "scheduler": "5c"}
-    assert teacher_parts(outputs["encode"], outputs.values()) == {}
+    assert find_teacher_parts(outputs["distill"], outputs.values()) == {"unet": "u1", "scheduler": "5c"}
+    assert find_teacher_parts(outputs["encode"], outputs.values()) == {}
 
 
 @pytest.mark.parametrize("by", ["url", "fingerprint"])
@@ -66,3 +68,18 @@ def test_a_damaged_identity_stops_everything_that_asks_what_depends_on_what(
         document.write_text(damaged)
         with pytest.raises(UserError, match=outputs["train"].fingerprint):
             find_outputs(str(tmp_path))
+
+
+def test_the_newest_is_the_one_that_was_sealed_last(root: str) -> None:
+    """Whatever its name, and wherever the root is. Some servers' clocks count whole seconds."""
+    urls = sorted(Identity("distill", 1, {}, {"steps": steps}).url(root) for steps in (1, 2, 3))
+    assert find_newest(root, "distill") is None
+    for url in urls:
+        locations.write_json(f"{url}/identity.json", {})
+    assert find_newest(root, "distill") is None
+    for url in (urls[1], urls[0]):
+        time.sleep(1.1)
+        seal_output(url, TrainingManifest(objects={}, steps=1, workers=0, provenance={}))
+    assert find_newest(root, "distill") == locations.make_absolute(urls[0])
+    assert [is_sealed(url) for url in urls] == [True, True, False]
+    assert find_newest(root, "train") is None

@@ -12,7 +12,7 @@ from flows.parameters import DistillParameters, TrainParameters
 from flows.stage import Stage, StageResult, run_stage
 from flows.train import TRAIN
 from storage import ArraySpec, LatentStore
-from storage.checkpoints import newest_step
+from storage.checkpoints import find_newest_step
 from storage.store.index import index_tables
 
 STEPS = 120
@@ -57,7 +57,7 @@ def run_job(job: Job) -> StageResult:
 def wait_for_checkpoint(url: str, is_running: Callable[[], bool], seconds: float = 900) -> None:
     """Wait for a training's first checkpoint; fail if the training ends before it."""
     deadline = time.monotonic() + seconds
-    while newest_step(url) == 0:
+    while find_newest_step(url) == 0:
         assert is_running(), "the training ended before its first checkpoint was seen"
         assert time.monotonic() < deadline, f"no checkpoint after {seconds} s"
         time.sleep(0.02)

@@ -9,7 +9,7 @@ import pytest
 
 from flows.stage import StageResult, find_work
 from storage import locations
-from storage.checkpoints import newest_step
+from storage.checkpoints import find_newest_step
 from tests.support.training_jobs import Job, run_job, train_job, wait_for_checkpoint, write_training_store
 
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -69,5 +69,5 @@ def test_with_two_workers_one_killed_the_bytes_are_those_of_two_undisturbed(tiny
     undisturbed = run_job(short_job(tmp_path / "undisturbed", natural, tiny_teacher, workers=2))
     result = disturbed(short_job(tmp_path / "killed", natural, tiny_teacher, workers=2), workers=2)
     assert_same_bytes(result, undisturbed)
-    assert newest_step(result.url) == STEPS
+    assert find_newest_step(result.url) == STEPS
     assert locations.read_json(f"{result.url}/manifest.json")["workers"] == 2

@@ -6,7 +6,6 @@ Most of what these tests take is the clients' pauses; ``make chaos`` has the sam
 import pickle
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -15,8 +14,8 @@ import pytest
 from aiohttp import ClientTimeout
 
 from storage import locations
-from storage.endpoints import describe, user_error
-from storage.errors import DamagedStoreError, EndpointError, UserError
+from storage.endpoints import describe_error
+from storage.errors import DamagedStoreError, EndpointError, NewerVersionError, UserError
 from storage.store.verification import verify
 from tests.support import servers
 from tests.support.faulty_proxy import FaultyProxy
@@ -106,25 +105,16 @@ def test_gone_in_the_middle_is_one_error_and_the_same_again_finishes(
     assert read_objects(make_store(root)) == read_objects(make_store(tmp_path))
 
 
-def test_what_the_user_is_told_of_an_error_that_has_causes() -> None:
-    def chained(*errors: Exception) -> BaseException:
-        for effect, cause in pairwise(errors):
-            effect.__cause__ = cause
-        return errors[0]
-
-    told = user_error(chained(RuntimeError("the job failed"), DamagedStoreError("gs://b/x"), ValueError("checksum")))
-    assert isinstance(told, DamagedStoreError)
-    told = user_error(chained(RuntimeError("the job failed"), ConnectionResetError("reset\nby peer")))
-    assert "ConnectionResetError: reset by peer" in str(told)
-    assert "latentcrf[s3]" in str(user_error(ImportError("Install s3fs to access S3")))
-    assert user_error(chained(RuntimeError("a mistake of ours"), KeyError("x"))) is None
-    assert describe(TimeoutError()) == "TimeoutError"
-
-
 def test_errors_keep_their_kind_on_their_way_from_a_worker() -> None:
-    for error in (UserError("a", "b", "c"), DamagedStoreError("gs://b/x"), EndpointError("gs://b", "TimeoutError")):
+    whole = UserError("a", "b", "c"), DamagedStoreError("gs://b/x"), EndpointError("gs://b", "TimeoutError")
+    for error in (*whole, NewerVersionError("a", "b")):
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_an_error_is_described_in_one_line() -> None:
+    assert describe_error(TimeoutError()) == "TimeoutError"
+    assert describe_error(ConnectionResetError("reset\nby peer")) == "ConnectionResetError: reset by peer"
 
 
 def test_a_disk_that_refuses_is_the_same_error(tmp_path: Path) -> None:

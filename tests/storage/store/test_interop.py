@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_st
 
 from storage import ArraySpec, LatentStore
+from storage.records import compute_sha256
 from storage.store.index import index_tables
-from storage.store.records import sha256
 from tests.support.kept_store import STORES
 from tests.support.stores import make_rows
 
@@ -110,4 +110,4 @@ def test_zarrita_reads_the_same_bytes(tmp_path: Path) -> None:
         found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         for name, read in found.items():
             expected = np.asarray(store[name][row : row + 1])
-            assert read == {"shape": list(expected.shape), "sha256": sha256(expected.tobytes())}, (row, name)
+            assert read == {"shape": list(expected.shape), "sha256": compute_sha256(expected.tobytes())}, (row, name)

@@ -85,12 +85,12 @@ def test_rejected_rows_keep_their_place_and_say_why(tmp_path: Path) -> None:
     store.seal()
     assert store.index["reason"].to_pylist() == [None, None, None, "empty: 0 bytes"]
     assert store.valid.tolist() == [True, True, True, False]
-    assert {k: store.manifest[k] for k in ("rows", "valid", "rejected")} == {"rows": 4, "valid": 3, "rejected": 1}
+    assert (store.manifest.rows, store.manifest.valid, store.manifest.rejected) == (4, 3, 1)
 
 
 def test_wrong_number_of_rows_is_refused(tmp_path: Path) -> None:
     store = create_store(str(tmp_path / "s"), 4, 2)
-    with pytest.raises(ValueError, match="has 2 rows"):
+    with pytest.raises(UserError, match=r"expected 2 rows for shard 0 .*, found 3 in 'latents'"):
         store.write_shard(
             0, make_values(3, 0), valid=np.ones(3, bool), seed=np.zeros(3, np.uint64), rejected={}, timing={}
         )

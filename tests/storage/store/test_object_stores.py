@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from storage import DamagedStoreError, LatentStore, UnsealedStoreError, UserError, locations
-from storage.checkpoints import newest_step, read_checkpoint, write_checkpoint
+from storage.checkpoints import find_newest_step, read_checkpoint, write_checkpoint
 from storage.outputs import find_outputs, remove_output
 from storage.store.reader import shuffled_batches
 from storage.store.verification import CHANGED, MISSING, Problem, repair, verify
@@ -59,7 +59,7 @@ def test_outputs_and_checkpoints(root: str) -> None:
     url = make_store(root)
     for step in (1, 2, 3):
         write_checkpoint(url, step, bytes([step]), keep=2)
-    assert (newest_step(url), read_checkpoint(url, 2)) == (3, b"\x02")
+    assert (find_newest_step(url), read_checkpoint(url, 2)) == (3, b"\x02")
     [output] = find_outputs(root)
     assert (output.url, output.sealed, output.rows, output.progress) == (locations.make_absolute(url), True, 8, (3, 3))
     assert 0 <= output.age() < 60

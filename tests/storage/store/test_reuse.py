@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from storage import Identity, LatentStore
 from storage.identity import fingerprint_rows
 from storage.store.index import index_tables
-from storage.store.reuse import Source, copy_shards, find_sources, shard_fingerprints
+from storage.store.reuse import Source, copy_shards, find_sources, fingerprint_shards
 from storage.store.verification import verify
 from tests.support.stores import SPECS, read_content
 
@@ -35,7 +35,7 @@ def planned(root: str, rows: list[dict[str, str]], guidance: float = 7.5) -> tup
     captions, shards = fingerprint_rows(rows, SHARD_ROWS)
     inputs = {"captions": captions, "teacher.unet": "ab12"}
     identity = Identity("teach", 1, inputs, {"guidance": guidance, "shard_rows": SHARD_ROWS})
-    return identity, shard_fingerprints(identity.without("captions"), shards)
+    return identity, fingerprint_shards(identity.without("captions"), shards)
 
 
 def compute(store: LatentStore, shard: int, fingerprint: str) -> None:

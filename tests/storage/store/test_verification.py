@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import DamagedStoreError, LatentStore, UserError
+from storage.seals import TrainingManifest, seal_output
 from storage.store.verification import CHANGED, FOREIGN, MISSING, Problem, repair, verify
 from tests.support.stores import make_store, read_objects, read_store
 
@@ -107,6 +108,19 @@ def test_a_cut_off_shard_is_named_wherever_it_ends(store: Path, path: str) -> No
             read_store(str(store))
 
 
+def test_problems_are_sorted_by_path(store: Path) -> None:
+    for path in ("manifest.json", "commits/created.json", "commits/00002.json", "latents/c/1/0/0/0"):
+        (store / path).write_bytes(b"broken")
+    paths = [problem.path for problem in verify(str(store))]
+    assert paths == ["commits/00002.json", "commits/created.json", "latents/c/1/0/0/0", "manifest.json"]
+    (store / "manifest.json").unlink()
+    for path in ("zarr.json", "latents/zarr.json", "seed/zarr.json", "text/zarr.json", "valid/zarr.json"):
+        (store / path).write_bytes(b"broken")
+    paths = [problem.path for problem in verify(str(store))]
+    assert len(paths) == 7
+    assert paths == sorted(paths)
+
+
 def test_a_foreign_object_is_named_and_left_alone(store: Path) -> None:
     for path in ("notes.txt", "latents/c/7/0/0/0"):
         (store / path).parent.mkdir(parents=True, exist_ok=True)
@@ -170,5 +184,7 @@ def test_sealing_refuses_a_damaged_commit_record(store: Path) -> None:
 
 
 def test_no_store(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="none at"):
-        verify(str(tmp_path))
+    for _ in range(2):  # the second time there is a trained CRF, whose manifest is another
+        with pytest.raises(UserError, match="expected a latent store, found none at"):
+            verify(str(tmp_path))
+        seal_output(str(tmp_path), TrainingManifest(objects={}, steps=1, workers=0, provenance={}))
