@@ -34,7 +34,7 @@ class ArraySpec:
     """One array of a store: what it holds for each row. ``latent`` and ``vector`` make the usual ones.
 
     Args:
-        row_shape: Shape of one row, without the row dimension.
+        row_shape: Shape of one row, without the row dimension; () for one value per row.
         dtype: NumPy's name of the type of the values, e.g. "float16".
         dimensions: Names of the row's dimensions, as many as ``row_shape`` has.
 
