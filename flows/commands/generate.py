@@ -16,7 +16,7 @@ from storage import UserError, locations
 
 
 def newest_crf(root: str) -> str:
-    """The stage-2 CRF that was sealed last below a local ROOT."""
+    """Find the stage-2 CRF that was sealed last below a local ROOT."""
     folder = locations.join(locations.make_absolute(root), "distill")
     sealed = [url for name in locations.list_names(folder) if is_sealed(url := locations.join(folder, name))]
     if not sealed:

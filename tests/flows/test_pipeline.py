@@ -37,7 +37,9 @@ def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipe
     (folder / "images").mkdir()
     for number in range(8):
         Image.new("RGB", (40, 40), (30 * number, 90, 200)).save(folder / f"images/plain-{number}.png")
-    (folder / "captions.txt").write_text("a thing with a longer name\n" + "".join(f"thing {number}\n" for number in range(5)))
+    (folder / "captions.txt").write_text(
+        "a thing with a longer name\n" + "".join(f"thing {number}\n" for number in range(5))
+    )
     teacher = shutil.copytree(tiny_teacher, folder / "teacher")
     return PipelineParameters.model_validate(
         {
