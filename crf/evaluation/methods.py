@@ -41,8 +41,8 @@ def list_methods(lead: str, noise_schedule: NoiseSchedule, tail: int | None = No
     Args:
         lead: What comes before the CRF: "31/40" in the paper.
         noise_schedule: The teacher's noise schedule, which says at what timestep the lead ends.
-        tail: Timestep at which the last two evaluations start where they are placed; None (default) for half
-            the timestep at which the lead ends.
+        tail: Timestep of the first of the last two evaluations in the rows that choose it ("@"); None (default)
+            for half the timestep at which the lead ends.
 
     Returns:
         The methods, the reference first.

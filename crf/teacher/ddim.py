@@ -27,7 +27,7 @@ class DiffusionSchedule:
         self.prediction_type: str = self._scheduler.config.prediction_type
 
     def with_spacing(self, spacing: Spacing) -> Self:
-        """The same schedule with its timesteps spaced differently; "" keeps the teacher's own spacing."""
+        """A schedule with the same noise and other timesteps; "" keeps the teacher's own spacing."""
         return type(self)(self._config, timestep_spacing=spacing) if spacing else self
 
     def timesteps(self, steps: int) -> list[int]:

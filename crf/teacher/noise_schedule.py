@@ -18,7 +18,7 @@ class NoiseSchedule(Protocol):
     """The timestep at which the last step ends: nothing is left to denoise."""
 
     def with_spacing(self, spacing: Spacing) -> NoiseSchedule:
-        """The same schedule with its timesteps spaced differently; raises TeacherError if it allows no choice."""
+        """A schedule with the same noise and other timesteps; raises TeacherError if it allows no choice."""
 
     def timesteps(self, steps: int) -> Sequence[float]:
         """The falling timesteps of a schedule of ``steps`` steps."""

@@ -96,7 +96,7 @@ def test_gone_in_the_middle_is_one_error_and_the_same_again_finishes(
         locations.remove(f"{url}/{path}")
     s3_proxy.mode = mode
     with servers.options("s3", config_kwargs={"read_timeout": 0.2, "retries": {"total_max_attempts": 1}}):
-        with pytest.raises(EndpointError, match=r"expected an answer from s3://.*; check that it is there"):
+        with pytest.raises(EndpointError, match=r"expected an answer from s3://.*; check that it exists"):
             make_store(root)
         code, out, err = latentcrf("verify", url)
     assert (code, out, err.count("\n")) == (2, "", 1)

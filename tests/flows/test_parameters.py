@@ -1,0 +1,62 @@
+"""The options of the CRF are declared once: forms, YAML files, the command line and fingerprints follow from that."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from crf.model.config import CRFOptions, LatentCRFConfig
+from flows.parameters import TrainOptions
+
+
+def schema() -> dict[str, Any]:
+    properties: dict[str, Any] = TrainOptions.model_json_schema()["$defs"]["CRFOptions"]["properties"]
+    return properties
+
+
+def test_the_form_describes_and_bounds_every_option() -> None:
+    assert set(schema()) == {field.name for field in fields(CRFOptions)}
+    assert all(option["description"] for option in schema().values())
+    assert schema()["heads"]["minimum"] == 1
+    assert schema()["similarity"]["enum"] == ["dense", "stationary"]
+
+
+def test_help_describes_every_option() -> None:
+    command = [Path(sys.executable).with_name("latentcrf"), "train", "--help"]
+    wide = {**os.environ, "COLUMNS": "1000"}
+    done = subprocess.run(command, env=wide, capture_output=True, text=True, timeout=120, check=True)
+    printed = " ".join(done.stdout.split())
+    for option in schema().values():
+        assert " ".join(option["description"].split()) in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hedas": 1}, "hedas"),
+        ({"heads": 0}, "greater than or equal to 1"),
+        ({"similarity_width": 0}, "greater than 0"),
+        ({"normalizer": "exact"}, "use normalizer='batch'"),
+        ({"with_pairwise": False, "with_higher_order": False}, "expected with_pairwise or with_higher_order"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        TrainOptions.model_validate({"crf": options})
+
+
+def test_a_fingerprint_is_taken_of_plain_json() -> None:
+    dumped = TrainOptions.model_validate({"crf": {"heads": 2}}).model_dump()
+    assert json.loads(json.dumps(dumped)) == dumped
+    assert LatentCRFConfig(**dumped["crf"]).heads == 2
+
+
+def test_the_options_need_neither_pydantic_nor_torch() -> None:
+    code = "import sys, crf.model.config; assert not {'pydantic', 'torch', 'diffusers'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
