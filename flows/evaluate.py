@@ -58,7 +58,7 @@ def identify(params: EvaluateParameters) -> Target:
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     from crf.teacher.teacher import Teacher
     from flows.crf_files import local_crf, read_config
-    from flows.report.measurements import real_features, seconds, training_losses
+    from flows.report.measurements import compute_real_features, measure_seconds, read_training_losses
     from flows.report.table import measure
     from flows.report.writing import PRODUCTS, write_report
 
@@ -73,11 +73,11 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
             "lead": params.lead,
         }
         fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
-    real_ND, timed = real_features(params.images, size), seconds(params, size)
+    real_ND, timed = compute_real_features(params.images, size), measure_seconds(params, size)
     measured = measure(store, list_methods(params.lead), real_ND, timed, params.noises)
     teacher = Teacher.load(params.teacher)
     made = provenance(work, crf=read_config(params.crf))
-    write_report(work.url, measured, store, teacher, training_losses(params), made)
+    write_report(work.url, measured, store, teacher, read_training_losses(params), made)
     store.seal(PRODUCTS)
 
 
