@@ -1,11 +1,11 @@
-"""``latentcrf``: every stage, the whole pipeline, its plan, and generation. See ``--help`` of each."""
+"""The command line: the pipeline, each stage, the commands on outputs, and ``generate``."""
 
 import os
 import sys
 from typing import Annotated, Any
 
 import cyclopts
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from flows.commands import browse
 from flows.commands.terminal import Json, report
@@ -17,78 +17,95 @@ from flows.parameters import (
     TrainParameters,
 )
 
-app = App(name="latentcrf", help="LatentCRF: make a text-to-image diffusion model a third faster.")
+app = App(
+    name="latentcrf",
+    help="Make a text-to-image diffusion model a third faster: train a CRF that replaces its late steps.",
+)
+PIPELINE, STAGES, OUTPUTS, IMAGES = (
+    Group(name, sort_key=place) for place, name in enumerate(("Pipeline", "Stages", "Outputs", "Images"))
+)
 for command in browse.COMMANDS:
-    app.command(command)
-Root = Annotated[str | None, Parameter(help="where outputs go; the configuration's own if not given")]
+    app.command(command, group=OUTPUTS)
+app["--help"].group = app["--version"].group = Group("Options")
+Config = Annotated[str, Parameter(help='a YAML file, or "demo"')]
+Root = Annotated[str | None, Parameter(help="where outputs go; if not given, as the configuration says")]
 
 
-def run_one(stage: Any, flow: Any, params: Any, as_json: bool) -> None:
-    stage.identify(params)  # a user's mistake ends here, before any server or model is started
-    result = flow(params)
-    record = result.model_dump(exclude_none=True)
-    report(record, f"{result.stage}: {result.state}, {result.url}", as_json)
+def run_flow(stage: Any, flow: Any, params: Any) -> Any:
+    """Run one stage's flow and return its result. A user's mistake is raised before any server or model starts."""
+    from flows.prefect_server import start_temporary_server
+
+    stage.identify(params)
+    start_temporary_server()
+    return flow(params)
 
 
-@app.command
+def run_stage(stage: Any, flow: Any, params: Any, as_json: bool) -> None:
+    """Run one stage's flow and print where its output is."""
+    result = run_flow(stage, flow, params)
+    report(result.model_dump(exclude_none=True), f"{result.stage}: {result.state}, {result.url}", as_json)
+
+
+@app.command(group=STAGES, sort_key=1)
 def encode(params: Annotated[EncodeParameters, Parameter(name="*")], *, json: Json = False) -> None:
-    """Images -> natural store: their latents and their captions' text embeddings."""
+    """Encode images into a natural store: latents, and text embeddings of the captions."""
     from flows.encode import ENCODE
     from flows.encode import encode as flow
 
-    run_one(ENCODE, flow, params, json)
+    run_stage(ENCODE, flow, params, json)
 
 
-@app.command
+@app.command(group=STAGES, sort_key=2)
 def teach(params: Annotated[TeachParameters, Parameter(name="*")], *, json: Json = False) -> None:
-    """Captions -> teacher store: each trajectory's states at steps 40 and 50."""
+    """Run the teacher on captions and store its latents at steps 40 and 50 of 50."""
     from flows.teach import TEACH
     from flows.teach import teach as flow
 
-    run_one(TEACH, flow, params, json)
+    run_stage(TEACH, flow, params, json)
 
 
-@app.command
+@app.command(group=STAGES, sort_key=3)
 def train(params: Annotated[TrainParameters, Parameter(name="*")], *, json: Json = False) -> None:
-    """Natural store -> stage-1 CRF: denoising and adversarial loss."""
+    """Train the stage-1 CRF on a natural store, with a denoising and an adversarial loss."""
     from flows.train import TRAIN
     from flows.train import train as flow
 
-    run_one(TRAIN, flow, params, json)
+    run_stage(TRAIN, flow, params, json)
 
 
-@app.command
+@app.command(group=STAGES, sort_key=4)
 def distill(params: Annotated[DistillParameters, Parameter(name="*")], *, json: Json = False) -> None:
-    """Teacher store and stage-1 CRF -> stage-2 CRF."""
+    """Distill the teacher's late steps into the stage-2 CRF, starting from the stage-1 CRF."""
     from flows.distill import DISTILL
     from flows.distill import distill as flow
 
-    run_one(DISTILL, flow, params, json)
+    run_stage(DISTILL, flow, params, json)
 
 
-@app.command
+@app.command(group=STAGES, sort_key=5)
 def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json: Json = False) -> None:
-    """Teacher, CRF, captions and real images -> the table, with every control."""
+    """Compare the CRF with its teacher and every baseline on held-out captions: table, plots, images."""
     from flows.commands.terminal import print_table
     from flows.evaluate import EVALUATE
     from flows.evaluate import evaluate as flow
 
-    EVALUATE.identify(params)
-    result = flow(params)
+    result = run_flow(EVALUATE, flow, params)
     print_table(result.url)
     report(result.model_dump(exclude_none=True), f"evaluate: {result.state}, {result.url}/report.html", json)
 
 
-@app.command
-def run(config: str, *, root: Root = None, json: Json = False) -> None:
-    """All stages of a configuration ("demo", or a YAML file), each skipped where its output is there."""
+@app.command(group=PIPELINE, sort_key=1)
+def run(config: Config, *, root: Root = None, json: Json = False) -> None:
+    """Run all five stages of a configuration, and skip each whose output is there."""
     from flows.commands.configs import load_config
     from flows.commands.terminal import print_table
     from flows.pipeline import pipeline, steps
+    from flows.prefect_server import start_temporary_server
     from storage.identity import digest
 
     params = load_config(config, root)
-    steps(params)  # a user's mistake ends here, before any server or model is started
+    steps(params)  # raises a user's mistake before any server or model starts
+    start_temporary_server()
     results = pipeline(params)
     last = results[-1]
     print_table(last.url)
@@ -103,9 +120,9 @@ def run(config: str, *, root: Root = None, json: Json = False) -> None:
     report(record, "\n".join([*lines, f"  report: {last.url}/report.html"]), json)
 
 
-@app.command
-def plan(config: str, *, root: Root = None, json: Json = False) -> None:
-    """What ``run`` would do, stage by stage, and why. Runs nothing."""
+@app.command(group=PIPELINE, sort_key=2)
+def plan(config: Config, *, root: Root = None, json: Json = False) -> None:
+    """Print what ``run`` would do, stage by stage, and why. Runs nothing."""
     from dataclasses import asdict
 
     from flows.commands.configs import load_config
@@ -116,7 +133,7 @@ def plan(config: str, *, root: Root = None, json: Json = False) -> None:
     report({"stages": lines}, text, json)
 
 
-@app.command
+@app.command(group=IMAGES)
 def generate(
     *,
     prompt: str,
@@ -130,20 +147,28 @@ def generate(
     ignore_mismatched_lead: bool = False,
     json: Json = False,
 ) -> None:
-    """A picture by the teacher alone (50 steps) beside one with the CRF, and both times.
+    """Draw one prompt by the teacher alone (50 steps) and with the CRF, side by side, and time both.
 
     Parameters
     ----------
+    prompt
+        what to draw
     teacher
-        Teacher folder; the demo's if not given.
+        teacher folder in diffusers format; if not given, the demo's
     crf
-        A CRF, as distill or train printed it; the newest below ROOT/distill if not given.
+        URL of a CRF, as distill or train printed it; if not given, the newest under ROOT/distill
     schedule
-        What runs with the CRF; by default the lead that it was distilled on, the CRF, and the last 2 of 50 steps.
+        steps of the image with the CRF; if not given, the lead that the CRF was distilled on, the CRF, the last 2 of 50
+    output
+        PNG file to write
     root
-        Where to look for the newest CRF.
+        where to look for the newest CRF
+    seed
+        seed of the noise that both images start from
+    guidance_scale
+        classifier-free guidance scale
     ignore_mismatched_lead
-        Run a schedule with another lead than the CRF was distilled on.
+        run a schedule with another lead than the CRF was distilled on
     """
     from flows.commands.generate import side_by_side
 
@@ -155,16 +180,22 @@ def generate(
     report(record, text, json)
 
 
-@app.command
+@app.command(group=PIPELINE, sort_key=3)
 def ui(*, port: int = 4200) -> None:
-    """Prefect server and worker on 127.0.0.1, with a deployment of every stage. Ctrl-C ends both."""
+    """Serve the Prefect UI on 127.0.0.1, with a worker and a deployment of each stage. Ctrl-C ends both.
+
+    Parameters
+    ----------
+    port
+        port of the UI and the API
+    """
     from flows.commands.ui import serve
 
     serve(port)
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line on stderr and exit code 2."""
+    """Run the command line. A user's mistake prints one line on stderr and exits with code 2."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -75,7 +75,7 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     from crf.teacher.noise_schedule import read_noise_schedule
     from crf.teacher.teacher import Teacher
     from flows.crf_files import local_crf
-    from flows.report.measurements import real_features, seconds, training_losses
+    from flows.report.measurements import compute_real_features, measure_seconds, read_training_losses
     from flows.report.table import measure
     from flows.report.writing import PRODUCTS, write_report
 
@@ -93,12 +93,12 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
             "tail": tail,
         }
         fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
-    real_ND, timed = real_features(params.images, size), seconds(params, size, methods)
+    real_ND, timed = compute_real_features(params.images, size), measure_seconds(params, size, methods)
     measured = measure(store, methods, real_ND, timed, params.noises)
     teacher = Teacher.load(params.teacher)
     truncated = write_truncated(store, params.noises)
     made = provenance(work, crf=read_config(params.crf))
-    write_report(work.url, measured, store, teacher, training_losses(params), made, truncated)
+    write_report(work.url, measured, store, teacher, read_training_losses(params), made, truncated)
     store.seal([*PRODUCTS, CAPTIONS])
 
 

@@ -1,4 +1,4 @@
-"""A Ray to run on: the cluster in RAY_ADDRESS, or a local one that ends with the block."""
+"""Connect to the Ray cluster in RAY_ADDRESS, or start a local Ray that ends with the block."""
 
 import logging
 import os
@@ -13,8 +13,13 @@ LOCAL_OBJECT_STORE_BYTES = 2 * 2**30
 
 @contextmanager
 def ray_session() -> Iterator[None]:
-    """Nested blocks share the outermost one's Ray. Ending it is what stops a cancelled run's actors."""
+    """Provide Ray for the block. Nested blocks share the outermost one's.
+
+    The end of the block also ends the actors of a cancelled run.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What fails is raised in Python; Ray's C++ warnings would break the progress bars.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
     import ray.data
@@ -22,15 +27,15 @@ def ray_session() -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = None  # a block is a shard; never split one
     context.enable_progress_bars = False
-    context.raise_original_map_exception = True  # so that a worker's UserError can be told from our mistakes
+    context.raise_original_map_exception = True  # tells a worker's UserError from a bug
     if ray.is_initialized():
         yield
         return
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is raised
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # failures are raised
     if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     else:
-        # Nobody takes this machine away: spare each training a process that watches for it.
+        # This machine is not preempted: spare each training the process that watches for it.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         start_local_ray(object_store_memory=LOCAL_OBJECT_STORE_BYTES)
     try:
@@ -45,10 +50,10 @@ def ray_session() -> Iterator[None]:
     reraise=True,
 )
 def start_local_ray(**options: Any) -> Any:
-    """``ray.init`` of a Ray of this machine's own -> its context.
+    """Start Ray on this machine and return its context.
 
-    On a busy machine Ray's agents are not always up within the 15 s that it grants them
-    (ray-project/ray#65983): then once more.
+    Retried, because on a busy machine Ray's agents may need more than the 15 s that Ray allows
+    (ray-project/ray#65983).
     """
     import ray
 

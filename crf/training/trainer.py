@@ -80,7 +80,8 @@ class OptimizedModule:
         """Let workers exchange gradients only in the last backward pass of a step."""
         if last or not isinstance(self.forward, DistributedDataParallel):
             return nullcontext()
-        return self.forward.no_sync()  # type: ignore[no-any-return]
+        deferred: AbstractContextManager[None] = self.forward.no_sync()
+        return deferred
 
     def state_dict(self) -> dict[str, Any]:
         """The state of module, optimizer and learning rate."""

@@ -1,18 +1,19 @@
-"""``latentcrf`` on what is there already: list, show, verify, delete. These start no stage and no server."""
+"""Commands on existing outputs: list, show, verify, delete. They start no stage and no server."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from humanize import naturaldelta, naturalsize
 
-from flows.commands.terminal import Json, age, print_columns, report, size
+from flows.commands.terminal import Json, print_columns, report
 
 if TYPE_CHECKING:
     from storage.outputs import Output
 
 
 def ls(root: str, *, json: Json = False) -> None:
-    """The outputs below ROOT: kind, rows, size, how far, which teacher, how old."""
+    """List the outputs under ROOT: kind, rows, size, progress, teacher and age."""
     from storage.outputs import find_outputs
 
     print_outputs(find_outputs(root), json)
@@ -21,23 +22,23 @@ def ls(root: str, *, json: Json = False) -> None:
 def print_outputs(outputs: "list[Output]", as_json: bool) -> None:
     from storage.outputs import find_teacher_parts
 
-    records = [record(output, find_teacher_parts(output, outputs)) for output in outputs]
+    records = [describe_output(output, find_teacher_parts(output, outputs)) for output in outputs]
     if as_json:
         report({"outputs": records}, "", as_json)
         return
-    teachers = whole_teachers([item["teacher"] for item in records])
+    teachers = merge_teachers([item["teacher"] for item in records])
     lines = [
         {
             "stage": item["stage"],
             "fingerprint": item["fingerprint"],
             "kind": item["kind"],
             "rows": "" if item["rows"] is None else f"{item['rows']:,}",
-            "size": size(item["bytes"]),
+            "size": naturalsize(item["bytes"], binary=True),
             "state": "sealed" if item["sealed"] else f"{item['done']} of {item['total']}",
             "teacher": " ".join(
                 name for name, parts in teachers.items() if item["teacher"] and item["teacher"].items() <= parts.items()
             ),
-            "age": age(item["age_seconds"]),
+            "age": naturaldelta(item["age_seconds"]),
         }
         for item in records
     ]
@@ -48,14 +49,17 @@ def print_outputs(outputs: "list[Output]", as_json: bool) -> None:
     )
 
 
-def whole_teachers(found: list[dict[str, str]]) -> dict[str, dict[str, str]]:
-    """From what each output knows of its teacher's parts to the teachers, "1", "2", …, as whole as they are known."""
+def merge_teachers(found: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+    """Number the distinct teachers "1", "2", … and merge what the outputs know about the parts of each.
+
+    ``found`` holds the known parts of each output's teacher: part -> fingerprint.
+    """
     whole = [parts for parts in found if not any(parts.items() < others.items() for others in found)]
     distinct = [parts for place, parts in enumerate(whole) if parts and parts not in whole[:place]]
     return {str(number): parts for number, parts in enumerate(distinct, 1)}
 
 
-def record(output: "Output", teacher: dict[str, str]) -> dict[str, Any]:
+def describe_output(output: "Output", teacher: dict[str, str]) -> dict[str, Any]:
     done, total = output.progress
     return {
         "stage": output.identity.stage,
@@ -73,7 +77,7 @@ def record(output: "Output", teacher: dict[str, str]) -> dict[str, Any]:
 
 
 def show(url: str, *, rows: int = 5, json: Json = False) -> None:
-    """A latent store: its arrays, how it was made, and its first rows."""
+    """Show a latent store: its arrays, its provenance and its first rows."""
     from storage import LatentStore
     from storage.store.description import (
         describe_arrays,
@@ -100,18 +104,18 @@ def show(url: str, *, rows: int = 5, json: Json = False) -> None:
 def gc(
     root: str,
     *,
-    keep: Annotated[list[str], Parameter(help="URL or fingerprint of an output to keep; several times for several")],
-    yes: Annotated[bool, Parameter(negative="", help="delete; without it nothing is deleted")] = False,
+    keep: Annotated[list[str], Parameter(help="URL or fingerprint of an output to keep; repeat for several")],
+    yes: Annotated[bool, Parameter(negative="", help="delete; without this option nothing is deleted")] = False,
     json: Json = False,
 ) -> None:
-    """Delete the outputs below ROOT, but for those to KEEP and all that they were made from."""
+    """Delete the outputs under ROOT, except those to KEEP and everything they were made from."""
     from storage.outputs import find_outputs, remove_output, split_by_use
 
     kept, rest = split_by_use(find_outputs(root), keep)
     freed = sum(sum(output.sizes.values()) for output in rest)
     lines = [f"{'keep' if output in kept else 'delete':>6}  {output.url}" for output in kept + rest]
     end = "" if yes or not rest else "; nothing is deleted yet: add --yes"
-    lines.append(f"{len(rest)} outputs, {size(freed)}{end}")
+    lines.append(f"{len(rest)} outputs, {naturalsize(freed, binary=True)}{end}")
     if not json:
         print("\n".join(lines), flush=True)  # before the deletion, which may take long
     if yes:
@@ -126,11 +130,14 @@ def verify(
     url: str,
     *,
     repair: Annotated[
-        bool, Parameter(negative="", help="delete what is damaged, so that its stage makes it again")
+        bool, Parameter(negative="", help="delete damaged objects, so that the store's stage makes them again")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Read a latent store against its checksums; name each damaged, missing or foreign object. Exit code 1 if any."""
+    """Check a latent store against its checksums and name each damaged, missing or foreign object.
+
+    Exits with code 1 if there is any.
+    """
     from storage.store import verification
 
     problems = verification.verify(url)
@@ -144,7 +151,7 @@ def verify(
         found["deleted"] = deleted
         if deleted:
             lines.append(f"{len(deleted)} objects deleted; run the store's stage again to make them")
-    report(found, "\n".join(lines) or f"{url}: every object is what was written", json)
+    report(found, "\n".join(lines) or f"{url}: every object matches its checksum", json)
     if problems:
         sys.exit(1)
 

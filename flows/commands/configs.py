@@ -1,4 +1,4 @@
-"""Pipeline configurations in YAML; paths in a file are relative to the file."""
+"""Read pipeline configurations in YAML. Paths in a file are relative to the file."""
 
 from pathlib import Path
 
@@ -13,15 +13,16 @@ INPUTS = ("teacher", "images", "captions", "heldout_images", "heldout_captions")
 
 
 def load_config(name: str, root: str | None) -> PipelineParameters:
-    """An embedded configuration's name, or a YAML file's path."""
+    """Read a configuration: the name of an embedded one, or the path of a YAML file.
+
+    ``root`` replaces the configuration's own root.
+    """
     path = EMBEDDED.get(name, Path(name))
     if not path.is_file():
         raise UserError(f"a YAML file or one of {sorted(EMBEDDED)}", name, "check the name")
     values = yaml.safe_load(path.read_text())
     if not isinstance(values, dict):
-        raise UserError(
-            "a YAML mapping of parameters", f"{type(values).__name__} in {path}", "see deploy/demo/demo.yaml"
-        )
+        raise UserError("a YAML mapping of parameters", f"{type(values).__name__} in {path}", f"see {EMBEDDED['demo']}")
     for key in INPUTS:
         if isinstance(values.get(key), str) and "://" not in values[key]:
             values[key] = str((path.parent / values[key]).resolve())
@@ -32,4 +33,4 @@ def load_config(name: str, root: str | None) -> PipelineParameters:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise UserError("valid parameters", f"{place}: {first['msg']}", f"mend {path}") from None
+        raise UserError("valid parameters", f"{place}: {first['msg']}", f"correct {path}") from None

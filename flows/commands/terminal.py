@@ -1,4 +1,4 @@
-"""What the commands print: text or one JSON object, and tables."""
+"""Print a command's result: text or one JSON object, and tables."""
 
 import json
 from typing import Annotated, Any
@@ -12,49 +12,35 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSO
 
 
 def report(result: dict[str, Any], text: str, as_json: bool) -> None:
+    """Print the text, or instead the result as one line of JSON."""
     print(json.dumps(result) if as_json else text, flush=True)
 
 
 def print_columns(lines: list[dict[str, str]], right: frozenset[str] | set[str] = frozenset()) -> None:
-    """A table of records that share their keys; ``right``: the columns that stand to the right.
+    """Print records that share their keys as a table.
 
-    Values may come from anyone: what would steer the terminal is escaped, and a long text is cut.
+    ``right`` names the columns to align right. Control characters are escaped and long values cut,
+    because values may come from untrusted files.
     """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in lines[0] if lines else ():
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     for line in lines:
-        table.add_row(*(Text(_one_line(value)) for value in line.values()))  # a caption may look like markup
+        table.add_row(*(Text(clean_cell(value)) for value in line.values()))  # a caption may look like markup
     Console().print(table, end="\n\n")
 
 
-def _one_line(text: str) -> str:
+def clean_cell(text: str) -> str:
     cut = text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…"
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in cut)
 
 
-def size(count: float) -> str:
-    """Bytes, in the unit that leaves up to three digits."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} TiB"
-
-
-def age(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def print_table(report_url: str) -> None:
-    """The evaluation's table."""
+    """Print an evaluation's table of methods."""
     from rich.console import Console
     from rich.table import Table
 
@@ -62,10 +48,10 @@ def print_table(report_url: str) -> None:
 
     report = locations.read_json(locations.join(report_url, "report.json"))
     rows = [format_row(row) for row in report["rows"]]
-    table = Table(title=f"{report['captions']} held-out captions, {report['samples']} samples a row")
+    table = Table(title=f"{report['captions']} held-out captions, {report['samples']} samples per row")
     for heading in rows[0]:
         table.add_column(heading, justify="left" if heading == "method" else "right")
     for row in rows:
         table.add_row(*row.values())
     Console(width=120).print(table)
-    print(f"Distances: Frechet, features from {report['features']}.")
+    print(f"Distances: squared Fréchet distances of features from {report['features']}.")

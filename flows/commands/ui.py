@@ -1,4 +1,4 @@
-"""A local Prefect server and worker with a deployment of every stage, until Ctrl-C."""
+"""Serve a local Prefect UI with a worker and a deployment of each stage, until Ctrl-C."""
 
 import os
 import signal
@@ -17,14 +17,17 @@ START_SECONDS = 90
 
 
 def serve(port: int) -> None:
-    """Blocks; ends the server and the worker, by their process ids, when it is interrupted."""
+    """Block until interrupted, then end the server and the worker.
+
+    Relative paths in a run's parameters start in the folder where this was called.
+    """
     address = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_API_URL"] = f"{address}/api"
-    if answers(address):
+    if is_up(address):
         raise UserError("a free port", f"a server at {address}", "stop it, or choose another with --port")
     for ending in (signal.SIGINT, signal.SIGTERM):  # also where the shell had them ignored
         signal.signal(ending, signal.default_int_handler)
-    server = prefect("server", "start", "--host", "127.0.0.1", "--port", str(port))
+    server = start_prefect("server", "start", "--host", "127.0.0.1", "--port", str(port))
     processes = [server]
     try:
         wait_until_up(address, server)
@@ -32,8 +35,8 @@ def serve(port: int) -> None:
             ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
             ("--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)),
         ):
-            subprocess.run([sys.executable, "-m", "prefect", *command], check=True, cwd=DEPLOYMENTS.parent.parent)
-        processes.append(prefect("worker", "start", "--pool", POOL))
+            subprocess.run([sys.executable, "-m", "prefect", *command], check=True)
+        processes.append(start_prefect("worker", "start", "--pool", POOL))
         print(f"latentcrf: the Prefect UI is at {address} (Ctrl-C ends it)", flush=True)
         server.wait()
     except KeyboardInterrupt:
@@ -45,11 +48,11 @@ def serve(port: int) -> None:
             process.wait(30)
 
 
-def prefect(*arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "prefect", *arguments], cwd=DEPLOYMENTS.parent.parent)
+def start_prefect(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "prefect", *arguments])
 
 
-def answers(address: str) -> bool:
+def is_up(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"{address}/api/health", timeout=2) as response:
             return bool(response.status == 200)
@@ -59,7 +62,7 @@ def answers(address: str) -> bool:
 
 def wait_until_up(address: str, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not answers(address):
+    while not is_up(address):
         if server.poll() is not None or time.monotonic() > deadline:
             raise UserError(f"a Prefect server at {address}", "none that answers", "see its messages above")
         time.sleep(0.5)

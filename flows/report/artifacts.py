@@ -1,4 +1,4 @@
-"""What the Prefect UI shows of the results: the report's table, contact sheet and plots, and each training's losses."""
+"""Show results in the Prefect UI: the report's table, contact sheet and plots, and each training's losses."""
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
@@ -9,26 +9,26 @@ from storage import locations
 
 def publish(report_url: str) -> None:
     """Attach an evaluation's report to the flow run."""
-    from flows.report.writing import data_url
+    from flows.report.writing import encode_data_url
 
     report = locations.read_json(locations.join(report_url, "report.json"))
     create_table_artifact([format_row(row) for row in report["rows"]], key="evaluation-table")
     for name in ("contact_sheet", "plots"):
         png = locations.read_bytes(locations.join(report_url, f"{name}.png"))
-        create_image_artifact(data_url(png), key=f"evaluation-{name.replace('_', '-')}")
+        create_image_artifact(encode_data_url(png), key=f"evaluation-{name.replace('_', '-')}")
     create_markdown_artifact(
-        f"{report['captions']} captions, {report['samples']} samples a row. Features: {report['features']}. "
+        f"{report['captions']} captions, {report['samples']} samples per row. Features: {report['features']}. "
         f"The whole report: `{report_url}/report.html`",
         key="evaluation-report",
     )
 
 
 def publish_losses(stage: str, url: str) -> None:
-    """Attach a training's loss curves to the flow run, if there is one."""
+    """Attach a training's loss curves to the flow run; does nothing outside one."""
     if not FlowRunContext.get():
         return
-    from flows.report.writing import data_url
+    from flows.report.writing import encode_data_url
     from flows.training.loss_curves import curves_png
 
     losses = locations.read_json(locations.join(url, "losses.json"))
-    create_image_artifact(data_url(curves_png(losses)), key=f"{stage}-losses")
+    create_image_artifact(encode_data_url(curves_png(losses)), key=f"{stage}-losses")

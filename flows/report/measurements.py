@@ -1,4 +1,4 @@
-"""What an evaluation measures besides the stored samples: real images, wall time, loss curves."""
+"""Measure what the stored samples do not hold: features of real images, wall time, loss curves."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ from storage.inputs.rows import refusal
 TIMED_IMAGES, TIMED_ROUNDS = 4, 2
 
 
-def real_features(images: str, size: int) -> Any:
-    """Features (N, 1280) of the real images that can be read."""
+def compute_real_features(images: str, size: int) -> Any:
+    """Compute the features (N, 1280) of the real images that can be read."""
     network = ImageFeatures()
     features, uris = [], [row["uri"] for row in scan_images(images) if refusal(row["uri"]) is None]
     for start in range(0, len(uris), 32):
@@ -44,8 +44,8 @@ def real_features(images: str, size: int) -> Any:
     return np.concatenate(features)
 
 
-def seconds(params: EvaluateParameters, size: int, methods: tuple[Method, ...]) -> dict[str, float]:
-    """Seconds per image of each method, alone on this machine's device."""
+def measure_seconds(params: EvaluateParameters, size: int, methods: tuple[Method, ...]) -> dict[str, float]:
+    """Measure each method's seconds per image, alone on this machine's device."""
     device = default_device()
     teacher = Teacher.load(params.teacher, device)
     captions = [row["caption"] for row in scan_captions(params.captions, TIMED_IMAGES)]
@@ -54,8 +54,8 @@ def seconds(params: EvaluateParameters, size: int, methods: tuple[Method, ...]) 
     return time_methods(teacher, crf, captions, params.guidance_scale, size, methods, TIMED_ROUNDS)
 
 
-def training_losses(params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:
-    """Loss curves of both training stages, where their outputs are at hand."""
+def read_training_losses(params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:
+    """Read the loss curves of both training stages, if their outputs are under the same root."""
     stage_1 = read_identity(params.crf).inputs["train"]
     root = params.crf.rstrip("/").rsplit("/", 2)[0]
     urls = {"train": locations.join(root, "train", stage_1), "distill": params.crf}

@@ -1,4 +1,4 @@
-"""From stored samples to the table's figures."""
+"""Measure the table's rows from the stored samples."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,11 @@ from storage import LatentStore
 
 @dataclass(frozen=True)
 class Measured:
-    """A row: distances are Frechet distances of features; latent_mse is to full 50 at the same seeds."""
+    """One method's row.
+
+    Distances are squared Fréchet distances of image features. ``latent_mse`` is the mean squared error
+    to the latents of all 50 teacher steps from the same noise.
+    """
 
     key: str
     label: str
@@ -40,7 +44,11 @@ HEADINGS = {
 def measure(
     store: LatentStore, methods: tuple[Method, ...], real_ND: Any, seconds: dict[str, float], noises: int
 ) -> list[Measured]:
-    """One row a contender, in the table's order."""
+    """Measure one row per method, in the table's order.
+
+    ``real_ND``: features of the real images. ``seconds``: method key -> seconds per image.
+    ``noises``: samples per caption.
+    """
     groups = np.arange(len(store)) // noises
     teacher_latents = np.asarray(store[f"latents_{REFERENCE}"][:], dtype=np.float32)
     teacher_features = np.asarray(store[f"features_{REFERENCE}"][:])
@@ -66,7 +74,7 @@ def measure(
 
 
 def format_row(row: dict[str, Any]) -> dict[str, str]:
-    """Heading -> figure, to the digits that mean something."""
+    """Format a row of report.json: heading -> figure, rounded to its significant digits."""
     digits = {"latent_mse": 4, "seconds_per_image": 3, "evaluations": 0, "distance_to_teacher": 3}
     return {
         heading: row[name] if name == "label" else f"{row[name]:.{digits.get(name, 2)}f}"
