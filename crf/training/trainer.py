@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from crf.model.latent_crf import LatentCRF
 from crf.training.discriminator import Discriminator, discriminator_loss, generator_loss
 from crf.training.pairs import Pairs
+from crf.training.workers import average_over_workers, distribute, gather_rows
 
 
 class DivergedError(RuntimeError):
@@ -221,31 +222,3 @@ class Trainer:
             f"step {self.steps_done}: expected finite losses and gradients, "
             f"found {found} on rows {rows} of the store, and {cause}; {remedy}"
         )
-
-
-def count_workers() -> int:
-    """Number of processes that train together."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
-
-
-def distribute(module: nn.Module) -> nn.Module:
-    """Wrap a module so that its gradients are averaged over all workers, if there are several."""
-    return DistributedDataParallel(module, broadcast_buffers=False) if count_workers() > 1 else module
-
-
-def average_over_workers(figures: dict[str, Tensor]) -> dict[str, float]:
-    """Average each figure over all workers."""
-    values = torch.stack([value.double() for value in figures.values()])
-    if count_workers() > 1:
-        distributed.all_reduce(values)
-        values /= count_workers()
-    return dict(zip(figures, values.tolist(), strict=True))
-
-
-def gather_rows(rows: list[int]) -> list[int]:
-    """Collect the rows of all workers, sorted."""
-    if count_workers() == 1:
-        return rows
-    everyone: list[list[int]] = [[]] * count_workers()
-    distributed.all_gather_object(everyone, rows)
-    return sorted(row for each in everyone for row in each)

@@ -13,7 +13,8 @@ from torch import distributed
 
 from crf.device import default_device
 from crf.training.pairs import Pairs
-from crf.training.trainer import DivergedError, Trainer, count_workers
+from crf.training.trainer import DivergedError, Trainer
+from crf.training.workers import count_workers
 from flows.crf_files import save_crf
 from flows.training.logs import TrainLogs
 from flows.training.objectives import Objective, Share
