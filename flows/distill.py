@@ -12,7 +12,7 @@ from storage.checkpoints import find_newest_step
 def identify(params: DistillParameters) -> Target:
     inputs = {"teach": input_fingerprint(params.pairs), "train": input_fingerprint(params.initial)}
     options = params.model_dump(exclude={"pairs", "initial", "root", *RUN_OPTIONS})
-    return Target(Identity("distill", 2, inputs, options), params.steps)
+    return Target(Identity("distill", 3, inputs, options), params.steps)
 
 
 def compute(params: DistillParameters, work: Work, progress: Progress) -> None:

@@ -16,7 +16,7 @@ def identify(params: TrainParameters) -> Target:
         "teacher.scheduler": teacher_fingerprints(params.teacher)["scheduler"],
     }
     options = params.model_dump(exclude={"latents", "teacher", "root", *RUN_OPTIONS})
-    return Target(Identity("train", 2, inputs, options), params.steps)
+    return Target(Identity("train", 3, inputs, options), params.steps)
 
 
 def compute(params: TrainParameters, work: Work, progress: Progress) -> None:
