@@ -1,10 +1,11 @@
-"""Ray starts on a machine that is too busy for it the first time."""
+"""Ray starts on a machine that is too busy for it the first time, and ends with a killed driver."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 # Every Python process runs this first; one of Ray's agents, the first, then takes longer than Ray waits.
@@ -33,3 +34,27 @@ def test_a_ray_that_did_not_start_is_started_once_more(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
     assert "answer 42" in done.stdout, done.stderr
     assert (tmp_path / "slow").exists()
+
+
+WAITING = """
+import sys
+import ray
+from flows.ray_session import ray_session
+with ray_session():
+    ray.get(ray.remote(lambda: None).remote())
+    print("started", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_ray_ends_with_a_killed_driver() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, "-c", WAITING]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout
+        assert driver.stdout.readline() == "started\n"
+        started = psutil.Process(driver.pid).children(recursive=True)
+        assert "raylet" in {process.name() for process in started}
+        driver.kill()
+    _, alive = psutil.wait_procs(started, timeout=120)
+    assert alive == []
