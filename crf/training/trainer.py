@@ -80,7 +80,7 @@ class OptimizedModule:
         """Let workers exchange gradients only in the last backward pass of a step."""
         if last or not isinstance(self.forward, DistributedDataParallel):
             return nullcontext()
-        return self.forward.no_sync()  # type: ignore[no-any-return]
+        return self.forward.no_sync()
 
     def state_dict(self) -> dict[str, Any]:
         """The state of module, optimizer and learning rate."""

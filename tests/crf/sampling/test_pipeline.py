@@ -206,7 +206,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         pipeline("a cat", callback_on_step_end_tensor_inputs=["prompt_embeds"])
     without = quiet(LatentCRFPipeline.from_teacher(TINY["sd"](), schedule=SHORT))
     without.unet.register_forward_pre_hook(lambda *_: pytest.fail("the U-Net ran"))
-    with pytest.raises(ScheduleError, match="a CRF, which the schedule .* needs, found none"):
+    with pytest.raises(ScheduleError, match=r"a CRF, which the schedule .* needs, found none"):
         without("a cat")
     with pytest.raises(TeacherError, match="found LatentCRF"):
         LatentCRFPipeline.from_teacher(pipeline.crf)

@@ -74,7 +74,7 @@ def test_recomputed_noise_of_the_teachers_own_x0_is_its_own_noise(teacher: Teach
 
 
 def test_a_schedule_with_a_crf_needs_one(teacher: Teacher) -> None:
-    with pytest.raises(ScheduleError, match="a CRF, which the schedule .* needs, found none"):
+    with pytest.raises(ScheduleError, match=r"a CRF, which the schedule .* needs, found none"):
         run(teacher, "31/40 + crf")
 
 
