@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crf.errors import ScheduleError
-from crf.schedule import Schedule
+from crf.schedule import PAPER, Schedule, default_schedule
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,22 @@ def test_any_schedule_is_read_as_it_is_printed(schedule: Schedule) -> None:
 def test_what_cannot_be_run_is_refused(text: str) -> None:
     with pytest.raises(ScheduleError):
         Schedule.parse(text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"lead": 41}, {"tail": 3, "tail_of": 2}, {"tail": 2, "tail_timesteps": (21, 201)}, {"tail_timesteps": (21,)}],
+)
+def test_a_changed_schedule_is_checked(changes: dict[str, Any]) -> None:
+    with pytest.raises(ScheduleError, match=r"^expected .*, found '.*'; "):
+        replace(Schedule.parse("31/40 + crf"), **changes)
+
+
+def test_the_schedule_that_a_crf_was_distilled_for() -> None:
+    assert str(default_schedule(None)) == PAPER
+    assert str(default_schedule("31@981..201 (trailing)")) == "31@981..201 + crf + 2/50 (trailing)"
+    assert str(default_schedule("31/40", 101)) == "31/40 + crf + 2@101,21 (recomputed)"
+    assert str(default_schedule("31/40", 1)) == "31/40 + crf + 1@1 (recomputed)"
 
 
 def test_a_lead_is_a_first_part_alone() -> None:
