@@ -2,13 +2,14 @@
 
 import os
 import sys
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import App, Group, Parameter
 
 from flows.commands import browse
-from flows.commands.terminal import Json, report
+from flows.commands.terminal import Json, hold_native_stderr, report
 from flows.parameters import (
     DistillParameters,
     EncodeParameters,
@@ -37,7 +38,8 @@ def run_flow(stage: Any, flow: Any, params: Any) -> Any:
 
     stage.identify(params)
     start_temporary_server()
-    return flow(params)
+    with hold_native_stderr():
+        return flow(params)
 
 
 def run_stage(stage: Any, flow: Any, params: Any, as_json: bool) -> None:
@@ -101,12 +103,16 @@ def run(config: Config, *, root: Root = None, json: Json = False) -> None:
     from flows.commands.terminal import print_table
     from flows.pipeline import pipeline, steps
     from flows.prefect_server import start_temporary_server
+    from flows.ray_session import ray_session
+    from flows.stage import find_work
     from storage.identity import digest
 
     params = load_config(config, root)
-    steps(params)  # raises a user's mistake before any server or model starts
+    work = [find_work(step.stage, step.params, params.root) for step in steps(params)]  # raises a user's mistake
     start_temporary_server()
-    results = pipeline(params)
+    # Ray starts while the server does.
+    with hold_native_stderr(), nullcontext() if all(each.sealed for each in work) else ray_session():
+        results = pipeline(params)
     last = results[-1]
     print_table(last.url)
     record = {

@@ -18,8 +18,6 @@ def ray_session() -> Iterator[None]:
     The end of the block also ends the actors of a cancelled run.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # What fails is raised in Python; Ray's C++ warnings would break the progress bars.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
     import ray.data

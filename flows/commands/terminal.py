@@ -1,6 +1,11 @@
 """Print a command's result: text or one JSON object, and tables."""
 
 import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -14,6 +19,29 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSO
 def report(result: dict[str, Any], text: str, as_json: bool) -> None:
     """Print the text, or instead the result as one line of JSON."""
     print(json.dumps(result) if as_json else text, flush=True)
+
+
+@contextmanager
+def hold_native_stderr() -> Iterator[None]:
+    """Hold back what native code, such as Ray's C++, writes to stderr, and print it only if the block fails.
+
+    Python's own stderr stays on the terminal, so progress bars are not interrupted. Ray also keeps
+    its messages in its log folder.
+    """
+    python_stderr, terminal = sys.stderr, os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        # Left open: loggers that were set up in the block keep it.
+        sys.stderr = open(terminal, "w", buffering=1, closefd=False)  # noqa: SIM115
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            sys.stderr = python_stderr
 
 
 def print_columns(lines: list[dict[str, str]], right: frozenset[str] | set[str] = frozenset()) -> None:
