@@ -18,6 +18,7 @@ from flows.parameters import (
     TeachParameters,
     TrainParameters,
 )
+from flows.targets import find_once
 
 app = App(name="latentcrf", help="LatentCRF: make a text-to-image diffusion model a third faster.")
 for command in browse.COMMANDS:
@@ -25,6 +26,7 @@ for command in browse.COMMANDS:
 Root = Annotated[str | None, Parameter(help="where outputs go; the configuration's own if not given")]
 
 
+@find_once()
 def run_one(stage: Any, flow: Any, params: Any, as_json: bool) -> None:
     stage.identify(params)  # a user's mistake ends here, before any server or model is started
     result = flow(params)
@@ -69,6 +71,7 @@ def distill(params: Annotated[DistillParameters, Parameter(name="*")], *, json: 
 
 
 @app.command
+@find_once()
 def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json: Json = False) -> None:
     """Teacher, CRF, captions and real images -> the table, with every control."""
     from flows.commands.terminal import print_table
@@ -82,6 +85,7 @@ def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json
 
 
 @app.command
+@find_once()
 def run(config: str, *, root: Root = None, json: Json = False) -> None:
     """All stages of a configuration ("demo", or a YAML file), each skipped where its output is there."""
     from flows.commands.configs import load_config

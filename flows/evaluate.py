@@ -16,8 +16,9 @@ from storage import ArraySpec, Identity, LatentStore
 from storage.errors import UserError
 from storage.identity import check_unchanged, fingerprint_rows
 from storage.inputs.captions import scan_captions
-from storage.inputs.images import Row, scan_images
-from storage.inputs.rows import refusal
+from storage.inputs.images import scan_images
+from storage.inputs.known_rows import read_known_rows
+from storage.inputs.rows import Row
 from storage.store.index import index_tables
 
 MODEL = "crf.stages.evaluate:CompareMethods"
@@ -29,8 +30,9 @@ def samples(params: EvaluateParameters) -> Iterator[Row]:
     The table compares contenders on all of them, so a caption that cannot be used is a UserError.
     """
     for row in scan_captions(params.captions, params.limit):
-        if reason := refusal(row["uri"]):
-            raise UserError("captions that can be used", f"row {row['id']}: {reason}", "mend the row or remove it")
+        if row["reason"]:
+            found = f"row {row['id']}: {row['reason']}"
+            raise UserError("captions that can be used", found, "correct the row or remove it")
         for number in range(params.noises):
             yield {**row, "id": f"{row['id']}/noise-{number}", "uri": row["id"]}
 
@@ -38,7 +40,7 @@ def samples(params: EvaluateParameters) -> Iterator[Row]:
 def identify(params: EvaluateParameters) -> Target:
     size = TeacherShape.read(params.teacher).side(params.size)
     captions, shards = fingerprint_rows(samples(params), params.shard_rows)
-    images, _ = fingerprint_rows(scan_images(params.images), params.shard_rows)
+    images, _ = fingerprint_rows(scan_images(params.images, root=params.root), params.shard_rows)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     inputs = {"distill": input_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
     rows = {method.label: str(method.schedule) for method in list_methods(params.lead)}
@@ -52,7 +54,7 @@ def identify(params: EvaluateParameters) -> Target:
         "features": FEATURES,
     }
     # Only the report depends on the images.
-    return Target.store(Identity("evaluate", 2, inputs, parameters), shards, "captions", "images")
+    return Target.store(Identity("evaluate", 3, inputs, parameters), shards, "captions", "images")
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
@@ -73,7 +75,8 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
             "lead": params.lead,
         }
         fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
-    real_ND, timed = real_features(params.images, size), seconds(params, size)
+    images = check_unchanged(read_known_rows(params.images, params.root), work.identity.inputs["images"])
+    real_ND, timed = real_features(images, size), seconds(params, size)
     measured = measure(store, list_methods(params.lead), real_ND, timed, params.noises)
     teacher = Teacher.load(params.teacher)
     made = provenance(work, crf=read_config(params.crf))

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
+from crf.stages.arrays import LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TEXT, X0_40
 from crf.teacher.folder import TeacherShape, teacher_fingerprints
 from flows.parameters import TeachParameters
 from flows.progress import Progress
@@ -30,7 +31,7 @@ def identify(params: TeachParameters) -> Target:
         "x0": params.x0,
         "inference": str(Schedule.parse_lead(params.inference)) if params.inference else None,
     }
-    return Target.store(Identity("teach", 2, {"captions": captions, **teacher}, parameters), shards, "captions")
+    return Target.store(Identity("teach", 3, {"captions": captions, **teacher}, parameters), shards, "captions")
 
 
 def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
@@ -39,13 +40,13 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
-    names = ["step_40", "step_50", *(["x0_40"] if params.x0 else [])]
-    names += ["inference_state", "inference_x0"] if params.inference else []
+    names = [STEP_40, STEP_50, *([X0_40] if params.x0 else [])]
+    names += [LEAD_STATE, LEAD_X0] if params.inference else []
     latent = ArraySpec.latent(height, width, channels)
     rows = check_unchanged(scan_captions(params.captions, params.limit), work.identity.inputs["captions"])
     store = LatentStore.create(
         work.url,
-        {**dict.fromkeys(names, latent), "text": ArraySpec.vector(teacher.text_width)},
+        {**dict.fromkeys(names, latent), TEXT: ArraySpec.vector(teacher.text_width)},
         index_tables(rows, params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crf.stages.arrays import LATENTS, TEXT
 from crf.teacher.teacher import Teacher
 
 MICRO_BATCH = 16  # fixed: another size may move the last bits of a matrix product
@@ -29,7 +30,7 @@ class EncodeImages:
         latents, text = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         latents[~batch["valid"]] = np.nan
         text[~batch["valid"]] = np.nan
-        return {**{name: values for name, values in batch.items() if name != "image"}, "latents": latents, "text": text}
+        return {**{name: values for name, values in batch.items() if name != "image"}, LATENTS: latents, TEXT: text}
 
     def _encode(self, image_BHWC: Any, captions: Any) -> tuple[Any, Any]:
         x_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHWC)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -8,6 +8,7 @@ import torch
 from crf.noise import sample_noise
 from crf.sampling.sampler import follow, lead
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
+from crf.stages.arrays import LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TEXT, X0_40
 from crf.stages.encode import half_channels_last
 from crf.teacher.teacher import Teacher
 
@@ -20,7 +21,7 @@ class TeachTrajectories:
     In: ``caption`` (B,), ``seed`` uint64 (B,), ``valid`` bool (B,).
     Out, NaN where not valid, latents float16 (B, h, w, C): ``step_40``, ``step_50``; with ``x0`` also
     ``x0_40``, the teacher's clean estimate at its 40th evaluation; with ``inference`` (the lead of a
-    schedule, "31/40") also ``inference_state`` and ``inference_x0``, what that lead hands over from
+    schedule, "31/40") also ``lead_state`` and ``lead_x0``, what that lead hands over from
     the same noise. And ``text`` float16 (B, D), pooled.
     """
 
@@ -57,11 +58,11 @@ class TeachTrajectories:
         path = self.teacher.noise_schedule.path(TEACHER_STEPS)
         at_40 = follow(self.teacher, noise_BCHW, path[:TEACHER_SPLIT], given)
         at_50 = follow(self.teacher, at_40.state, path[TEACHER_SPLIT:], given)
-        latents = {"step_40": at_40.state, "step_50": at_50.state}
+        latents = {STEP_40: at_40.state, STEP_50: at_50.state}
         if self.x0:
-            latents["x0_40"] = at_40.x0
+            latents[X0_40] = at_40.x0
         if self.inference:
             reached = lead(self.teacher, self.inference, noise_BCHW, given)
-            latents |= {"inference_state": reached.state, "inference_x0": reached.x0}
+            latents |= {LEAD_STATE: reached.state, LEAD_X0: reached.x0}
         arrays = {name: half_channels_last(z_BCHW) for name, z_BCHW in latents.items()}
-        return {**arrays, "text": given.pooled_BD.cpu().numpy().astype(np.float16)}
+        return {**arrays, TEXT: given.pooled_BD.cpu().numpy().astype(np.float16)}

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
+from crf.stages.arrays import LATENTS, LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TEXT, X0_40
 from crf.teacher.folder import TeacherShape
 from crf.teacher.noise_schedule import read_noise_schedule
 from crf.training.pairs import Pairs, Stored, noisy_pairs, teacher_pairs
@@ -15,8 +16,8 @@ from flows.parameters import DistillParameters, OptimizerOptions, TrainParameter
 from storage import LatentStore, UserError
 from storage.store.reader import shuffled_batches
 
-# The state and the x0 prediction there, as teach names them.
-OBSERVED = {"teacher": ("step_40", "x0_40"), "inference": ("inference_state", "inference_x0")}
+# The arrays of the state and of the x0 prediction there.
+OBSERVED = {"teacher": (STEP_40, X0_40), "inference": (LEAD_STATE, LEAD_X0)}
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,13 @@ class Denoise:
 
     def crf(self) -> LatentCRF:
         store = LatentStore.open(self.options.latents)
-        _, height, width, channels = store["latents"].shape
-        text_width = store["text"].shape[1]
+        _, height, width, channels = store[LATENTS].shape
+        text_width = store[TEXT].shape[1]
         shape: dict[str, Any] = {"height": height, "width": width, "channels": channels, "text_width": text_width}
         return LatentCRF(LatentCRFConfig(**shape, **self.options.crf.model_dump()))
 
     def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
-        stored = batches(self.options.latents, ["latents", "text"], self.options.seed, first_step, share)
+        stored = batches(self.options.latents, [LATENTS, TEXT], self.options.seed, first_step, share)
         return noisy_pairs(
             stored,
             read_noise_schedule(TeacherShape.read(self.options.teacher).scheduler_config),
@@ -89,7 +90,7 @@ class Distil:
         store, (state, _) = LatentStore.open(self.options.pairs), self.observed()
         config = read_config(self.options.initial)
         made_for = (*(config[name] for name in ("height", "width", "channels")), config["text_width"])
-        taught = (*store[state].shape[1:], store["text"].shape[1])
+        taught = (*store[state].shape[1:], store[TEXT].shape[1])
         if made_for != taught:
             raise UserError(
                 f"pairs of (height, width, channels, text width) {made_for}, which the CRF was made for",
@@ -105,7 +106,7 @@ class Distil:
 
     def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
         state, x0 = self.observed()
-        names = [state, *([x0] if x0 else []), "step_50", "text"]
+        names = [state, *([x0] if x0 else []), STEP_50, TEXT]
         stored = batches(self.options.pairs, names, self.options.seed, first_step, share)
         return teacher_pairs(stored, state=state, x0=x0)
 

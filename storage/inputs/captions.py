@@ -1,4 +1,4 @@
-"""Caption input sets: Parquet, COCO captions JSON, JSONL, TSV, CSV, TXT; any fsspec URL, in the file's order."""
+"""Caption input sets: Parquet, COCO captions JSON, JSONL, TSV, CSV or TXT files at any fsspec URL."""
 
 import csv
 import itertools
@@ -11,16 +11,17 @@ import fsspec
 from storage.errors import UserError
 from storage.inputs.coco import read_annotations
 from storage.inputs.parquet import cells, holds_text, open_parquet
-from storage.inputs.rows import CAPTION_COLUMNS, Row, add_caption, check_unique_ids, replace_surrogates
+from storage.inputs.rows import CAPTION_COLUMNS, Row, add_caption, new_row, replace_surrogates
+from storage.inputs.unique_ids import check_unique_ids
 
 FORMATS = ".parquet, .json (COCO captions), .jsonl, .tsv, .csv or .txt"
-MAX_LINE = 1 << 24  # characters: what is longer is no line but a file without any
+MAX_LINE = 1 << 24  # characters; a longer line means that the file has no lines
 
 
 def scan_captions(url: str, limit: int | None = None) -> Iterator[Row]:
-    """Rows (id, caption, uri); raises UserError where there are no captions.
+    """Yield a row per caption, in the file's order. Raises UserError if there are no captions.
 
-    A caption that is too long is a refused row; one that is empty is none.
+    A caption that is too long is a rejected row. Empty captions are left out.
     """
     fs, path = fsspec.url_to_fs(url)
     if not fs.isfile(path):
@@ -35,7 +36,7 @@ def scan_captions(url: str, limit: int | None = None) -> Iterator[Row]:
     }
     reader = readers.get(PurePosixPath(path).suffix)
     if reader is None:
-        raise UserError(f"a caption file ({FORMATS})", url, "convert it, or rename it to what it is")
+        raise UserError(f"a caption file ({FORMATS})", url, "convert it, or give it the suffix of its format")
     rows = itertools.islice(_numbered(reader(url), url), limit)
     first = next(rows, None)
     if first is None:
@@ -53,10 +54,9 @@ def _numbered(records: Iterator[dict[str, object]], url: str) -> Iterator[Row]:
         caption = record.get(column) or ""
         if not isinstance(caption, str):
             found = f"{type(caption).__name__} in row {number} of {url}"
-            raise UserError(f"text in {column!r}", found, "mend the row, or write it as text")
+            raise UserError(f"text in {column!r}", found, "correct the row, or write it as text")
         if caption.strip():
-            row = {"id": replace_surrogates(str(record.get("id", number))), "uri": f"{url}#{number}", "sha256": ""}
-            yield add_caption(row, caption)
+            yield add_caption(new_row(str(record.get("id", number)), f"{url}#{number}"), caption)
 
 
 def _parquet(url: str) -> Iterator[dict[str, object]]:
@@ -73,14 +73,14 @@ def _parquet(url: str) -> Iterator[dict[str, object]]:
 
 
 def _lines(url: str) -> Iterator[str]:
-    """Of a UTF-8 file, with or without a byte order mark; UserError where it is none, or has no lines."""
+    """Yield the lines of a UTF-8 file, with or without a byte order mark. Raises UserError if it is not one."""
     with fsspec.open(url, "rt", encoding="utf-8-sig", newline="") as file:
         number = 1
         try:
             while line := file.readline(MAX_LINE):
                 if len(line) == MAX_LINE:
                     found = f"line {number} of {url} with {MAX_LINE} or more"
-                    raise UserError(f"lines of fewer than {MAX_LINE} characters", found, "write one caption a line")
+                    raise UserError(f"lines of fewer than {MAX_LINE} characters", found, "write one caption per line")
                 yield line
                 number += 1
         except UnicodeDecodeError as error:
@@ -93,8 +93,10 @@ def _jsonl(url: str) -> Iterator[dict[str, object]]:
         if line.strip():
             try:
                 record = json.loads(line)
-            except (ValueError, RecursionError) as error:  # a number of too many digits is the former
-                raise UserError("one JSON object a line", f"line {number} of {url}: {error}", "mend the line") from None
+            except (ValueError, RecursionError) as error:  # ValueError: also for a number of too many digits
+                raise UserError(
+                    "one JSON object per line", f"line {number} of {url}: {error}", "correct the line"
+                ) from None
             yield record if isinstance(record, dict) else {"caption": record}
 
 
@@ -107,13 +109,15 @@ def _csv(url: str) -> Iterator[dict[str, object]]:
 
 
 def _delimited(url: str, delimiter: str) -> Iterator[dict[str, object]]:
-    csv.field_size_limit(MAX_LINE)  # of the whole process; 131,072 would fail at one long caption
+    csv.field_size_limit(MAX_LINE)  # for the whole process; its 131,072 would fail at one long caption
     reader = csv.DictReader(_lines(url), delimiter=delimiter)
     try:
         yield from reader
     except csv.Error as error:
         found = f"line {reader.line_num} of {url}: {error}"
-        raise UserError("rows of delimited text", found, "mend the line; look for a quote that is not closed") from None
+        raise UserError(
+            "rows of delimited text", found, "correct the line; look for a quote that is not closed"
+        ) from None
 
 
 def _txt(url: str) -> Iterator[dict[str, object]]:

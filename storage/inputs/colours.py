@@ -1,4 +1,4 @@
-"""Pixels of every kind that Pillow knows -> 8-bit sRGB on white."""
+"""Convert pixels of every mode that Pillow knows to 8-bit sRGB on white."""
 
 import functools
 import io
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
-MAX_PROFILE = 8 << 20  # bytes; a larger one is no one's
+MAX_PROFILE = 8 << 20  # bytes; real profiles are smaller
 
 
 def srgb_on_white(image: Any, profile: bytes | None) -> Any:
-    """``profile``: the ICC profile that the colours are meant in; one that is damaged, or of other colours, is ignored.
+    """Convert an image to RGB on white. Raises ValueError if the range of its pixels is not known.
 
-    Raises ValueError for pixels without a known range.
+    ``profile``: the image's ICC profile; ignored if it is damaged or does not fit the mode.
     """
     from PIL import Image
 
@@ -30,7 +30,7 @@ def srgb_on_white(image: Any, profile: bytes | None) -> Any:
 
 
 def _eight_bits(image: Any) -> Any:
-    """16-bit grey to the nearest of 256 levels; Pillow would clip it."""
+    """Round 16-bit grey to the nearest of 256 levels, which Pillow would clip."""
     from PIL import Image
 
     if not image.mode.startswith("I;16"):
@@ -53,7 +53,7 @@ def _to_srgb(image: Any, profile: bytes | None) -> Any:
     return ImageCms.applyTransform(image, transform) if transform else image.convert("RGB")
 
 
-@functools.lru_cache(maxsize=8)  # a set's images mostly come with one of a few profiles
+@functools.lru_cache(maxsize=8)  # the images of a set mostly share a few profiles
 def _transform(profile: bytes, mode: str) -> Any:
     from PIL import ImageCms
 

@@ -17,7 +17,7 @@ from tests.support.teachers import TEXT_WIDTH
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOK = REPOSITORY / "docs/browse.ipynb"
 ROWS = 4
-LATENTS = ("step_40", "step_50", "inference_state", "inference_x0")
+LATENTS = ("step_40", "step_50", "lead_state", "lead_x0")
 
 
 def teach(root: Path, teacher: Path) -> None:

@@ -49,7 +49,7 @@ def write_store(url: str, names: list[str], bad_row: int | None = None) -> str:
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("stores")
     names = {"natural": ["latents"], "taught": ["step_40", "step_50"]}
-    names["taught with x0"] = ["step_40", "step_50", "inference_state", "inference_x0"]
+    names["taught with x0"] = ["step_40", "step_50", "lead_state", "lead_x0"]
     return {store: write_store(str(folder / store), arrays) for store, arrays in names.items()}
 
 

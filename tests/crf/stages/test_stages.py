@@ -58,7 +58,7 @@ def test_teach_stores_what_a_crf_on_x0_needs(folder: Path) -> None:
     taught = teach({"caption": CAPTIONS, "seed": seeds, "valid": np.array([True, True])})
     teacher = Teacher.load(folder)
     given, noise = teacher.condition(list(CAPTIONS), 7.5), sample_noise([5, 6], (8, 4, 4))
-    for schedule, state, x0 in (("40/50", "step_40", "x0_40"), ("31/40", "inference_state", "inference_x0")):
+    for schedule, state, x0 in (("40/50", "step_40", "x0_40"), ("31/40", "lead_state", "lead_x0")):
         reached = lead(teacher, Schedule.parse(schedule), noise, given)
         assert np.array_equal(taught[state], half_channels_last(reached.state))
         assert np.array_equal(taught[x0], half_channels_last(reached.x0))

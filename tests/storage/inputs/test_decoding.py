@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from storage.inputs.decoding import Pixels, decode_apart
-from storage.inputs.pixels import RejectedImageError, decode_image
+from storage.inputs.pixels import decode_image
+from storage.inputs.rows import RejectedImageError
 from tests.support.pictures import encoded, noise, plain, png
 
 ROOT = Path(__file__).parents[3]

@@ -16,7 +16,8 @@ SPEC = {"latents": ArraySpec.latent(4, 4, 2), "text": ArraySpec.vector(3)}
 
 def rows(count: int) -> list[dict[str, str]]:
     return [
-        {"id": f"id-{i}", "caption": f"caption {i}", "uri": f"file-{i}", "sha256": f"{i:064x}"} for i in range(count)
+        {"id": f"id-{i}", "caption": f"caption {i}", "uri": f"file-{i}", "checksum": f"sha256:{i:064x}", "reason": None}
+        for i in range(count)
     ]
 
 
