@@ -24,7 +24,7 @@ def read_annotations(url: str, piece: int = PIECE) -> Iterator[dict[str, Any]]:
         with fsspec.open(url, "rb") as file:
             yield from _build_members(_parse(_Pieces(file), piece), "annotations")
     except (ijson.JSONError, ValueError) as error:
-        found = f"{url}: {' '.join(str(error).split())}"
+        found = f"{url}: {str(error).partition(chr(10))[0].strip()}"  # yajl draws an arrow below
         raise UserError("COCO captions JSON", found, "correct the file or download it again") from None
 
 

@@ -32,7 +32,7 @@ def test_each_annotation_is_a_caption_under_its_own_id(tmp_path: Path, order: li
     assert [row["id"] for row in scan_captions(str(file), limit=1)] == ["42"]
 
 
-INTEGERS, FLOATS = st.integers(-(1 << 63), (1 << 63) - 1), st.floats(allow_nan=False, allow_infinity=False)
+INTEGERS, FLOATS = st.integers(1 - (1 << 63), (1 << 63) - 1), st.floats(allow_nan=False, allow_infinity=False)
 MEMBERS = st.lists(st.dictionaries(st.text(max_size=3), INTEGERS | FLOATS | st.text()))
 
 
