@@ -55,7 +55,7 @@ class Identity:
 
 
 def read_identity(url: str) -> Identity:
-    """The identity of the output at ``url``; raises UserError where it does not give the fingerprint in the URL."""
+    """Read the identity of the output at ``url``. Raises UserError if its fingerprint is not the one in the URL."""
     try:
         identity = Identity(**json.loads(locations.read_bytes(locations.join(url, DOCUMENT))))
         if identity.fingerprint == locations.name_of(url):

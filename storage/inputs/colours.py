@@ -10,26 +10,26 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbC
 MAX_PROFILE = 8 << 20  # bytes; real profiles are smaller
 
 
-def srgb_on_white(image: Any, profile: bytes | None) -> Any:
+def convert_to_srgb(image: Any, profile: bytes | None) -> Any:
     """Convert an image to RGB on white. Raises ValueError if the range of its pixels is not known.
 
     ``profile``: the image's ICC profile; ignored if it is damaged or does not fit the mode.
     """
     from PIL import Image
 
-    image = _eight_bits(image)
+    image = _reduce_to_eight_bits(image)
     if image.mode not in MODES:
         raise ValueError(f"pixels of mode {image.mode}, which have no range of their own")
     if not image.has_transparency_data:
-        return _to_srgb(image, profile)
+        return _apply_profile(image, profile)
     rgba = image.convert("RGBA")
     grey = image.mode in ("1", "L", "LA")
-    colours = _to_srgb(rgba.getchannel("R") if grey else rgba.convert("RGB"), profile)
+    colours = _apply_profile(rgba.getchannel("R") if grey else rgba.convert("RGB"), profile)
     colours.putalpha(rgba.getchannel("A"))
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), colours).convert("RGB")
 
 
-def _eight_bits(image: Any) -> Any:
+def _reduce_to_eight_bits(image: Any) -> Any:
     """Round 16-bit grey to the nearest of 256 levels, which Pillow would clip."""
     from PIL import Image
 
@@ -43,18 +43,18 @@ def _eight_bits(image: Any) -> Any:
     return grey
 
 
-def _to_srgb(image: Any, profile: bytes | None) -> Any:
+def _apply_profile(image: Any, profile: bytes | None) -> Any:
     from PIL import ImageCms
 
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     known = profile if profile and len(profile) <= MAX_PROFILE else None
-    transform = _transform(known, image.mode) if known else None
+    transform = _build_transform(known, image.mode) if known else None
     return ImageCms.applyTransform(image, transform) if transform else image.convert("RGB")
 
 
 @functools.lru_cache(maxsize=8)  # the images of a set mostly share a few profiles
-def _transform(profile: bytes, mode: str) -> Any:
+def _build_transform(profile: bytes, mode: str) -> Any:
     from PIL import ImageCms
 
     try:

@@ -41,16 +41,16 @@ def decode_apart(
     child can be started. ``decode`` is for tests with decoders that crash.
     """
     for _ in range(TRIES):
-        pool = _child()
+        pool = _start_child()
         try:
-            return pool.schedule(_bounded, (seconds, memory, decode, data, size)).result(PATIENCE * seconds)
+            return pool.schedule(_decode_bounded, (seconds, memory, decode, data, size)).result(PATIENCE * seconds)
         except (
             ProcessExpired,
             TimeoutError,
             MemoryError,
             RuntimeError,
         ) as end:  # RuntimeError: it died before the task began
-            _child.cache_clear()  # the whole pool: the dead process may hold its locks
+            _start_child.cache_clear()  # the whole pool: the dead process may hold its locks
             pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
             if isinstance(end, TimeoutError) or getattr(end, "exitcode", 0) in TIMED_OUT:
@@ -60,14 +60,16 @@ def decode_apart(
 
 
 @functools.cache
-def _child() -> ProcessPool:
+def _start_child() -> ProcessPool:
     """A pool of one. Its first task does nothing, so that a child which cannot start rejects no image."""
     pool = ProcessPool(1, context=_Spawn())
     pool.schedule(bool).result()
     return pool
 
 
-def _bounded(seconds: float, memory: int, decode: Callable[[bytes, int], Pixels], data: bytes, size: int) -> Pixels:
+def _decode_bounded(
+    seconds: float, memory: int, decode: Callable[[bytes, int], Pixels], data: bytes, size: int
+) -> Pixels:
     """Decode in the child. The kernel ends it when its time is up, even inside C code or without its parent."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     signal.setitimer(signal.ITIMER_PROF, seconds)

@@ -18,7 +18,7 @@ from storage.errors import UserError
 from storage.inputs.file_states import read_version
 from storage.inputs.image_files import check_size, hash_content, read_named_image, read_named_state
 from storage.inputs.known_rows import KnownRows
-from storage.inputs.parquet import cells, holds_bytes, holds_text, open_parquet
+from storage.inputs.parquet import holds_bytes, holds_text, open_parquet, read_cells
 from storage.inputs.rows import CAPTION_COLUMNS, RejectedImageError, Row, add_caption, new_row, reject
 
 IMAGE_COLUMNS = ("image", "uri", "url")
@@ -47,7 +47,7 @@ def _scan_rows(url: str, known: KnownRows, version: str, start: int) -> Iterator
             raise UserError(expected, f"{schema.names} in {url}", "rename the columns")
         _check_types(schema, image, caption, url)
         wanted = [image, caption, *(["id"] if "id" in schema.names else [])]
-        for number, values in enumerate(itertools.islice(cells(parquet, wanted, BATCH), start, None), start=start):
+        for number, values in enumerate(itertools.islice(read_cells(parquet, wanted, BATCH), start, None), start=start):
             name = str(values[2]) if len(values) == 3 else str(number)
             if len(values) == 3 and values[2] is None:
                 raise UserError(
@@ -138,7 +138,7 @@ def read_rows(url: str, rows: list[int]) -> Iterator[bytes]:
             wanted = bisect.bisect_right(starts, row) - 1
             if wanted != group or row < position:
                 group, position = wanted, starts[wanted]
-                images = cells(parquet, ["image"], BATCH, [group])
+                images = read_cells(parquet, ["image"], BATCH, [group])
             [value] = next(itertools.islice(images, row - position, None))
             position = row + 1
             yield _split_value(value)[0] or b""

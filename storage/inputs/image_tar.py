@@ -29,6 +29,7 @@ def scan_tar(url: str, known: KnownRows) -> Iterator[Row]:
         groups = itertools.groupby(_read_members(file, url), key=lambda m: posixpath.splitext(m.name)[0])
         rows = itertools.chain.from_iterable(_scan_group(url, file, key, group) for key, group in groups)
         for row in itertools.islice(rows, count, None):
+            known.take()  # what is known at this place is of another version
             yield {**row, "version": version}
 
 

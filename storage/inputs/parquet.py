@@ -27,7 +27,7 @@ def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
             raise UserError("a Parquet file", f"{url}: {found}", "write or download it again") from None
 
 
-def cells(
+def read_cells(
     parquet: pq.ParquetFile, columns: list[str], batch_rows: int, groups: list[int] | None = None
 ) -> Iterator[tuple[Any, ...]]:
     """Yield rows as tuples of the columns' values, in order. One batch is held at a time."""

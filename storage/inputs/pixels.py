@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage.inputs.colours import srgb_on_white
+from storage.inputs.colours import convert_to_srgb
 from storage.inputs.rows import RejectedImageError, replace_surrogates
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
@@ -52,7 +52,7 @@ def _decode(data: bytes, size: int) -> npt.NDArray[np.uint8]:
         upright = _turn_upright(image)
         side = min(upright.size)
         left, top = (upright.width - side) // 2, (upright.height - side) // 2
-        square = srgb_on_white(upright.crop((left, top, left + side, top + side)), image.info.get("icc_profile"))
+        square = convert_to_srgb(upright.crop((left, top, left + side, top + side)), image.info.get("icc_profile"))
         return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 

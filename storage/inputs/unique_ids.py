@@ -12,7 +12,7 @@ NAMED, LOOKED_AT = 3, 1000
 SETTINGS = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
-    PRAGMA cache_size = -131072;  -- KiB
+    PRAGMA cache_size = -65536;  -- KiB
     CREATE TABLE ids (id TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID;
     BEGIN;
 """

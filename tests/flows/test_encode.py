@@ -59,7 +59,7 @@ def test_again_is_cached(encoded: StageResult, drawings: Path, paper_teacher: Pa
 
 
 def test_each_image_is_opened_twice_at_most(drawings: Path, paper_teacher: Path, tmp_path: Path) -> None:
-    """By all processes together, over a plan, a run and a second run: once to hash it, and once to decode it."""
+    """Each image is hashed by the plan and decoded by the run. All processes' opens are counted."""
     images = Path(shutil.copytree(drawings, tmp_path / "drawings"))
     params = parameters(images, paper_teacher, tmp_path / "runs")
     names = sorted(path.name for path in images.iterdir())

@@ -1,9 +1,10 @@
 """How the stores under ``stores/`` were written. They are kept: whatever comes later must open them.
 
-    rm -r tests/storage/stores/v1
-    python -c 'from tests.support.kept_store import write_v1; write_v1()'
+    rm -r tests/storage/store/stores/v3
+    python -c 'from tests.support.kept_store import write_v3; write_v3()'
 
-is for as long as the layout is not released. A layout that follows gets a folder of its own beside it.
+is for as long as the layout is not released. A layout that follows gets a folder of its own beside it. This script
+wrote v1 when the layout was 2: its index has the column ``sha256``, and ``reason`` only since it was sealed.
 """
 
 from pathlib import Path
@@ -16,10 +17,16 @@ from storage.store.index import index_tables
 STORES = Path(__file__).parents[1] / "storage/store/stores"
 
 
-def write_v1(folder: Path = STORES / "v1") -> None:
+def write_v3(folder: Path = STORES / "v3") -> None:
     """Six rows in shards of four, so that the last shard is short; row 4 is rejected."""
     rows = [
-        {"id": f"id-{row}", "caption": f"caption {row} – ünï", "uri": f"file-{row}.png", "sha256": f"{row:064x}"}
+        {
+            "id": f"id-{row}",
+            "caption": f"caption {row} – ünï",
+            "uri": f"file-{row}.png",
+            "checksum": f"sha256:{row:064x}",
+            "reason": "",
+        }
         for row in range(6)
     ]
     store = LatentStore.create(

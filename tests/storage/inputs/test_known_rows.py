@@ -98,6 +98,7 @@ def test_a_tar_and_a_parquet_file_are_read_once(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": [*map(plain, COLOURS), plain()], "caption": ["c"] * 5}), folder / "set.parquet")
     for file, count in ((tar, 3), (folder / "set.parquet", 5)):
         assert len(scan(file, root, 2)) == 2
+        assert len(list(read_known_rows(str(file), str(root)))) == 4, "what is known beyond the limit is kept"
         assert len(scan(file, root)) == count
 
 
