@@ -141,17 +141,18 @@ def test_ids_twice_keep_nothing_from_being_an_error(tmp_path: Path) -> None:
             list(scan_images(str(file), root=str(tmp_path / "runs")))
 
 
+Step = tuple[list[tuple[str, str]], int | None]
 EDITS = st.tuples(st.sampled_from("abcd"), st.sampled_from(["image", "caption", "remove", "remove caption"]))
 STEPS = st.lists(st.tuples(st.lists(EDITS, max_size=3), st.none() | st.integers(1, 4)), min_size=1, max_size=6)
 
 
 @settings(max_examples=30, deadline=None)
 @given(steps=STEPS, kind=st.sampled_from(["folder", "tar", "parquet", "named"]))
-def test_knowledge_never_shows(tmp_path_factory: pytest.TempPathFactory, steps: list[object], kind: str) -> None:
+def test_knowledge_never_shows(tmp_path_factory: pytest.TempPathFactory, steps: list[Step], kind: str) -> None:
     """Whatever changes between scans with whatever limits."""
     folder = tmp_path_factory.mktemp("known")
     contents: dict[str, tuple[bytes, str | None]] = {"a": (b"1", None)}
-    for size, (edits, limit) in enumerate(steps, start=2):  # type: ignore[misc]
+    for size, (edits, limit) in enumerate(steps, start=2):
         for number, (name, edit) in enumerate(edits):
             data = bytes(10 * size + number)  # its own size: the clock of a filesystem is too coarse for a test
             image, caption = contents.get(name, (data, None))
