@@ -1,9 +1,11 @@
 """A run finds each stage's target once, also through the subflows of a real Prefect server."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
 from pydantic import BaseModel
 
 from flows.stage import Stage, Target
@@ -42,7 +44,16 @@ def whole(params: list[Parameters]) -> list[str]:
         return [subflow(each) for each in params]
 
 
-@pytest.mark.usefixtures("prefect_server")
+@pytest.fixture
+def server_without_them(prefect_server: None) -> Iterator[None]:
+    """Other tests look at all flows of the server."""
+    yield
+    with get_client(sync_client=True) as client:
+        for name in ("subflow", "whole"):
+            client.delete_flow(client.read_flow_by_name(name).id)
+
+
+@pytest.mark.usefixtures("server_without_them")
 def test_a_subflow_takes_what_its_run_has_found() -> None:
     FOUND.clear()
     params = [Parameters(name="a"), Parameters(name="b")]
