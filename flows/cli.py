@@ -17,6 +17,7 @@ from flows.parameters import (
     TeachParameters,
     TrainParameters,
 )
+from flows.targets import find_once
 
 app = App(
     name="latentcrf",
@@ -32,6 +33,7 @@ Config = Annotated[str, Parameter(help='a YAML file, or "demo"')]
 Root = Annotated[str | None, Parameter(help="where outputs go; if not given, as the configuration says")]
 
 
+@find_once()
 def run_flow(stage: Any, flow: Any, params: Any) -> Any:
     """Run one stage's flow and return its result. A user's mistake is raised before any server or model starts."""
     from flows.prefect_server import start_temporary_server
@@ -97,6 +99,7 @@ def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json
 
 
 @app.command(group=PIPELINE, sort_key=1)
+@find_once()
 def run(config: Config, *, root: Root = None, json: Json = False) -> None:
     """Run all five stages of a configuration, and skip each whose output is there."""
     from flows.commands.configs import load_config

@@ -1,25 +1,28 @@
-"""encode: images -> natural store."""
+"""The ``encode`` stage: images -> natural store."""
 
 from prefect import flow
 
+from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
 from crf.teacher.folder import TeacherShape, teacher_fingerprints
 from flows.parameters import EncodeParameters
 from flows.progress import Progress
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import fill_store
-from flows.shards.truncation import CAPTIONS, TRUNCATED, write_truncated
+from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.identity import check_unchanged, fingerprint_rows
-from storage.inputs.images import limit_rows, scan_images
+from storage.inputs.images import scan_images
+from storage.inputs.known_rows import read_known_rows
 from storage.store.index import index_tables
 
 
 def identify(params: EncodeParameters) -> Target:
-    """The VAE and the text encoders matter, the denoiser does not."""
+    """Find the target. It depends on the VAE and the text encoders, and not on the denoiser."""
     size = TeacherShape.read(params.teacher).side(params.size)
     teacher = teacher_fingerprints(params.teacher)
-    images, shards = fingerprint_rows(limit_rows(scan_images(params.images), params.limit), params.shard_rows)
+    rows = scan_images(params.images, params.limit, root=params.root)
+    images, shards = fingerprint_rows(rows, params.shard_rows)
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
     parameters = {"size": size, "shard_rows": params.shard_rows}
     return Target.store(Identity("encode", 3, {"images": images, **inputs}, parameters), shards, "images")
@@ -29,15 +32,15 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
-    rows = check_unchanged(limit_rows(scan_images(params.images), params.limit), work.identity.inputs["images"])
+    rows = read_known_rows(params.images, params.root, params.limit)
     store = LatentStore.create(
         work.url,
         {
-            "latents": ArraySpec.latent(height, width, channels),
-            "text": ArraySpec.vector(teacher.text_width),
-            "truncated": TRUNCATED,
+            LATENTS: ArraySpec.latent(height, width, channels),
+            TEXT: ArraySpec.vector(teacher.text_width),
+            TRUNCATED: TRUNCATED_SPEC,
         },
-        index_tables(rows, params.shard_rows),
+        index_tables(check_unchanged(rows, work.identity.inputs["images"]), params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(work, scaling_factor=teacher.scaling_factor, shift_factor=teacher.shift_factor),
     )
@@ -52,5 +55,5 @@ ENCODE = Stage("encode", identify, compute)
 
 @flow(name="encode")
 def encode(params: EncodeParameters) -> StageResult:
-    """Images -> natural store of latents and text embeddings."""
+    """Encode images into a natural store of latents and text embeddings."""
     return prefect_state(run_stage(ENCODE, params, params.root))  # type: ignore[return-value]

@@ -6,6 +6,7 @@ from prefect import flow
 
 from crf.evaluation.methods import FEATURE_WIDTH, FEATURES, Method, list_methods
 from crf.schedule import Schedule
+from crf.stages.arrays import TRUNCATED
 from crf.teacher.folder import TeacherShape, teacher_fingerprints
 from flows.crf_files import choose_lead, read_config
 from flows.parameters import EvaluateParameters
@@ -13,14 +14,15 @@ from flows.progress import Progress
 from flows.report.artifacts import publish
 from flows.shards.blocks import SeedRows
 from flows.shards.job import fill_store
-from flows.shards.truncation import CAPTIONS, TRUNCATED, write_truncated
+from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore, locations
 from storage.errors import UserError
 from storage.identity import check_unchanged, fingerprint_rows
 from storage.inputs.captions import scan_captions
-from storage.inputs.images import Row, scan_images
-from storage.inputs.rows import refusal
+from storage.inputs.images import scan_images
+from storage.inputs.known_rows import read_known_rows
+from storage.inputs.rows import Row
 from storage.store.index import index_tables
 
 MODEL = "crf.stages.evaluate:CompareMethods"
@@ -32,8 +34,9 @@ def samples(params: EvaluateParameters) -> Iterator[Row]:
     The table compares methods on all of them, so a caption that cannot be used is a UserError.
     """
     for row in scan_captions(params.captions, params.limit):
-        if reason := refusal(row["uri"]):
-            raise UserError("captions that can be used", f"row {row['id']}: {reason}", "mend the row or remove it")
+        if row["reason"]:
+            found = f"row {row['id']}: {row['reason']}"
+            raise UserError("captions that can be used", found, "correct the row or remove it")
         for number in range(params.noises):
             yield {**row, "id": f"{row['id']}/noise-{number}", "uri": row["id"]}
 
@@ -41,7 +44,7 @@ def samples(params: EvaluateParameters) -> Iterator[Row]:
 def identify(params: EvaluateParameters) -> Target:
     size = TeacherShape.read(params.teacher).side(params.size)
     captions, shards = fingerprint_rows(samples(params), params.shard_rows)
-    images, _ = fingerprint_rows(scan_images(params.images), params.shard_rows)
+    images, _ = fingerprint_rows(scan_images(params.images, root=params.root), params.shard_rows)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
     inputs = {"distill": input_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
     lead, tail = find_place(params)
@@ -93,7 +96,8 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
             "tail": tail,
         }
         fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
-    real_ND, timed = compute_real_features(params.images, size), measure_seconds(params, size, methods)
+    images = check_unchanged(read_known_rows(params.images, params.root), work.identity.inputs["images"])
+    real_ND, timed = compute_real_features(images, size), measure_seconds(params, size, methods)
     measured = measure(store, methods, real_ND, timed, params.noises)
     teacher = Teacher.load(params.teacher)
     truncated = write_truncated(store, params.noises)
@@ -106,7 +110,7 @@ def create_sample_store(params: EvaluateParameters, work: Work, methods: tuple[M
     """The store with the latents and features of every method."""
     shape = TeacherShape.read(params.teacher)
     channels, height, width = shape.latent_shape(work.identity.parameters["size"])
-    arrays = {"truncated": TRUNCATED}
+    arrays = {TRUNCATED: TRUNCATED_SPEC}
     for method in methods:
         arrays[f"latents_{method.key}"] = ArraySpec.latent(height, width, channels)
         arrays[f"features_{method.key}"] = ArraySpec((FEATURE_WIDTH,), "float32", ("feature",))

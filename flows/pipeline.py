@@ -1,6 +1,5 @@
-"""pipeline: all stages, each as a subflow, only what is stale."""
+"""The pipeline: all stages, each as a subflow that does only what is stale."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from flows.parameters import (
 )
 from flows.ray_session import ray_session
 from flows.stage import Stage, StagePlan, StageResult, find_work, plan_stage
+from flows.targets import find_once
 from flows.teach import TEACH, teach
 from flows.train import TRAIN, train
 from storage import locations
@@ -27,7 +27,7 @@ from storage import locations
 
 @dataclass(frozen=True)
 class Step:
-    """A stage with its parameters worked out."""
+    """A stage with its parameters."""
 
     stage: Stage[Any]
     subflow: Any
@@ -35,7 +35,7 @@ class Step:
 
 
 def steps(params: PipelineParameters) -> list[Step]:
-    """Every stage's parameters, known before anything runs: an output's URL follows from its inputs."""
+    """Work out the parameters of every stage before anything runs: an output's URL depends only on its inputs."""
     root = locations.make_absolute(params.root)
     common = {"teacher": params.teacher, "root": root}
 
@@ -67,17 +67,18 @@ def steps(params: PipelineParameters) -> list[Step]:
     ]
 
 
-def plan(params: PipelineParameters) -> Iterator[StagePlan]:
-    """What a run would do, stage by stage, and why; runs nothing."""
-    for step in steps(params):
-        yield plan_stage(step.stage, step.params, params.root)
+@find_once()
+def plan(params: PipelineParameters) -> list[StagePlan]:
+    """Tell what a run would do, stage by stage, and why. Runs nothing."""
+    return [plan_stage(step.stage, step.params, params.root) for step in steps(params)]
 
 
 @flow(name="pipeline")
 def pipeline(params: PipelineParameters) -> list[StageResult]:
     """Images and captions -> latents -> stores -> training -> evaluation."""
-    planned = steps(params)
-    if all(find_work(step.stage, step.params, params.root).sealed for step in planned):
-        return [step.subflow(step.params) for step in planned]
-    with ray_session():
-        return [step.subflow(step.params) for step in planned]
+    with find_once():
+        planned = steps(params)
+        if all(find_work(step.stage, step.params, params.root).sealed for step in planned):
+            return [step.subflow(step.params) for step in planned]
+        with ray_session():
+            return [step.subflow(step.params) for step in planned]

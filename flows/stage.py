@@ -1,4 +1,4 @@
-"""What a stage is to the rest: parameters -> identity -> plan -> result. Prefect only wires these."""
+"""Stages: parameters -> target -> plan -> result, in plain functions. The flows only wire them to Prefect."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.progress import Progress
 from flows.shards.truncation import read_truncated
+from flows.targets import find_target
 from storage import Identity, locations
 from storage.identity import DOCUMENT, read_identity
 from storage.records import read_record
@@ -24,7 +25,7 @@ PlanState = Literal["fresh", "stale", "partial", "missing"]
 
 @dataclass(frozen=True)
 class Target:
-    """What an output is to be: its identity, of how many units; of a store also each shard's fingerprint."""
+    """The output to make: its identity, its number of units and, for a store, the fingerprint of each shard."""
 
     identity: Identity
     total: int
@@ -32,16 +33,17 @@ class Target:
 
     @classmethod
     def store(cls, identity: Identity, rows: list[str], *row_sets: str) -> Self:
-        """``rows``: the fingerprint of each shard's rows.
+        """Describe a store.
 
-        ``row_sets``: the inputs that a shard depends on through its own rows only, or not at all.
+        ``rows``: the fingerprint of each shard's rows. ``row_sets``: the inputs that a shard depends on only through
+        its own rows, or not at all.
         """
         return cls(identity, len(rows), fingerprint_shards(identity.without(*row_sets), rows))
 
 
 @dataclass(frozen=True)
 class Work:
-    """What to make (its identity and where) and how far it is."""
+    """A target with the URL of its output and the number of units that are done."""
 
     identity: Identity
     url: str
@@ -56,21 +58,25 @@ class Work:
 
 @dataclass(frozen=True)
 class Stage(Generic[P]):
-    """``identify`` is quick and touches no model; ``compute`` fills ``work.url`` and resumes what it finds there.
+    """A stage: ``find_target`` is quick and loads no model; ``compute`` makes the output, or resumes it.
 
-    ``done``: how many ``unit`` an unfinished output has.
+    ``unit``: what progress counts. ``done``: the number of units that an unfinished output has.
     """
 
     name: str
-    identify: Callable[[P], Target]
+    find_target: Callable[[P], Target]
     compute: Callable[[P, Work, Progress], None]
     unit: str = "shards"
     done: Callable[[str], int] = lambda url: len(list_committed_shards(url))
 
+    def identify(self, params: P) -> Target:
+        """Find the target. Within ``find_once`` it is found once."""
+        return find_target(self.name, params.model_dump_json(), lambda: self.find_target(params))
+
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A line of ``latentcrf plan``."""
+    """A line of ``latentcrf plan``: whether a run would make the output, and why."""
 
     stage: str
     state: PlanState
@@ -81,7 +87,7 @@ class StagePlan:
 
 
 class StageResult(BaseModel):
-    """What ``--json`` prints: for stores also how many rows, valid, rejected and with truncated captions."""
+    """The result of a stage, as ``--json`` prints it. A store has counts: rows, valid, rejected, truncated captions."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -96,7 +102,7 @@ class StageResult(BaseModel):
 
 
 def find_work(stage: Stage[P], params: P, root: str) -> Work:
-    """The stage's output for these parameters: where it belongs, and how much of it is there."""
+    """Find the stage's output for these parameters: its URL, and how much of it is done."""
     target = stage.identify(params)
     url = target.identity.url(locations.make_absolute(root))
     done = target.total if is_sealed(url) else stage.done(url)
@@ -104,9 +110,9 @@ def find_work(stage: Stage[P], params: P, root: str) -> Work:
 
 
 def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
-    """Fresh, or why not: which input or parameter differs from the nearest output of the stage.
+    """Plan a stage: fresh or, if not, which inputs and parameters differ from the nearest output of the stage.
 
-    What can be copied from older outputs counts as done.
+    Shards that can be copied from older outputs count as done.
     """
     work = find_work(stage, params, root)
     if work.sealed:
@@ -126,7 +132,7 @@ def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
 
 
 def nearest_other(work: Work, root: str) -> Identity | None:
-    """The identity that shares most with this one, among the sealed outputs of the stage."""
+    """Return the identity of the stage's sealed output that shares most with this one."""
     stage_url = locations.join(locations.make_absolute(root), work.identity.stage)
     urls = [locations.join(stage_url, name) for name in locations.list_names(stage_url)]
     older = [read_identity(url) for url in urls if is_sealed(url) and locations.exists(locations.join(url, DOCUMENT))]
@@ -134,7 +140,7 @@ def nearest_other(work: Work, root: str) -> Identity | None:
 
 
 def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
-    """Make the output unless it is there. Errors leave what is committed in place for the next run."""
+    """Make the output unless it exists. After an error the next run resumes what has been committed."""
     work = find_work(stage, params, root)
     state: Literal["computed", "cached"] = "cached"
     if not work.sealed:
@@ -159,13 +165,13 @@ def count_rows(url: str) -> dict[str, int]:
 
 
 def prefect_state(result: StageResult) -> State[StageResult]:
-    """Shown as ``Cached`` in the Prefect UI where nothing had to be done."""
+    """Wrap a result as a flow's final state, which the Prefect UI shows as ``Cached`` if nothing had to be done."""
     name = "Cached" if result.state == "cached" else "Completed"
     return Completed(name=name, message=f"{result.stage} {result.fingerprint} at {result.url}", data=result)
 
 
 def provenance(work: Work, **more: Any) -> dict[str, Any]:
-    """The identity, the versions of what made it, and what else the stage knows."""
+    """Describe how an output is made: its identity, the software's versions, and what else the stage knows."""
     import importlib.metadata
 
     versions = {name: importlib.metadata.version(name) for name in ("latentcrf", "torch", "diffusers", "zarr", "ray")}
@@ -173,5 +179,5 @@ def provenance(work: Work, **more: Any) -> dict[str, Any]:
 
 
 def input_fingerprint(url: str) -> str:
-    """A stage's output is named by its fingerprint."""
+    """Return the fingerprint of another stage's output, which is the last part of its URL."""
     return locations.name_of(url)

@@ -3,12 +3,13 @@
 from prefect import flow
 
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
+from crf.stages.arrays import LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, TRUNCATED, X0_40
 from crf.teacher.folder import TeacherShape, teacher_fingerprints
 from flows.parameters import TeachParameters
 from flows.progress import Progress
 from flows.shards.blocks import SeedRows
 from flows.shards.job import fill_store
-from flows.shards.truncation import CAPTIONS, TRUNCATED, write_truncated
+from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.identity import check_unchanged, fingerprint_rows
@@ -52,14 +53,14 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
-    names = ["step_40", "step_50", *(["x0_40"] if params.x0 else [])]
-    names += ["lead_state", "lead_x0"] if params.lead else []
-    names += ["tail_state"] if params.tail else []
+    names = [STEP_40, STEP_50, *([X0_40] if params.x0 else [])]
+    names += [LEAD_STATE, LEAD_X0] if params.lead else []
+    names += [TAIL_STATE] if params.tail else []
     latent = ArraySpec.latent(height, width, channels)
     rows = check_unchanged(scan_captions(params.captions, params.limit), work.identity.inputs["captions"])
     store = LatentStore.create(
         work.url,
-        {**dict.fromkeys(names, latent), "text": ArraySpec.vector(teacher.text_width), "truncated": TRUNCATED},
+        {**dict.fromkeys(names, latent), TEXT: ArraySpec.vector(teacher.text_width), TRUNCATED: TRUNCATED_SPEC},
         index_tables(rows, params.shard_rows),
         shard_rows=params.shard_rows,
         provenance=provenance(

@@ -1,7 +1,7 @@
-"""What an output is: the fingerprint over everything that can change its bytes.
+"""The identity of an output: everything that can change its bytes, and the fingerprint over it.
 
-Every output lives at ``{root}/{stage}/{fingerprint}`` with its identity beside it, so that
-"already made" is a question of one look, and "why not" one of comparing two documents.
+Every output is at ``{root}/{stage}/{fingerprint}``, with its identity in it. So one look tells whether it has been
+made already, and a comparison of two identities tells why not.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ Row = dict[str, str]
 
 
 def digest(value: Any) -> str:
-    """16 hex digits of the SHA-256 over canonical JSON."""
+    """Return 16 hex digits of the SHA-256 over a value's canonical JSON."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -59,11 +59,11 @@ class Identity:
         )
 
     def without(self, *inputs: str) -> "Identity":
-        """What is left where these inputs do not matter."""
+        """Return the identity without these inputs, for a comparison in which they do not matter."""
         return replace(self, inputs={name: value for name, value in self.inputs.items() if name not in inputs})
 
     def changes_since(self, older: "Identity") -> list[str]:
-        """Names of the inputs and parameters that differ: ``["teacher.unet", "guidance"]``."""
+        """Return the names of the inputs and parameters that differ: ``["teacher.unet", "guidance_scale"]``."""
         changed = [name for name in self.inputs if self.inputs[name] != older.inputs.get(name)]
         names = sorted({*self.parameters, *older.parameters})
         changed += [name for name in names if self.parameters.get(name) != older.parameters.get(name)]
@@ -93,7 +93,10 @@ def read_identity(url: str) -> Identity:
 
 
 def fingerprint_rows(rows: Iterable[Row], shard_rows: int) -> tuple[str, list[str]]:
-    """Fingerprints of an input set's rows, and of each shard's: id, caption, content, in order; not where they lie."""
+    """Return the fingerprint of an input set's rows, and that of each shard's rows.
+
+    They cover each row's id, caption, content and reason, and the order of the rows, but not where the content is.
+    """
     whole, shards = hashlib.sha256(), []
     for number, row in enumerate(rows):
         if number % shard_rows == 0:
@@ -104,14 +107,14 @@ def fingerprint_rows(rows: Iterable[Row], shard_rows: int) -> tuple[str, list[st
 
 
 def check_unchanged(rows: Iterable[Row], fingerprint: str) -> Iterator[Row]:
-    """Pass on the rows of an input set that is read again; raises UserError where it has changed meanwhile."""
+    """Yield the rows of an input set that is read again. Raises UserError at the end if it has changed meanwhile."""
     hashed = hashlib.sha256()
     for row in rows:
         hashed.update(_row_bytes(row))
         yield row
     if hashed.hexdigest()[:16] != fingerprint:
-        raise UserError("the input set as it was when this run began", "other rows", "run it again")
+        raise UserError("the input set as it was when the run began", "other rows", "run it again")
 
 
 def _row_bytes(row: Row) -> bytes:
-    return json.dumps([row["id"], row["caption"], row["sha256"]]).encode()
+    return json.dumps([row[name] for name in ("id", "caption", "checksum", "reason")]).encode()

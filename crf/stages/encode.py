@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.teacher.teacher import Teacher
 
@@ -34,7 +35,7 @@ class EncodeImages:
         text[~batch["valid"]] = np.nan
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
         rest = {name: values for name, values in batch.items() if name != "image"}
-        return {**rest, "latents": latents, "text": text, "truncated": truncated}
+        return {**rest, LATENTS: latents, TEXT: text, TRUNCATED: truncated}
 
     def _encode(self, image_BHWC: Any, captions: Any) -> tuple[Any, Any]:
         x_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHWC)).permute(0, 3, 1, 2).float() / 127.5 - 1

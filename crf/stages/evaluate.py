@@ -10,6 +10,7 @@ from crf.evaluation.features import ImageFeatures
 from crf.evaluation.methods import list_methods
 from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
+from crf.stages.arrays import TRUNCATED
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.stages.encode import half_channels_last
 from crf.teacher.teacher import Teacher
@@ -51,7 +52,7 @@ class CompareMethods:
         ]
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
-        return {**batch, **arrays, "truncated": truncated}
+        return {**batch, **arrays, TRUNCATED: truncated}
 
     def _compare(self, captions: Any, seeds: Any) -> dict[str, Any]:
         noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))

@@ -11,6 +11,7 @@ from crf.noise import sample_noise
 from crf.sampling.paths import count_steps_before
 from crf.sampling.sampler import follow, run_lead
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
+from crf.stages.arrays import LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, TRUNCATED, X0_40
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.stages.encode import half_channels_last
 from crf.teacher.families import Condition
@@ -61,7 +62,7 @@ class TeachTrajectories:
         for values in arrays.values():
             values[~batch["valid"]] = np.nan
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
-        return {**batch, **arrays, "truncated": truncated}
+        return {**batch, **arrays, TRUNCATED: truncated}
 
     @torch.no_grad()
     def _teach(self, captions: Any, seeds: Any) -> dict[str, Any]:
@@ -71,9 +72,9 @@ class TeachTrajectories:
         latents = self._follow_trajectory(noise_BCHW, given)
         if self.lead:
             reached = run_lead(self.teacher, self.lead, noise_BCHW, given)
-            latents |= {"lead_state": reached.state, "lead_x0": reached.x0}
+            latents |= {LEAD_STATE: reached.state, LEAD_X0: reached.x0}
         arrays = {name: half_channels_last(z_BCHW) for name, z_BCHW in latents.items()}
-        return {**arrays, "text": given.pooled_BD.cpu().numpy().astype(np.float16)}
+        return {**arrays, TEXT: given.pooled_BD.cpu().numpy().astype(np.float16)}
 
     def _follow_trajectory(self, noise_BCHW: Tensor, given: Condition) -> dict[str, Tensor]:
         """The 50 steps, with the states to keep on the way."""
@@ -83,9 +84,9 @@ class TeachTrajectories:
         for start, stop in pairwise(stops):
             states[stop] = follow(self.teacher, state, path[start:stop], given)
             state = states[stop].state
-        latents = {"step_40": states[TEACHER_SPLIT].state, "step_50": states[TEACHER_STEPS].state}
+        latents = {STEP_40: states[TEACHER_SPLIT].state, STEP_50: states[TEACHER_STEPS].state}
         if self.x0:
-            latents["x0_40"] = states[TEACHER_SPLIT].x0
+            latents[X0_40] = states[TEACHER_SPLIT].x0
         if self.steps_to_tail:
-            latents["tail_state"] = states[self.steps_to_tail].state
+            latents[TAIL_STATE] = states[self.steps_to_tail].state
         return latents

@@ -1,5 +1,6 @@
 """Measure what the stored samples do not hold: features of real images, wall time, loss curves."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,16 @@ from storage.errors import UserError
 from storage.identity import read_identity
 from storage.inputs.captions import scan_captions
 from storage.inputs.decoding import decode_apart
-from storage.inputs.images import read_images, scan_images
-from storage.inputs.pixels import RejectedImageError
-from storage.inputs.rows import refusal
+from storage.inputs.images import read_images
+from storage.inputs.rows import RejectedImageError, Row
 
 TIMED_IMAGES, TIMED_ROUNDS = 4, 2
 
 
-def compute_real_features(images: str, size: int) -> Any:
+def compute_real_features(rows: Iterable[Row], size: int) -> Any:
     """Compute the features (N, 1280) of the real images that can be read."""
     network = ImageFeatures()
-    features, uris = [], [row["uri"] for row in scan_images(images) if refusal(row["uri"]) is None]
+    features, uris = [], [row["uri"] for row in rows if not row["reason"]]
     for start in range(0, len(uris), 32):
         pixels = []
         for data in read_images(uris[start : start + 32]):
@@ -40,7 +40,7 @@ def compute_real_features(images: str, size: int) -> Any:
             x_BCHW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
             features.append(network(x_BCHW).numpy())
     if not features:
-        raise UserError("real images that can be read", f"none in {images}", "check --images")
+        raise UserError("real images that can be read", "none in the set", "check --images")
     return np.concatenate(features)
 
 

@@ -1,6 +1,6 @@
-"""What Ray's workers do to a block besides the model's part. A block is a shard: columns of arrays.
+"""What Ray's workers do to a block, apart from the model. A block is a shard: columns of arrays.
 
-Imports stay light here: every worker process pays for them.
+Imports stay light: every worker process pays for them.
 """
 
 import time
@@ -14,14 +14,13 @@ from crf.noise import sample_seed
 from storage import LatentStore, UserError
 from storage.inputs.decoding import decode_apart
 from storage.inputs.images import read_images
-from storage.inputs.pixels import RejectedImageError
-from storage.inputs.rows import refusal
+from storage.inputs.rows import RejectedImageError
 
 Block = dict[str, Any]
 
 
 class ReadRows:
-    """{shard} -> the shard's index rows, as columns; a refused row is not valid, and has its reason."""
+    """{shard} -> the shard's rows of the index, as columns. A rejected row is not valid, and has its reason."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -32,9 +31,9 @@ class ReadRows:
         table = store.rows(int(shard))
         extent = store.extent(int(shard))
         columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in ("id", "caption", "uri")}
-        reasons = [refusal(uri) or "" for uri in columns["uri"]]
+        reasons = [reason or "" for reason in table["reason"].to_pylist()]
         valid = np.array([not reason for reason in reasons])
-        columns["caption"][~valid] = ""  # it may be why the row was refused
+        columns["caption"][~valid] = ""  # it may be why the row was rejected
         count = extent.stop - extent.start
         return {
             "row": np.arange(extent.start, extent.stop),
@@ -47,7 +46,7 @@ class ReadRows:
 
 
 class WriteShard:
-    """A computed block -> the shard and its commit record; returns the shard's number."""
+    """Writes a computed block as a shard with its commit record. Returns the shard's number."""
 
     def __init__(self, url: str, fingerprints: list[str]) -> None:
         self.url, self.fingerprints = url, fingerprints
@@ -72,7 +71,7 @@ class WriteShard:
 
 
 class DecodeImages:
-    """Index columns -> the same with ``image`` uint8 (B, size, size, 3); a bad image keeps its row, with a reason."""
+    """Adds ``image`` uint8 (B, size, size, 3) to a block. A row whose image cannot be decoded stays, with a reason."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -89,7 +88,7 @@ class DecodeImages:
 
 
 class SeedRows:
-    """Index columns -> the same with each row's own seed."""
+    """Sets each row's own seed in a block."""
 
     def __init__(self, run_seed: int) -> None:
         self.run_seed = run_seed

@@ -6,15 +6,16 @@ import numpy as np
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 
+from crf.stages.arrays import TRUNCATED
 from storage import ArraySpec, LatentStore, locations
 
-TRUNCATED = ArraySpec((), "bool", ())
+TRUNCATED_SPEC = ArraySpec((), "bool", ())
 CAPTIONS = "captions.json"
 
 
 def write_truncated(store: LatentStore, rows_per_caption: int = 1) -> int:
     """Count the truncated captions of a full store, log the count, and put it beside the arrays as CAPTIONS."""
-    rows, total = int(np.asarray(store["truncated"][:]).sum()), len(store)
+    rows, total = int(np.asarray(store[TRUNCATED][:]).sum()), len(store)
     count = rows // rows_per_caption
     if count:
         logger = get_run_logger() if FlowRunContext.get() else logging.getLogger("latentcrf")

@@ -10,6 +10,7 @@ from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
 from crf.sampling.paths import find_lead_end
 from crf.schedule import PAPERS_LEAD, TEACHER_SPLIT, TEACHER_STEPS, Schedule
+from crf.stages.arrays import LATENTS, LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, X0_40
 from crf.teacher.folder import TeacherShape
 from crf.teacher.noise_schedule import read_noise_schedule
 from crf.training.pairs import Pairs, Stored, aim_at_tail, make_noisy_pairs, make_teacher_pairs
@@ -19,9 +20,9 @@ from flows.parameters import DistillParameters, OptimizerOptions, TrainParameter
 from storage import LatentStore, UserError
 from storage.store.reader import shuffled_batches
 
-# The state and the x0 prediction there, as teach names them.
-OBSERVED = {"teacher": ("step_40", "x0_40"), "lead": ("lead_state", "lead_x0")}
-TARGETS = {"step_50": "step_50", "tail": "tail_state"}
+# The arrays of the state and of the x0 prediction there.
+OBSERVED = {"teacher": (STEP_40, X0_40), "lead": (LEAD_STATE, LEAD_X0)}
+TARGETS = {"step_50": STEP_50, "tail": TAIL_STATE}
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,13 @@ class Denoise:
 
     def crf(self) -> LatentCRF:
         store = LatentStore.open(self.options.latents)
-        _, height, width, channels = store["latents"].shape
-        text_width = store["text"].shape[1]
+        _, height, width, channels = store[LATENTS].shape
+        text_width = store[TEXT].shape[1]
         shape: dict[str, Any] = {"height": height, "width": width, "channels": channels, "text_width": text_width}
         return LatentCRF(LatentCRFConfig(**shape, **asdict(self.options.crf)))
 
     def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
-        stored = read_batches(self.options.latents, ["latents", "text"], self.options.seed, first_step, share)
+        stored = read_batches(self.options.latents, [LATENTS, TEXT], self.options.seed, first_step, share)
         return make_noisy_pairs(
             stored,
             read_noise_schedule(TeacherShape.read(self.options.teacher).scheduler_config),
@@ -97,7 +98,7 @@ class Distil:
         self.find_target()
         config = read_config(self.options.initial)
         made_for = (*(config[name] for name in ("height", "width", "channels")), config["text_width"])
-        taught = (*store[state].shape[1:], store["text"].shape[1])
+        taught = (*store[state].shape[1:], store[TEXT].shape[1])
         if made_for != taught:
             raise UserError(
                 f"pairs of (height, width, channels, text width) {made_for}, which the CRF was made for",
@@ -115,7 +116,7 @@ class Distil:
 
     def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
         (state, x0), target = self.observed(), TARGETS[self.options.target]
-        names = [state, *([x0] if x0 else []), target, "text"]
+        names = [state, *([x0] if x0 else []), target, TEXT]
         stored = read_batches(self.options.pairs, names, self.options.seed, first_step, share)
         return make_teacher_pairs(stored, state=state, x0=x0, target=target, find_target=self.find_target())
 

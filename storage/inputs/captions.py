@@ -1,4 +1,4 @@
-"""Caption input sets: Parquet, COCO captions JSON, JSONL, TSV, CSV, TXT; any fsspec URL, in the file's order."""
+"""Caption input sets: Parquet, COCO captions JSON, JSONL, TSV, CSV or TXT files at any fsspec URL."""
 
 import csv
 import itertools
@@ -10,40 +10,41 @@ import fsspec
 
 from storage.errors import UserError
 from storage.inputs.coco import read_annotations
-from storage.inputs.parquet import cells, holds_text, open_parquet
-from storage.inputs.rows import CAPTION_COLUMNS, Row, add_caption, check_unique_ids, replace_surrogates
+from storage.inputs.parquet import holds_text, open_parquet, read_cells
+from storage.inputs.rows import CAPTION_COLUMNS, Row, add_caption, new_row, replace_surrogates
+from storage.inputs.unique_ids import check_unique_ids
 
 FORMATS = ".parquet, .json (COCO captions), .jsonl, .tsv, .csv or .txt"
-MAX_LINE = 1 << 24  # characters: what is longer is no line but a file without any
+MAX_LINE = 1 << 24  # characters; a longer line means that the file has no lines
 
 
 def scan_captions(url: str, limit: int | None = None) -> Iterator[Row]:
-    """Rows (id, caption, uri); raises UserError where there are no captions.
+    """Yield a row per caption, in the file's order. Raises UserError if there are no captions.
 
-    A caption that is too long is a refused row; one that is empty is none.
+    A caption that is too long is a rejected row. Empty captions are left out.
     """
     fs, path = fsspec.url_to_fs(url)
     if not fs.isfile(path):
         raise UserError(f"a caption file ({FORMATS})", f"nothing at {url}", "check --captions")
     readers = {
-        ".parquet": _parquet,
+        ".parquet": _read_parquet,
         ".json": read_annotations,
-        ".jsonl": _jsonl,
-        ".tsv": _tsv,
-        ".csv": _csv,
-        ".txt": _txt,
+        ".jsonl": _read_jsonl,
+        ".tsv": _read_tsv,
+        ".csv": _read_csv,
+        ".txt": _read_txt,
     }
     reader = readers.get(PurePosixPath(path).suffix)
     if reader is None:
-        raise UserError(f"a caption file ({FORMATS})", url, "convert it, or rename it to what it is")
-    rows = itertools.islice(_numbered(reader(url), url), limit)
+        raise UserError(f"a caption file ({FORMATS})", url, "convert it, or give it the suffix of its format")
+    rows = itertools.islice(_number_rows(reader(url), url), limit)
     first = next(rows, None)
     if first is None:
         raise UserError("captions", f"none in {url}", "check that the file has rows with text in them")
     return check_unique_ids(itertools.chain([first], rows), url)
 
 
-def _numbered(records: Iterator[dict[str, object]], url: str) -> Iterator[Row]:
+def _number_rows(records: Iterator[dict[str, object]], url: str) -> Iterator[Row]:
     column = None
     for number, record in enumerate(records):
         column = column or next((name for name in CAPTION_COLUMNS if name in record), None)
@@ -53,13 +54,12 @@ def _numbered(records: Iterator[dict[str, object]], url: str) -> Iterator[Row]:
         caption = record.get(column) or ""
         if not isinstance(caption, str):
             found = f"{type(caption).__name__} in row {number} of {url}"
-            raise UserError(f"text in {column!r}", found, "mend the row, or write it as text")
+            raise UserError(f"text in {column!r}", found, "correct the row, or write it as text")
         if caption.strip():
-            row = {"id": replace_surrogates(str(record.get("id", number))), "uri": f"{url}#{number}", "sha256": ""}
-            yield add_caption(row, caption)
+            yield add_caption(new_row(str(record.get("id", number)), f"{url}#{number}"), caption)
 
 
-def _parquet(url: str) -> Iterator[dict[str, object]]:
+def _read_parquet(url: str) -> Iterator[dict[str, object]]:
     with open_parquet(url) as parquet:
         schema = parquet.schema_arrow
         columns = [name for name in (*CAPTION_COLUMNS, "id") if name in schema.names]
@@ -68,19 +68,19 @@ def _parquet(url: str) -> Iterator[dict[str, object]]:
         if columns and columns[0] != "id" and not holds_text(schema.field(columns[0]).type):
             found = f"{schema.field(columns[0]).type} in {url}"
             raise UserError(f"text in the column {columns[0]!r}", found, "write it as text")
-        for values in cells(parquet, columns, 256):
+        for values in read_cells(parquet, columns, 256):
             yield dict(zip(columns, values, strict=True))
 
 
-def _lines(url: str) -> Iterator[str]:
-    """Of a UTF-8 file, with or without a byte order mark; UserError where it is none, or has no lines."""
+def _read_lines(url: str) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file, with or without a byte order mark. Raises UserError if it is not one."""
     with fsspec.open(url, "rt", encoding="utf-8-sig", newline="") as file:
         number = 1
         try:
             while line := file.readline(MAX_LINE):
                 if len(line) == MAX_LINE:
                     found = f"line {number} of {url} with {MAX_LINE} or more"
-                    raise UserError(f"lines of fewer than {MAX_LINE} characters", found, "write one caption a line")
+                    raise UserError(f"lines of fewer than {MAX_LINE} characters", found, "write one caption per line")
                 yield line
                 number += 1
         except UnicodeDecodeError as error:
@@ -88,34 +88,38 @@ def _lines(url: str) -> Iterator[str]:
             raise UserError("UTF-8 text", found, "save the file as UTF-8") from None
 
 
-def _jsonl(url: str) -> Iterator[dict[str, object]]:
-    for number, line in enumerate(_lines(url), start=1):
+def _read_jsonl(url: str) -> Iterator[dict[str, object]]:
+    for number, line in enumerate(_read_lines(url), start=1):
         if line.strip():
             try:
                 record = json.loads(line)
-            except (ValueError, RecursionError) as error:  # a number of too many digits is the former
-                raise UserError("one JSON object a line", f"line {number} of {url}: {error}", "mend the line") from None
+            except (ValueError, RecursionError) as error:  # ValueError: also for a number of too many digits
+                raise UserError(
+                    "one JSON object per line", f"line {number} of {url}: {error}", "correct the line"
+                ) from None
             yield record if isinstance(record, dict) else {"caption": record}
 
 
-def _tsv(url: str) -> Iterator[dict[str, object]]:
-    return _delimited(url, "\t")
+def _read_tsv(url: str) -> Iterator[dict[str, object]]:
+    return _read_delimited(url, "\t")
 
 
-def _csv(url: str) -> Iterator[dict[str, object]]:
-    return _delimited(url, ",")
+def _read_csv(url: str) -> Iterator[dict[str, object]]:
+    return _read_delimited(url, ",")
 
 
-def _delimited(url: str, delimiter: str) -> Iterator[dict[str, object]]:
-    csv.field_size_limit(MAX_LINE)  # of the whole process; 131,072 would fail at one long caption
-    reader = csv.DictReader(_lines(url), delimiter=delimiter)
+def _read_delimited(url: str, delimiter: str) -> Iterator[dict[str, object]]:
+    csv.field_size_limit(MAX_LINE)  # for the whole process; its 131,072 would fail at one long caption
+    reader = csv.DictReader(_read_lines(url), delimiter=delimiter)
     try:
         yield from reader
     except csv.Error as error:
         found = f"line {reader.line_num} of {url}: {error}"
-        raise UserError("rows of delimited text", found, "mend the line; look for a quote that is not closed") from None
+        raise UserError(
+            "rows of delimited text", found, "correct the line; look for a quote that is not closed"
+        ) from None
 
 
-def _txt(url: str) -> Iterator[dict[str, object]]:
-    for line in _lines(url):
+def _read_txt(url: str) -> Iterator[dict[str, object]]:
+    for line in _read_lines(url):
         yield {"caption": line}

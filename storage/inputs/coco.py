@@ -1,92 +1,77 @@
-"""COCO captions JSON, read a piece at a time: ``{"info": …, "images": […], "annotations": [{"caption": …}, …]}``."""
+"""COCO captions JSON, streamed: ``{"info": …, "images": […], "annotations": [{"caption": …}, …]}``."""
 
-import json
+import codecs
 from collections.abc import Iterator
 from typing import IO, Any
 
 import fsspec
+import ijson
 
 from storage.errors import UserError
 
-PIECE = 1 << 20
-MAX_VALUE = 1 << 24  # characters of one value: an annotation has a few hundred
-SPACE = " \t\r\n"
+PIECE = 1 << 16
+MAX_VALUE = 1 << 24  # bytes of one value; an annotation has a few hundred
+MAX_DEPTH = 100
+Event = tuple[str, Any]
 
 
 def read_annotations(url: str, piece: int = PIECE) -> Iterator[dict[str, Any]]:
-    """The members of ``annotations``, in order; raises UserError where the file is not of this form.
+    """Yield the objects in ``annotations``, in order. Raises UserError if the file is not of this form.
 
-    ``piece``: how many characters to read at a time.
+    ``piece``: how many bytes to read at a time.
     """
     try:
-        with fsspec.open(url, "rt", encoding="utf-8-sig") as file:
-            yield from _members(_Reader(file, piece), "annotations")
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of too many digits; too deep
-        raise UserError("COCO captions JSON", f"{url}: {error}", "mend or download the file again") from None
+        with fsspec.open(url, "rb") as file:
+            yield from _build_members(_parse(_Pieces(file), piece), "annotations")
+    except (ijson.JSONError, ValueError) as error:
+        found = f"{url}: {str(error).partition(chr(10))[0].strip()}"  # yajl draws an arrow below
+        raise UserError("COCO captions JSON", found, "correct the file or download it again") from None
 
 
-def _members(reader: "_Reader", wanted: str) -> Iterator[dict[str, Any]]:
-    """Of the wanted list, which is a value of the outermost object; the other values are passed over."""
-    for _ in reader.parts("{", "}"):
-        key = reader.value()
-        reader.expect(":")
-        if reader.peek() != "[":
-            reader.value()
-            continue
-        for _ in reader.parts("[", "]"):
-            member = reader.value()
-            if key == wanted and isinstance(member, dict):
-                yield member
+def _parse(pieces: "_Pieces", piece: int) -> Iterator[Event]:
+    """Yield the events of a JSON object.
+
+    ijson's ``items`` would hold a path per event, as long as it is deep. With ``use_float`` a number of too many
+    digits is an error; without it, ijson 3.6 leaves the interpreter in an undefined state.
+    """
+    for number, (event, value) in enumerate(ijson.basic_parse(pieces, buf_size=piece, use_float=True)):
+        if number == 0 and event != "start_map":
+            raise ValueError("not a JSON object")
+        pieces.pending = 0
+        yield event, value
 
 
-class _Reader:
-    """A JSON text of which one value at a time is in memory."""
+def _build_members(events: Iterator[Event], wanted: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects in the wanted list, which is a value of the outermost object."""
+    opened: list[str] = []
+    key, builder = "", ijson.ObjectBuilder()
+    for event, value in events:
+        if event == "map_key" and len(opened) == 1:
+            key = value
+        if event.startswith("start"):
+            opened.append(event)
+            if len(opened) > MAX_DEPTH:
+                raise ValueError(f"more than {MAX_DEPTH} objects and lists in each other")
+        if len(opened) > 2 and opened[1:3] == ["start_array", "start_map"] and key == wanted:
+            builder.event(event, value)
+            if event == "end_map" and len(opened) == 3:
+                yield builder.value
+                builder = ijson.ObjectBuilder()
+        if event.startswith("end"):
+            opened.pop()
 
-    def __init__(self, file: IO[str], piece: int) -> None:
-        self.file, self.piece = file, piece
-        self.text, self.place, self.ended = "", 0, False
-        self.decode = json.JSONDecoder().raw_decode
 
-    def more(self) -> bool:
-        """Read a piece; twice as much as is held, so that a long value is not tried too often."""
-        piece = self.file.read(max(self.piece, 2 * (len(self.text) - self.place)))
-        self.text, self.place, self.ended = self.text[self.place :] + piece, 0, not piece
-        return bool(piece)
+class _Pieces:
+    """A file that raises ValueError if too many bytes bring no event. Skips a byte order mark."""
 
-    def peek(self) -> str:
-        """The next character that is not a space; "" at the end."""
-        while True:
-            while self.place < len(self.text):
-                if self.text[self.place] not in SPACE:
-                    return self.text[self.place]
-                self.place += 1
-            if not self.more():
-                return ""
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.pending = file, 0
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
 
-    def expect(self, character: str) -> None:
-        if self.peek() != character:
-            raise json.JSONDecodeError(f"expected {character!r}", self.text, self.place)
-        self.place += 1
-
-    def parts(self, opening: str, closing: str) -> Iterator[None]:
-        """Stops before each part of an object or a list; whoever asks reads the part."""
-        self.expect(opening)
-        while self.peek() != closing:
-            yield
-            if self.peek() != closing:
-                self.expect(",")
-        self.expect(closing)
-
-    def value(self) -> Any:
-        self.peek()
-        while True:
-            try:
-                value, end = self.decode(self.text, self.place)
-            except json.JSONDecodeError:
-                if len(self.text) - self.place > MAX_VALUE or not self.more():
-                    raise
-                continue
-            if end < len(self.text) or self.ended:  # else a number may go on in the next piece
-                self.place = end
-                return value
-            self.more()
+    def read(self, size: int) -> bytes:
+        data = self.file.read(size)
+        self.pending += len(data)
+        if self.pending > MAX_VALUE:
+            raise ValueError(f"a value of more than {MAX_VALUE} bytes")
+        return data

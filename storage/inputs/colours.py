@@ -1,4 +1,4 @@
-"""Pixels of every kind that Pillow knows -> 8-bit sRGB on white."""
+"""Convert pixels of every mode that Pillow knows to 8-bit sRGB on white."""
 
 import functools
 import io
@@ -7,30 +7,30 @@ from typing import Any
 import numpy as np
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
-MAX_PROFILE = 8 << 20  # bytes; a larger one is no one's
+MAX_PROFILE = 8 << 20  # bytes; real profiles are smaller
 
 
-def srgb_on_white(image: Any, profile: bytes | None) -> Any:
-    """``profile``: the ICC profile that the colours are meant in; one that is damaged, or of other colours, is ignored.
+def convert_to_srgb(image: Any, profile: bytes | None) -> Any:
+    """Convert an image to RGB on white. Raises ValueError if the range of its pixels is not known.
 
-    Raises ValueError for pixels without a known range.
+    ``profile``: the image's ICC profile; ignored if it is damaged or does not fit the mode.
     """
     from PIL import Image
 
-    image = _eight_bits(image)
+    image = _reduce_to_eight_bits(image)
     if image.mode not in MODES:
         raise ValueError(f"pixels of mode {image.mode}, which have no range of their own")
     if not image.has_transparency_data:
-        return _to_srgb(image, profile)
+        return _apply_profile(image, profile)
     rgba = image.convert("RGBA")
     grey = image.mode in ("1", "L", "LA")
-    colours = _to_srgb(rgba.getchannel("R") if grey else rgba.convert("RGB"), profile)
+    colours = _apply_profile(rgba.getchannel("R") if grey else rgba.convert("RGB"), profile)
     colours.putalpha(rgba.getchannel("A"))
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), colours).convert("RGB")
 
 
-def _eight_bits(image: Any) -> Any:
-    """16-bit grey to the nearest of 256 levels; Pillow would clip it."""
+def _reduce_to_eight_bits(image: Any) -> Any:
+    """Round 16-bit grey to the nearest of 256 levels, which Pillow would clip."""
     from PIL import Image
 
     if not image.mode.startswith("I;16"):
@@ -43,18 +43,18 @@ def _eight_bits(image: Any) -> Any:
     return grey
 
 
-def _to_srgb(image: Any, profile: bytes | None) -> Any:
+def _apply_profile(image: Any, profile: bytes | None) -> Any:
     from PIL import ImageCms
 
     if image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     known = profile if profile and len(profile) <= MAX_PROFILE else None
-    transform = _transform(known, image.mode) if known else None
+    transform = _build_transform(known, image.mode) if known else None
     return ImageCms.applyTransform(image, transform) if transform else image.convert("RGB")
 
 
-@functools.lru_cache(maxsize=8)  # a set's images mostly come with one of a few profiles
-def _transform(profile: bytes, mode: str) -> Any:
+@functools.lru_cache(maxsize=8)  # the images of a set mostly share a few profiles
+def _build_transform(profile: bytes, mode: str) -> Any:
     from PIL import ImageCms
 
     try:

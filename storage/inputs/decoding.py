@@ -1,4 +1,4 @@
-"""Decoding in a child process, so that bytes which crash, hang or fill their decoder cost a row and nothing else."""
+"""Decode images in a child process, so that an image which crashes, hangs or fills its decoder costs only its row."""
 
 import functools
 import resource
@@ -12,19 +12,20 @@ import numpy as np
 import numpy.typing as npt
 from pebble import ProcessExpired, ProcessPool
 
-from storage.inputs.pixels import RejectedImageError, decode_image
+from storage.inputs.pixels import decode_image
+from storage.inputs.rows import RejectedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
 SECONDS = 60.0
-"""Of a processor's own time, which a busy machine does not stretch. The slowest image that is decoded takes 11."""
+"""CPU time per image, which a busy machine does not stretch. The slowest image that can be decoded takes 11 s."""
 PATIENCE = 10
-"""So many times as long by the clock, for what waits and computes nothing."""
+"""Times ``SECONDS`` by the clock, for a decoder that waits and computes nothing."""
 MEMORY = 6 << 30
-"""Bytes that a child may have to write to. The largest image takes 2 GiB; numpy claims up to 2.6, by the cores."""
+"""Bytes of writable memory per child. The largest image takes 2 GiB; numpy reserves up to 2.6, by its threads."""
 TIMED_OUT = (-signal.SIGPROF, -signal.SIGALRM)
 TRIES = 2
-"""A child may also be killed from outside, or have lost its memory to an earlier image's decoder."""
+"""A child may also be killed from outside, or have leaked its memory while it decoded an earlier image."""
 
 
 def decode_apart(
@@ -34,17 +35,22 @@ def decode_apart(
     memory: int = MEMORY,
     decode: Callable[[bytes, int], Pixels] = decode_image,
 ) -> Pixels:
-    """``decode_image``, in a child that is this process's own and is kept; from one thread at a time.
+    """Run ``decode_image`` in this process's own child, which is kept. Call it from one thread at a time.
 
-    -> (size, size, 3) uint8. Raises RejectedImageError, whatever the bytes are and do; RuntimeError where no
-    child can be started. ``decode``: for tests, whose decoders crash.
+    Returns (size, size, 3) uint8. Raises RejectedImageError, whatever the bytes are and do, and RuntimeError if no
+    child can be started. ``decode`` is for tests with decoders that crash.
     """
     for _ in range(TRIES):
-        pool = _child()
+        pool = _start_child()
         try:
-            return pool.schedule(_bounded, (seconds, memory, decode, data, size)).result(PATIENCE * seconds)
-        except (ProcessExpired, TimeoutError, MemoryError, RuntimeError) as end:  # the last: dead before it began
-            _child.cache_clear()  # the whole pool, as whoever died may hold its locks
+            return pool.schedule(_decode_bounded, (seconds, memory, decode, data, size)).result(PATIENCE * seconds)
+        except (
+            ProcessExpired,
+            TimeoutError,
+            MemoryError,
+            RuntimeError,
+        ) as end:  # RuntimeError: it died before the task began
+            _start_child.cache_clear()  # the whole pool: the dead process may hold its locks
             pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
             if isinstance(end, TimeoutError) or getattr(end, "exitcode", 0) in TIMED_OUT:
@@ -54,15 +60,17 @@ def decode_apart(
 
 
 @functools.cache
-def _child() -> ProcessPool:
-    """A pool of one. Its first task is none: what keeps a child from starting is no image's fault."""
+def _start_child() -> ProcessPool:
+    """A pool of one. Its first task does nothing, so that a child which cannot start rejects no image."""
     pool = ProcessPool(1, context=_Spawn())
     pool.schedule(bool).result()
     return pool
 
 
-def _bounded(seconds: float, memory: int, decode: Callable[[bytes, int], Pixels], data: bytes, size: int) -> Pixels:
-    """In the child, which the kernel ends when its time is up: also in the midst of C, and when the parent is gone."""
+def _decode_bounded(
+    seconds: float, memory: int, decode: Callable[[bytes, int], Pixels], data: bytes, size: int
+) -> Pixels:
+    """Decode in the child. The kernel ends it when its time is up, even inside C code or without its parent."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
@@ -74,7 +82,7 @@ def _bounded(seconds: float, memory: int, decode: Callable[[bytes, int], Pixels]
 
 
 class _Process(SpawnProcess):
-    """A child that does not run the parent's main module again: a user's script, or Ray's worker with all of Ray."""
+    """A child that does not import the parent's main module again: a user's script, or Ray's worker with all of Ray."""
 
     def start(self) -> None:
         main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")

@@ -1,6 +1,5 @@
-"""A folder of images: captions in ``NAME.txt`` beside ``NAME.png``, else the file's name. Rows by path."""
+"""A folder of images: captions in ``NAME.txt`` beside ``NAME.png``, or else the file's name. Rows by path."""
 
-import hashlib
 import os
 import posixpath
 from collections.abc import Iterator
@@ -8,59 +7,99 @@ from collections.abc import Iterator
 import fsspec
 
 from storage import locations
-from storage.inputs.image_files import MAX_BYTES, UnreadableError, check_regular, too_large
-from storage.inputs.rows import MAX_CAPTION, Row, add_caption, add_caption_file, refused, replace_surrogates
+from storage.inputs.file_states import FileState, parse_remote_state, read_local_state
+from storage.inputs.image_files import check_size, hash_content
+from storage.inputs.known_rows import KnownRows
+from storage.inputs.rows import (
+    MAX_CAPTION,
+    RejectedImageError,
+    Row,
+    add_caption,
+    add_caption_file,
+    new_row,
+    reject,
+    replace_surrogates,
+)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+MAX_CAPTION_FILE = 8 * MAX_CAPTION
 
 
-def scan_folder(url: str) -> Iterator[Row]:
+def scan_folder(url: str, known: KnownRows) -> Iterator[Row]:
+    """Yield a row per image. A row is known if neither its image nor its caption file has changed."""
     fs, root = fsspec.url_to_fs(url)
-    local = "file" in locations.protocols(fs)
-    sizes = _local_files(root) if local else _remote_files(fs, root)
-    real_root = os.path.realpath(root) if local else None
-    for path in sorted(path for path in sizes if path.lower().endswith(SUFFIXES) or sizes[path] is None):
-        uri = path if local else fs.unstrip_protocol(path)
-        row = {"id": replace_surrogates(posixpath.relpath(path, root)), "caption": "", "uri": uri}
+    folder = _Folder(fs, root)
+    paths = folder.list_images()
+    known.total = len(paths)
+    for path in paths:
+        name = replace_surrogates(path)
+        row = new_row(posixpath.relpath(name, root), name if folder.local else fs.unstrip_protocol(name))
+        old = known.take_uri(row["uri"])
         try:
-            yield _row(fs, path, row, sizes, real_root)
-        except UnreadableError as error:
-            yield refused(row, str(error))
+            if name != path:
+                raise RejectedImageError("a file name that is not UTF-8")
+            yield _scan_image(folder, path, row, old)
+        except RejectedImageError as error:
+            yield reject({**row, "version": ""}, str(error))
 
 
-def _local_files(root: str) -> dict[str, int | None]:
-    """Paths and sizes; no size for a link to a folder, which is not followed: it may lead anywhere, or back."""
-    found: dict[str, int | None] = {}
+class _Folder:
+    """The files of a folder. Local ones are described when they are asked for, remote ones by the listing."""
+
+    def __init__(self, fs: fsspec.AbstractFileSystem, root: str) -> None:
+        self.fs, self.local = fs, "file" in locations.protocols(fs)
+        if self.local:
+            self._real_root = os.path.realpath(root)
+            self._paths, self._links = _walk(root)
+        else:
+            self._states = {path: parse_remote_state(fs, entry) for path, entry in fs.find(root, detail=True).items()}
+            self._paths, self._links = set(self._states), set()
+
+    def list_images(self) -> list[str]:
+        """Paths of the images, and of links to folders, in the order of the set's rows."""
+        images = (path for path in self._paths if path.lower().endswith(SUFFIXES))
+        return sorted([*images, *self._links], key=replace_surrogates)
+
+    def read_state(self, path: str) -> FileState:
+        """Describe a file. Raises RejectedImageError if it must not be read."""
+        if path in self._links:
+            raise RejectedImageError("a symbolic link to a folder")
+        return read_local_state(path, self._real_root) if self.local else self._states[path]
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._paths
+
+
+def _walk(root: str) -> tuple[set[str], set[str]]:
+    """The files, and the links to folders. These are not followed: they may lead anywhere, or back."""
+    files, links = set[str](), set[str]()
     for folder, folders, names in os.walk(root):
-        found |= {posixpath.join(folder, name): 0 for name in names}
-        found |= {path: None for name in folders if os.path.islink(path := posixpath.join(folder, name))}
-    return found
+        files |= {posixpath.join(folder, name) for name in names}
+        links |= {path for name in folders if os.path.islink(path := posixpath.join(folder, name))}
+    return files, links
 
 
-def _remote_files(fs: fsspec.AbstractFileSystem, root: str) -> dict[str, int | None]:
-    return {path: entry.get("size") or 0 for path, entry in fs.find(root, detail=True).items()}
-
-
-def _row(
-    fs: fsspec.AbstractFileSystem, path: str, row: Row, sizes: dict[str, int | None], real_root: str | None
-) -> Row:
-    if sizes[path] is None:
-        raise UnreadableError("a symbolic link to a folder")
-    if replace_surrogates(path) != path:
-        raise UnreadableError("a file name that is not UTF-8")
-    size = _size(path, sizes, real_root)
-    if size > MAX_BYTES:
-        raise UnreadableError(too_large(size))
-    row = {**row, "sha256": hashlib.sha256(fs.cat_file(path)).hexdigest()}
+def _scan_image(folder: _Folder, path: str, row: Row, old: Row | None) -> Row:
+    """The row of one image, of which nothing is read that ``old`` knows."""
     stem = posixpath.splitext(path)[0]
-    if f"{stem}.txt" not in sizes:
+    image = folder.read_state(path)
+    check_size(image.size)
+    text = folder.read_state(f"{stem}.txt") if f"{stem}.txt" in folder else None
+    versions = [image.version] if text is None else [image.version, text.version]
+    row = {**row, "version": " ".join(versions) if all(versions) else ""}
+    if old and row["version"] and old["version"] == row["version"]:
+        return old
+    row = _add_caption(folder, stem, row, text)
+    if row["reason"]:
+        return row
+    same = old if old and image.version and old["version"].split(" ")[0] == image.version else None
+    checksum = image.checksum or (same and same["checksum"]) or hash_content(folder.fs.cat_file(path))
+    return {**row, "checksum": checksum}
+
+
+def _add_caption(folder: _Folder, stem: str, row: Row, text: FileState | None) -> Row:
+    if text is None:
         return add_caption(row, posixpath.basename(stem))
-    size = _size(f"{stem}.txt", sizes, real_root)
-    if size > 8 * MAX_CAPTION:
-        return refused(row, f"too long a caption: {size} bytes, at most {MAX_CAPTION} characters")
-    return add_caption_file(row, fs.cat_file(f"{stem}.txt"))
-
-
-def _size(path: str, sizes: dict[str, int | None], real_root: str | None) -> int:
-    """In bytes, of a file that may be read."""
-    return sizes[path] or 0 if real_root is None else check_regular(path, real_root)
+    if text.size > MAX_CAPTION_FILE:
+        return reject(row, f"too long a caption: {text.size} bytes, at most {MAX_CAPTION} characters")
+    return add_caption_file(row, folder.fs.cat_file(f"{stem}.txt"))

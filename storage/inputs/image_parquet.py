@@ -4,7 +4,6 @@ A relative URI, and a struct's ``path``, is relative to the Parquet file.
 """
 
 import bisect
-import hashlib
 import itertools
 import os
 import posixpath
@@ -16,16 +15,30 @@ import pyarrow as pa
 
 from storage import locations
 from storage.errors import UserError
-from storage.inputs.image_files import MAX_BYTES, UnreadableError, read_checked, too_large
-from storage.inputs.parquet import cells, holds_bytes, holds_text, open_parquet
-from storage.inputs.rows import CAPTION_COLUMNS, Row, add_caption, refused, replace_surrogates
+from storage.inputs.file_states import read_version
+from storage.inputs.image_files import check_size, hash_content, read_named_image, read_named_state
+from storage.inputs.known_rows import KnownRows
+from storage.inputs.parquet import holds_bytes, holds_text, open_parquet, read_cells
+from storage.inputs.rows import CAPTION_COLUMNS, RejectedImageError, Row, add_caption, new_row, reject
 
 IMAGE_COLUMNS = ("image", "uri", "url")
 BATCH = 4  # images, held at a time
 
 
-def scan_parquet(url: str) -> Iterator[Row]:
+def scan_parquet(url: str, known: KnownRows) -> Iterator[Row]:
+    """Yield the rows of a file. A row is known if neither the file nor the image that its URI names has changed."""
+    known.version = version = read_version(url)
+    count = 0
+    for count, row in enumerate(known.take_version(version), start=1):  # noqa: B007
+        yield _scan_named({**row, "checksum": "", "reason": ""}, version, row) if " " in row["version"] else row
+    if not version or known.whole != version:
+        yield from _scan_rows(url, known, version, count)
+
+
+def _scan_rows(url: str, known: KnownRows, version: str, start: int) -> Iterator[Row]:
+    """Read the file, and yield its rows from number ``start`` on."""
     with open_parquet(url) as parquet:
+        known.total = parquet.metadata.num_rows
         schema = parquet.schema_arrow
         image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
         caption = next((name for name in CAPTION_COLUMNS if name in schema.names), None)
@@ -34,17 +47,18 @@ def scan_parquet(url: str) -> Iterator[Row]:
             raise UserError(expected, f"{schema.names} in {url}", "rename the columns")
         _check_types(schema, image, caption, url)
         wanted = [image, caption, *(["id"] if "id" in schema.names else [])]
-        for number, values in enumerate(cells(parquet, wanted, BATCH)):
+        for number, values in enumerate(itertools.islice(read_cells(parquet, wanted, BATCH), start, None), start=start):
             name = str(values[2]) if len(values) == 3 else str(number)
             if len(values) == 3 and values[2] is None:
                 raise UserError(
                     "an id in every row", f"null in row {number} of {url}", "fill it in, or drop the column"
                 )
-            yield add_caption(_content({"id": replace_surrogates(name)}, values[0], url, number), values[1] or "")
+            row = {**add_caption(new_row(name, f"{url}#{number}"), values[1] or ""), "version": version}
+            yield _add_content(row, values[0], url, known.take())
 
 
 def _check_types(schema: pa.Schema, image: str, caption: str, url: str) -> None:
-    """Raises UserError unless the columns can hold what they are named for."""
+    """Raise UserError unless the types of the columns can hold images and captions."""
     kind = schema.field(image).type
     parts = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)} if pa.types.is_struct(kind) else {}
     fits = holds_bytes(parts.get("bytes", pa.null())) and holds_text(parts.get("path", pa.null()))
@@ -55,23 +69,43 @@ def _check_types(schema: pa.Schema, image: str, caption: str, url: str) -> None:
         raise UserError(f"text in the column {caption!r}", f"{schema.field(caption).type} in {url}", "write it as text")
 
 
-def _content(row: Row, value: Any, url: str, number: int) -> Row:
-    """The row with where its image is, and its checksum."""
-    data, uri = _bytes_or_uri(value)
+def _add_content(row: Row, value: Any, url: str, old: Row | None) -> Row:
+    """Return the row with its image's checksum and, if the file names the image by a URI, where it is.
+
+    ``old``: the row that is known at this place of the file.
+    """
+    data, uri = _split_value(value)
+    if row["reason"]:
+        return row
     try:
         if uri:
-            where = resolve(uri, url)
-            return {**row, "uri": where, "sha256": hashlib.sha256(read_checked(where)).hexdigest()}
+            return _scan_named({**row, "uri": resolve(uri, url)}, row["version"], old)
         if not data:
-            raise UnreadableError("empty: 0 bytes")
-        if len(data) > MAX_BYTES:
-            raise UnreadableError(too_large(len(data)))
-    except UnreadableError as error:
-        return refused({**row, "sha256": hashlib.sha256((uri or "").encode()).hexdigest()}, str(error))
-    return {**row, "uri": f"{url}#{number}", "sha256": hashlib.sha256(data).hexdigest()}
+            raise RejectedImageError("empty: 0 bytes")
+        check_size(len(data))
+    except RejectedImageError as error:
+        return reject(row, str(error))
+    return {**row, "checksum": hash_content(data)}
 
 
-def _bytes_or_uri(value: Any) -> tuple[bytes | None, str | None]:
+def _scan_named(row: Row, version: str, old: Row | None) -> Row:
+    """Return the row, whose URI names its image, with the image's checksum and version.
+
+    ``version``: that of the Parquet file. The image is not read if ``old`` was read from the same version of it.
+    """
+    row = {**row, "version": f"{version} "}
+    try:
+        state = read_named_state(row["uri"])
+        check_size(state.size)
+        known = old and state.version and old["uri"] == row["uri"] and old["version"].endswith(f" {state.version}")
+        checksum = state.checksum or (old["checksum"] if old and known else "")
+        checksum = checksum or hash_content(read_named_image(row["uri"]))
+    except RejectedImageError as error:
+        return reject(row, str(error))
+    return {**row, "checksum": checksum, "version": f"{version} {state.version}"}
+
+
+def _split_value(value: Any) -> tuple[bytes | None, str | None]:
     if isinstance(value, dict):
         data, path = value.get("bytes"), value.get("path")
         return (data, None) if data is not None else (None, path)
@@ -79,7 +113,7 @@ def _bytes_or_uri(value: Any) -> tuple[bytes | None, str | None]:
 
 
 def resolve(uri: str, parquet_url: str) -> str:
-    """Where a URI in a Parquet file leads; raises UnreadableError where a remote file names a local one."""
+    """Resolve a URI in a Parquet file. Raises RejectedImageError if a remote file names a local one."""
     fs, path = fsspec.url_to_fs(parquet_url)
     local = "file" in locations.protocols(fs)
     if "://" in uri or "::" in uri:
@@ -89,12 +123,12 @@ def resolve(uri: str, parquet_url: str) -> str:
     else:
         target = fs.unstrip_protocol(posixpath.normpath(posixpath.join(posixpath.dirname(path), uri.lstrip("/"))))
     if not local and target.split("::")[-1].startswith(("file:", "local:")):
-        raise UnreadableError("a local file, named by a remote one")
+        raise RejectedImageError("a local file, named by a remote one")
     return target
 
 
 def read_rows(url: str, rows: list[int]) -> Iterator[bytes]:
-    """Images that are held as bytes, in any order; ascending rows of one row group share a pass over it."""
+    """Yield the images that the file holds as bytes. Ascending rows of one row group share a pass over it."""
     with open_parquet(url) as parquet:
         sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.metadata.num_row_groups)]
         starts = [0, *itertools.accumulate(sizes)]
@@ -104,7 +138,7 @@ def read_rows(url: str, rows: list[int]) -> Iterator[bytes]:
             wanted = bisect.bisect_right(starts, row) - 1
             if wanted != group or row < position:
                 group, position = wanted, starts[wanted]
-                images = cells(parquet, ["image"], BATCH, [group])
+                images = read_cells(parquet, ["image"], BATCH, [group])
             [value] = next(itertools.islice(images, row - position, None))
             position = row + 1
-            yield _bytes_or_uri(value)[0] or b""
+            yield _split_value(value)[0] or b""

@@ -1,6 +1,5 @@
 """WebDataset tars: ``KEY.jpg`` with its caption in ``KEY.txt``, next to each other. Nothing is ever unpacked."""
 
-import hashlib
 import itertools
 import posixpath
 import tarfile
@@ -10,20 +9,32 @@ from typing import IO, Any
 import fsspec
 
 from storage.errors import UserError
-from storage.inputs.image_files import MAX_BYTES, too_large
-from storage.inputs.image_folder import SUFFIXES
-from storage.inputs.rows import MAX_CAPTION, Row, add_caption, add_caption_file, refused, replace_surrogates
+from storage.inputs.file_states import read_version
+from storage.inputs.image_files import MAX_BYTES, check_size, hash_content
+from storage.inputs.image_folder import MAX_CAPTION_FILE, SUFFIXES
+from storage.inputs.known_rows import KnownRows
+from storage.inputs.rows import RejectedImageError, Row, add_caption, add_caption_file, new_row, reject
 
 
-def scan_tar(url: str) -> Iterator[Row]:
+def scan_tar(url: str, known: KnownRows) -> Iterator[Row]:
+    """Yield a row per image. All rows are known if the tar has not changed."""
+    known.version = version = read_version(url)
+    count = 0
+    for count, row in enumerate(known.take_version(version), start=1):  # noqa: B007
+        yield row
+    if version and known.whole == version:
+        return
     fs, path = fsspec.url_to_fs(url)
     with fs.open(path, "rb") as file:
-        for key, group in itertools.groupby(_members(file, url), key=lambda m: posixpath.splitext(m.name)[0]):
-            yield from _rows(url, file, key, group)
+        groups = itertools.groupby(_read_members(file, url), key=lambda m: posixpath.splitext(m.name)[0])
+        rows = itertools.chain.from_iterable(_scan_group(url, file, key, group) for key, group in groups)
+        for row in itertools.islice(rows, count, None):
+            known.take()  # what is known at this place is of another version
+            yield {**row, "version": version}
 
 
-def _members(file: IO[bytes], url: str) -> Iterator[tarfile.TarInfo]:
-    """One after the other, none kept; UserError where the tar does not end as tars do."""
+def _read_members(file: IO[bytes], url: str) -> Iterator[tarfile.TarInfo]:
+    """Yield one member after the other and keep none. Raises UserError if the tar does not end as tars do."""
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while member := tar.next():
@@ -37,29 +48,32 @@ def _members(file: IO[bytes], url: str) -> Iterator[tarfile.TarInfo]:
         raise UserError("an uncompressed tar", f"{url}: {error}", step) from None
 
 
-def _rows(url: str, file: IO[bytes], key: str, group: Iterator[tarfile.TarInfo]) -> Iterator[Row]:
+def _scan_group(url: str, file: IO[bytes], key: str, group: Iterator[tarfile.TarInfo]) -> Iterator[Row]:
+    """Yield the rows of neighbouring members of one key, which share a caption."""
     images: list[Row] = []
     text: bytes | None = None
     for member in group:
-        row = {"id": replace_surrogates(member.name), "uri": f"{url}#{member.offset_data}:{member.size}"}
         if member.name.lower().endswith(SUFFIXES):
-            images.append(_image(file, member, row))
+            images.append(_scan_image(url, file, member))
         elif member.name.endswith(".txt") and _is_plain(member):
-            text = _read(file, member, 8 * MAX_CAPTION)
+            text = _read(file, member, MAX_CAPTION_FILE)
     for row in images:
         yield add_caption(row, posixpath.basename(key)) if text is None else add_caption_file(row, text)
 
 
-def _image(file: IO[bytes], member: tarfile.TarInfo, row: Row) -> Row:
+def _scan_image(url: str, file: IO[bytes], member: tarfile.TarInfo) -> Row:
+    row = new_row(member.name, f"{url}#{member.offset_data}:{member.size}")
     if not _is_plain(member):
-        return refused(row, "not a file but a link, a device or a sparse file")
-    if member.size > MAX_BYTES:
-        return refused(row, too_large(member.size))
-    return {**row, "sha256": hashlib.sha256(_read(file, member, MAX_BYTES)).hexdigest()}
+        return reject(row, "not a file but a link, a device or a sparse file")
+    try:
+        check_size(member.size)
+    except RejectedImageError as error:
+        return reject(row, str(error))
+    return {**row, "checksum": hash_content(_read(file, member, MAX_BYTES))}
 
 
 def _is_plain(member: tarfile.TarInfo) -> bool:
-    return member.isreg() and not member.issparse()  # a sparse file's size is only claimed
+    return member.isreg() and not member.issparse()  # the size of a sparse file is only claimed
 
 
 def _read(file: Any, member: tarfile.TarInfo, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Parquet files, read a few rows at a time."""
+"""Read Parquet files a few rows at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ BUFFER = 1 << 20
 
 @contextmanager
 def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
-    """Whose column chunks are streamed, a page at a time; raises UserError where it is damaged or no Parquet file."""
+    """Open a file so that its column chunks are streamed by pages. Raises UserError if it is damaged or not Parquet."""
     fs, path = fsspec.url_to_fs(url)
     with fs.open(path, "rb") as file:
         try:
@@ -27,17 +27,17 @@ def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
             raise UserError("a Parquet file", f"{url}: {found}", "write or download it again") from None
 
 
-def cells(
+def read_cells(
     parquet: pq.ParquetFile, columns: list[str], batch_rows: int, groups: list[int] | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """Rows as tuples of the columns' values, in order; one batch is held at a time."""
+    """Yield rows as tuples of the columns' values, in order. One batch is held at a time."""
     for batch in parquet.iter_batches(batch_rows, row_groups=groups, columns=columns):
         for row in range(len(batch)):
             yield tuple(batch.column(name)[row].as_py() for name in columns)
 
 
 def holds_text(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds text, or nulls alone."""
+    """Whether a column of this type holds text, or only nulls."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(
         pa.types.is_string(kind)
@@ -48,6 +48,7 @@ def holds_text(kind: pa.DataType) -> bool:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds bytes, or only nulls."""
     return bool(
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)

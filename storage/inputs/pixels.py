@@ -1,4 +1,4 @@
-"""From an encoded image, however hostile, to pixels or to a reason why not."""
+"""Decode an image, however hostile its bytes, to pixels or to a reason why not."""
 
 import io
 import re
@@ -8,27 +8,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage.inputs.colours import srgb_on_white
-from storage.inputs.rows import replace_surrogates
+from storage.inputs.colours import convert_to_srgb
+from storage.inputs.rows import RejectedImageError, replace_surrogates
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""What is decoded, whatever the file's name. All others stay shut: some start other programs."""
+"""The formats that are decoded, whatever the file's name. Some of Pillow's others start programs."""
 MAX_PIXELS = 64_000_000
 MAX_SCANNED = 32 * MAX_PIXELS
-"""Pixels of a JPEG times its scans, each of which passes over all of them."""
-ORIENTATION = 0x0112
+"""Pixels of a JPEG times its scans: each scan passes over all pixels."""
 JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 REASON_LENGTH = 200
-
-
-class RejectedImageError(Exception):
-    """The image cannot be used; the message is the reason that the index will give."""
 
 
 def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     """Decode the first frame, turn upright, convert to sRGB, put on white, cut the middle square, scale.
 
-    -> (size, size, 3) uint8. Raises RejectedImageError whatever the bytes are, and MemoryError; nothing else.
+    Returns (size, size, 3) uint8. Raises RejectedImageError or MemoryError, whatever the bytes are.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -36,7 +31,7 @@ def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
         raise RejectedImageError("empty: 0 bytes")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damage that does no harm, and of sizes, which are looked at below
+            warnings.simplefilter("ignore")  # about harmless damage, and about sizes, which _check looks at
             return _decode(data, size)
     except (RejectedImageError, MemoryError):
         raise
@@ -44,7 +39,7 @@ def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
         raise RejectedImageError(f"unknown format: none of {', '.join(FORMATS)}") from None
     except Image.DecompressionBombError as error:
         raise RejectedImageError(f"too large: {error}") from None
-    except Exception as error:  # whatever a decoder makes of hostile bytes
+    except Exception as error:  # hostile bytes may raise anything in a decoder
         raise RejectedImageError(f"not a readable image: {_one_line(error)}") from None
 
 
@@ -54,26 +49,26 @@ def _decode(data: bytes, size: int) -> npt.NDArray[np.uint8]:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check(image, data)
         image.load()
-        upright = _upright(image)
+        upright = _turn_upright(image)
         side = min(upright.size)
         left, top = (upright.width - side) // 2, (upright.height - side) // 2
-        square = srgb_on_white(upright.crop((left, top, left + side, top + side)), image.info.get("icc_profile"))
+        square = convert_to_srgb(upright.crop((left, top, left + side, top + side)), image.info.get("icc_profile"))
         return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _check(image: Any, data: bytes) -> None:
-    """Before a pixel is decoded."""
+    """Reject what would take too long, or too much memory, before a pixel is decoded."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise RejectedImageError(f"too large: {width} x {height}, at most {MAX_PIXELS} pixels")
-    if image.format in ("JPEG", "MPO") and width * height * (scans := _scans(data)) > MAX_SCANNED:
+    if image.format in ("JPEG", "MPO") and width * height * (scans := _count_scans(data)) > MAX_SCANNED:
         raise RejectedImageError(f"too large: {scans} scans of {width} x {height} pixels")
     if image.format == "TIFF":
         _check_tiff(image.tag_v2)
 
 
-def _scans(jpeg: bytes) -> int:
-    """How many scans the first image of a JPEG file has: start markers outside of the segments that have a length."""
+def _count_scans(jpeg: bytes) -> int:
+    """Count the scans of a JPEG file's first image: start markers outside of the segments that have a length."""
     place, scans = 2, 0
     while marker := JPEG_MARKER.search(jpeg, place):
         kind = jpeg[marker.start() + 1]
@@ -85,7 +80,7 @@ def _scans(jpeg: bytes) -> int:
 
 
 def _check_tiff(tags: Any) -> None:
-    """A tile is decoded whole, however little of it the image shows; of grey, Pillow knows these kinds alone."""
+    """A tile is decoded whole, however little of it the image shows. Pillow does not know every kind of grey."""
     width, length, bits, white = (
         tags.get(tag, default) for tag, default in ((322, 0), (323, 0), (258, (1,)), (262, 1))
     )
@@ -95,26 +90,16 @@ def _check_tiff(tags: Any) -> None:
         raise RejectedImageError("grey of 12 bits, or of 16 bits with 0 as white")
 
 
-def _upright(image: Any) -> Any:
-    from PIL import Image
+def _turn_upright(image: Any) -> Any:
+    from PIL import ImageOps
 
     try:
-        orientation = image.getexif().get(ORIENTATION)
+        return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF turns nothing
-        orientation = None
-    turns = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }
-    return image.transpose(turns[orientation]) if orientation in turns else image
+        return image
 
 
 def _one_line(error: Exception) -> str:
-    """Without what would differ in a re-run, or would not print."""
+    """The error in one line, without what cannot be printed."""
     text = " ".join(replace_surrogates(str(error)).split()) or type(error).__name__
     return "".join(letter for letter in text if letter.isprintable())[:REASON_LENGTH]

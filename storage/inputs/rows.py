@@ -1,72 +1,49 @@
-"""Rows of an input set: id, caption, uri and sha256, all text.
+"""Rows of an input set: ``id``, ``caption``, ``uri``, ``checksum`` and ``reason``, all text.
 
-A row that cannot be used keeps its place: it is refused, and its ``uri`` says why instead of where.
+``checksum`` identifies the content, with its algorithm in front ("sha256:…", "md5:…", "crc32c:…", "etag:…").
+``reason`` is empty unless the row was rejected: such a row keeps its place in the set, but cannot be used.
 """
-
-import hashlib
-import itertools
-from collections.abc import Iterable, Iterator
-
-from storage.errors import UserError
 
 Row = dict[str, str]
 
 CAPTION_COLUMNS = ("caption", "Prompt", "prompt", "text")
 MAX_CAPTION = 10_000
-"""Characters. Text encoders read 77 to 512 tokens; a tokenizer's time grows with all of it."""
-REFUSED = "refused:"
-NAMED, LOOKED_AT = 3, 1000
+"""Characters. Text encoders read 77 to 512 tokens, but a tokenizer's time grows with the whole text."""
 
 
-def refused(row: Row, reason: str) -> Row:
-    """The row with the reason in place of its content, which the reason then is a part of."""
-    content = row.get("sha256", "") + reason
-    return {"caption": "", **row, "uri": REFUSED + reason, "sha256": hashlib.sha256(content.encode()).hexdigest()}
+class RejectedImageError(Exception):
+    """The image cannot be used. The message is the reason that the store's index will give."""
 
 
-def refusal(uri: str) -> str | None:
-    """Why a row was refused; None for one that was not."""
-    return uri.removeprefix(REFUSED) if uri.startswith(REFUSED) else None
+def new_row(name: str, uri: str) -> Row:
+    """A row with the given id and URI, and as yet without caption, checksum and reason."""
+    return {"id": replace_surrogates(name), "caption": "", "uri": uri, "checksum": "", "reason": ""}
+
+
+def reject(row: Row, reason: str) -> Row:
+    """Return the row with the reason why it cannot be used."""
+    return {**row, "reason": reason}
 
 
 def add_caption(row: Row, caption: str) -> Row:
-    """The row with its caption, stripped; refused where that is too long."""
+    """Return the row with its caption, stripped. Rejects the row if the caption is too long."""
     caption = replace_surrogates(caption.strip())
     row = {**row, "caption": caption[:MAX_CAPTION]}
     if len(caption) <= MAX_CAPTION:
         return row
-    return refused(row, f"too long a caption: {len(caption)} characters, at most {MAX_CAPTION}")
+    return reject(row, f"too long a caption: {len(caption)} characters, at most {MAX_CAPTION}")
 
 
 def add_caption_file(row: Row, data: bytes) -> Row:
-    """The row with the caption from a file of its own; refused where that is no UTF-8."""
-    if len(data) > 4 * MAX_CAPTION + 3:  # more than so many characters and a byte order mark have
-        return refused(row, f"too long a caption: {len(data)} bytes, at most {MAX_CAPTION} characters")
+    """Return the row with the caption in a file's bytes. Rejects the row if they are too many, or not UTF-8."""
+    if len(data) > 4 * MAX_CAPTION + 3:  # the longest caption has as many bytes, and 3 of a byte order mark
+        return reject(row, f"too long a caption: {len(data)} bytes, at most {MAX_CAPTION} characters")
     try:
         return add_caption(row, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        return refused(row, f"a caption that is not UTF-8: {error.reason} at byte {error.start}")
+        return reject(row, f"a caption that is not UTF-8: {error.reason} at byte {error.start}")
 
 
 def replace_surrogates(text: str) -> str:
-    """Without halves of characters, which JSON can spell but no file can hold: each becomes U+FFFD."""
+    """Replace each unpaired surrogate, which JSON can spell but UTF-8 cannot encode, with U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def check_unique_ids(rows: Iterable[Row], url: str) -> Iterator[Row]:
-    """Pass the rows on; a second row of the same id is an error that names it, and the next few such."""
-    rows, seen = iter(rows), dict[str, None]()
-    for row in rows:
-        if row["id"] in seen:
-            others = (other["id"] for other in itertools.islice(rows, LOOKED_AT) if other["id"] in seen)
-            names = list(dict.fromkeys([row["id"], *others]))[:NAMED]
-            first = list(seen).index(row["id"])
-            found = f"{', '.join(map(repr, names))} twice in {url}, first in its rows {first} and {len(seen)}"
-            raise UserError("every id once", found, "make the ids unique")
-        seen[row["id"]] = None
-        yield row
-
-
-def limit_rows(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
-    """The first so many rows, or all of them."""
-    return itertools.islice(rows, limit)

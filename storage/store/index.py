@@ -16,26 +16,24 @@ from storage import locations
 from storage.endpoints import translate_errors
 from storage.records import compute_sha256
 
-SCHEMA = pa.schema([("id", pa.string()), ("caption", pa.string()), ("uri", pa.string()), ("sha256", pa.string())])
+SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "caption", "uri", "checksum", "reason")])
 
 
 def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> tuple[int, list[str]]:
-    """Write the tables as one row group each; with ``rejected`` (row -> reason) the reasons beside them.
+    """Write the tables as one row group each. Returns the number of rows, and each shard's checksum.
 
-    -> the number of rows, and each shard's checksum. Without reasons an index that is there already stays.
+    ``rejected`` (row -> reason) takes the place of the reasons in the tables. Without it, an index that exists stays.
     """
-    schema = SCHEMA if rejected is None else SCHEMA.append(pa.field("reason", pa.string()))
     row, checksums = 0, []
     with tempfile.NamedTemporaryFile() as file:  # not in memory, which millions of rows would fill
         # Values rarely repeat and no reader filters by them; dictionaries and statistics would be most of the file.
-        with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
+        with pq.ParquetWriter(file, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
             for table in shards:
-                table = table.select(SCHEMA.names)
                 if rejected is not None:
                     reasons = [rejected.get(row + offset) for offset in range(len(table))]
-                    table = table.append_column("reason", pa.array(reasons, pa.string()))
+                    table = table.set_column(SCHEMA.names.index("reason"), "reason", pa.array(reasons, pa.string()))
                 checksums.append(hash_table(table))
-                writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
+                writer.write_table(table, row_group_size=max(1, len(table)))
                 row += len(table)
         file.flush()
         locations.write_file(url, file.name, new=rejected is None)
@@ -79,10 +77,10 @@ def read_index_shards(url: str) -> Iterator[pa.Table]:
 
 
 def index_tables(rows: Iterable[dict[str, Any]], shard_rows: int) -> Iterable[pa.Table]:
-    """Group rows (id, caption, uri, sha256) into one table a shard; at most one shard in memory."""
+    """Group rows into one table per shard. ``reason`` is null unless a row was rejected. One shard is in memory."""
     group: list[dict[str, Any]] = []
     for row in rows:
-        group.append(row)
+        group.append({**row, "reason": row.get("reason") or None})
         if len(group) == shard_rows:
             yield pa.Table.from_pylist(group, SCHEMA)
             group = []

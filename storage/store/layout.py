@@ -14,7 +14,7 @@ from zarr.storage import MemoryStore
 from storage import locations
 
 Array = npt.NDArray[Any]
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 GROUP, INDEX, CREATED = "zarr.json", "index.parquet", "commits/created.json"
 
 

@@ -13,7 +13,7 @@ import pytest
 from crc32c import crc32c
 
 from storage import LatentStore
-from tests.support.kept_store import STORES, write_v1
+from tests.support.kept_store import STORES, write_v3
 
 Values = npt.NDArray[Any]
 ABSENT = 2**64 - 1
@@ -59,7 +59,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """One written by an earlier version, and one written now."""
     if request.param == "kept":
         return STORES / "v1"
-    write_v1(tmp_path / "store")
+    write_v3(tmp_path / "store")
     return tmp_path / "store"
 
 

@@ -12,6 +12,7 @@ from flows.parameters import EncodeParameters
 from flows.stage import StageResult, plan_stage, run_stage
 from storage import LatentStore
 from storage.inputs.pixels import decode_image
+from tests.support.file_opens import count_opens
 from tests.support.pictures import encoded as encode_picture
 from tests.support.teachers import save_tiny_teacher
 
@@ -55,6 +56,23 @@ def test_a_folder_becomes_latents_and_text(encoded: StageResult, drawings: Path,
 def test_again_is_cached(encoded: StageResult, drawings: Path, paper_teacher: Path) -> None:
     params = parameters(drawings, paper_teacher, Path(encoded.url).parent.parent)
     assert run_stage(ENCODE, params, params.root) == encoded.model_copy(update={"state": "cached"})
+
+
+def test_each_image_is_opened_twice_at_most(drawings: Path, paper_teacher: Path, tmp_path: Path) -> None:
+    """Each image is hashed by the plan and decoded by the run. All processes' opens are counted."""
+    images = Path(shutil.copytree(drawings, tmp_path / "drawings"))
+    params = parameters(images, paper_teacher, tmp_path / "runs")
+    names = sorted(path.name for path in images.iterdir())
+    with count_opens(images) as opens:
+        plan_stage(ENCODE, params, params.root)
+    assert opens == dict.fromkeys(names, 1)
+    with count_opens(images) as opens:
+        assert run_stage(ENCODE, params, params.root).state == "computed"
+    assert opens == {name: 1 for name in names if name.endswith(".png")}
+    with count_opens(images) as opens:
+        assert run_stage(ENCODE, params, params.root).state == "cached"
+        assert plan_stage(ENCODE, params, params.root).state == "fresh"
+    assert opens == {}
 
 
 def test_bad_images_keep_their_rows_and_harm_no_other(

@@ -21,6 +21,7 @@ from flows.progress import Progress
 from flows.stage import find_work
 from storage import LatentStore, UserError
 from storage.store.verification import verify
+from tests.support.file_opens import count_opens
 from tests.support.stores import read_objects
 from tests.support.teachers import ddim
 
@@ -85,7 +86,9 @@ def test_all_stages_run_and_a_second_run_is_cached(first: list[Any], params: Pip
     assert [(result.stage, result.state) for result in first] == [(stage, "computed") for stage in STAGES]
     assert states(params) == dict.fromkeys(STAGES, "fresh")
     assert newest_states() == {**dict.fromkeys(STAGES, "Completed"), "pipeline": "Completed"}
-    again = pipeline(params)
+    with count_opens(Path(params.images)) as opens:
+        again = pipeline(params)
+    assert opens == {}, "unchanged images are listed, not read"
     assert [result.state for result in again] == ["cached"] * 5
     assert [result.fingerprint for result in again] == [result.fingerprint for result in first]
     assert newest_states() == {**dict.fromkeys(STAGES, "Cached"), "pipeline": "Completed"}

@@ -51,21 +51,21 @@ def test_a_document_without_a_version_is_of_version_1(tmp_path: Path) -> None:
 
 
 def test_rows_are_known_by_content_not_by_place() -> None:
-    row = {"id": "1", "caption": "x", "sha256": "s", "uri": "here"}
+    row = {"id": "1", "caption": "x", "checksum": "s", "reason": "", "uri": "here"}
     fingerprint, shards = fingerprint_rows([row], 4)
     assert shards == [fingerprint]
     assert fingerprint_rows([{**row, "uri": "there"}], 4) == (fingerprint, shards)
-    for key in ("id", "caption", "sha256"):
+    for key in ("id", "caption", "checksum", "reason"):
         assert fingerprint_rows([{**row, key: "other"}], 4)[0] != fingerprint
 
 
 def test_a_shards_rows_are_known_like_a_set_of_their_own() -> None:
-    rows = [{"id": str(number), "caption": "x", "sha256": ""} for number in range(5)]
+    rows = [{"id": str(number), "caption": "x", "checksum": "", "reason": ""} for number in range(5)]
     assert fingerprint_rows(rows, 2)[1] == [fingerprint_rows(rows[start : start + 2], 2)[0] for start in (0, 2, 4)]
 
 
-def test_a_set_that_changes_between_two_readings_is_refused() -> None:
-    rows = [{"id": str(number), "caption": "x", "sha256": ""} for number in range(3)]
+def test_a_set_that_changes_between_two_readings_is_an_error() -> None:
+    rows = [{"id": str(number), "caption": "x", "checksum": "", "reason": ""} for number in range(3)]
     fingerprint, _ = fingerprint_rows(rows, 2)
     assert list(check_unchanged(rows, fingerprint)) == rows
     for later in (rows[:2], [*rows, {**rows[0], "id": "3"}], [{**rows[0], "caption": "y"}, *rows[1:]]):

@@ -1,11 +1,12 @@
 """The script that wrote the kept stores, tests/storage/store/stores/. Every later version must open them.
 
-Until the layout is released, a change may write the store again:
+Until the layout is released, a change may write the newest store again:
 
-    rm -r tests/storage/store/stores/v1
-    python -c 'from tests.support.kept_store import write_v1; write_v1()'
+    rm -r tests/storage/store/stores/v3
+    python -c 'from tests.support.kept_store import write_v3; write_v3()'
 
-Afterwards a new layout gets a new folder beside it.
+Afterwards a new layout gets a new folder beside it. An older version of this script wrote v1, when the layout was 2:
+its index has the column ``sha256``, and ``reason`` only since it was sealed.
 """
 
 from pathlib import Path
@@ -18,10 +19,16 @@ from storage.store.index import index_tables
 STORES = Path(__file__).parents[1] / "storage/store/stores"
 
 
-def write_v1(folder: Path = STORES / "v1") -> None:
+def write_v3(folder: Path = STORES / "v3") -> None:
     """Write six rows in shards of four: the last shard is short, and row 4 is rejected."""
     rows = [
-        {"id": f"id-{row}", "caption": f"caption {row} – ünï", "uri": f"file-{row}.png", "sha256": f"{row:064x}"}
+        {
+            "id": f"id-{row}",
+            "caption": f"caption {row} – ünï",
+            "uri": f"file-{row}.png",
+            "checksum": f"sha256:{row:064x}",
+            "reason": "",
+        }
         for row in range(6)
     ]
     store = LatentStore.create(

@@ -19,9 +19,10 @@ COMMIT_RECORD = re.compile(r"commits/\d{5}\.json")
 HOW_IT_WAS_MADE = ("timing", "copied_from", "digest")  # the digest covers the other two
 
 
-def make_rows(count: int) -> list[dict[str, str]]:
+def make_rows(count: int) -> list[dict[str, str | None]]:
     return [
-        {"id": f"id-{i}", "caption": f"caption {i}", "uri": f"file-{i}", "sha256": f"{i:064x}"} for i in range(count)
+        {"id": f"id-{i}", "caption": f"caption {i}", "uri": f"file-{i}", "checksum": f"sha256:{i:064x}", "reason": None}
+        for i in range(count)
     ]
 
 

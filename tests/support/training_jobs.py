@@ -22,7 +22,7 @@ Job = tuple[Stage[Any], Any]
 
 def write_training_store(url: str, names: list[str], bad_row: int | None = None, **provenance: Any) -> str:
     """Write 24 rows of 4x4x8 latents and text in shards of 4; the latents of ``bad_row`` are NaN. Return the URL."""
-    rows = ({"id": str(i), "caption": "", "uri": "", "sha256": ""} for i in range(24))
+    rows = ({"id": str(i), "caption": "", "uri": "", "checksum": "", "reason": ""} for i in range(24))
     arrays = {**dict.fromkeys(names, ArraySpec.latent(4, 4, 8)), "text": ArraySpec.vector(16)}
     store = LatentStore.create(url, arrays, index_tables(rows, 4), shard_rows=4, provenance=provenance)
     random = np.random.default_rng(0)

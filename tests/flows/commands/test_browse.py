@@ -77,7 +77,10 @@ def test_show(latentcrf: Any, tmp_path: Path) -> None:
 
 def test_show_keeps_the_terminal_safe_from_captions(latentcrf: Any, tmp_path: Path) -> None:
     captions = ("\x1b[31m[red]", "long " * 100_000)
-    rows = [{"id": str(row), "caption": caption, "uri": "", "sha256": ""} for row, caption in enumerate(captions)]
+    rows = [
+        {"id": str(row), "caption": caption, "uri": "", "checksum": "", "reason": ""}
+        for row, caption in enumerate(captions)
+    ]
     store = LatentStore.create(str(tmp_path / "s"), {}, index_tables(rows, 2), shard_rows=2, provenance={})
     code, out, _ = latentcrf("show", store.url)
     assert code == 0

@@ -1,4 +1,4 @@
-"""Rows that were refused when their set was scanned, on their way through the workers."""
+"""Rows that were rejected when their set was scanned, on their way through the workers."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ from storage.store.index import index_tables
 from tests.support.pictures import plain
 
 
-def test_refused_images_keep_their_rows_and_reasons(tmp_path: Path) -> None:
+def test_rejected_images_keep_their_rows_and_reasons(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for name in ("a", "c", "d"):
@@ -34,7 +34,7 @@ def test_refused_images_keep_their_rows_and_reasons(tmp_path: Path) -> None:
     assert (block["image"][0] == (0, 255, 0)).all()
 
 
-def test_a_refused_caption_never_reaches_a_tokenizer(tmp_path: Path) -> None:
+def test_a_rejected_caption_never_reaches_a_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("a dog\n" + "x" * 1_000_000 + "\na cat\n")
     block = first_block(tmp_path, scan_captions(str(tmp_path / "c.txt")))
     assert block["caption"].tolist() == ["a dog", "", "a cat"]

@@ -7,7 +7,7 @@ import pytest
 
 from storage import UserError
 from storage.inputs.captions import scan_captions
-from storage.inputs.rows import MAX_CAPTION, refusal
+from storage.inputs.rows import MAX_CAPTION
 from storage.store.index import index_tables
 
 
@@ -113,7 +113,7 @@ def test_half_characters_become_the_replacement_character(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.csv", "c.tsv", "c.txt", "c.parquet", "c.json"])
-def test_a_caption_of_a_megabyte_is_a_refused_row(tmp_path: Path, name: str) -> None:
+def test_a_caption_of_a_megabyte_is_a_rejected_row(tmp_path: Path, name: str) -> None:
     long, file = "dog " * 250_000, tmp_path / name
     if name == "c.parquet":
         pq.write_table(pa.table({"caption": ["a dog", long]}), file)
@@ -124,7 +124,7 @@ def test_a_caption_of_a_megabyte_is_a_refused_row(tmp_path: Path, name: str) -> 
     else:
         file.write_text(("" if name == "c.txt" else "caption\n") + f"a dog\n{long}\n")
     rows = list(scan_captions(str(file)))
-    assert [refusal(row["uri"]) for row in rows] == [None, "too long a caption: 999999 characters, at most 10000"]
+    assert [row["reason"] for row in rows] == ["", "too long a caption: 999999 characters, at most 10000"]
     assert len(rows[1]["caption"]) == MAX_CAPTION
 
 

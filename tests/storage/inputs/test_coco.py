@@ -32,11 +32,12 @@ def test_each_annotation_is_a_caption_under_its_own_id(tmp_path: Path, order: li
     assert [row["id"] for row in scan_captions(str(file), limit=1)] == ["42"]
 
 
-MEMBERS = st.lists(st.dictionaries(st.text(max_size=3), st.integers() | st.floats(allow_nan=False) | st.text()))
+INTEGERS, FLOATS = st.integers(1 - (1 << 63), (1 << 63) - 1), st.floats(allow_nan=False, allow_infinity=False)
+MEMBERS = st.lists(st.dictionaries(st.text(max_size=3), INTEGERS | FLOATS | st.text()))
 
 
 @hypothesis_settings(max_examples=60)
-@given(members=MEMBERS, others=st.dictionaries(st.text(max_size=3), st.integers() | MEMBERS), piece=st.integers(1, 9))
+@given(members=MEMBERS, others=st.dictionaries(st.text(max_size=3), INTEGERS | MEMBERS), piece=st.integers(1, 9))
 def test_pieces_of_any_length_give_what_json_gives(
     tmp_path_factory: pytest.TempPathFactory, members: list[Any], others: dict[str, Any], piece: int
 ) -> None:
@@ -54,6 +55,8 @@ def test_pieces_of_any_length_give_what_json_gives(
         ('{"images": []}', "none in"),
         ('{"annotations": [{"title": "x"}]}', "title"),
         ("", "COCO captions JSON"),
+        ('{"annotations": [' + "[" * 1_000_000, "more than 100 objects and lists"),
+        ('{"annotations": [{"caption": "' + "x" * (1 << 25), "a value of more than 16777216 bytes"),
     ],
 )
 def test_other_json_is_a_clear_error(tmp_path: Path, content: str, message: str) -> None:

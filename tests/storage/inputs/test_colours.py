@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from storage.inputs.pixels import RejectedImageError, decode_image
+from storage.inputs.pixels import decode_image
+from storage.inputs.rows import RejectedImageError
 from tests.support.pictures import chunk, encoded, ink_profile, matrix_profile, noise, png
 
 SIDE = 16

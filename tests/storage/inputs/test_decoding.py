@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from storage.inputs.decoding import Pixels, decode_apart
-from storage.inputs.pixels import RejectedImageError, decode_image
+from storage.inputs.pixels import decode_image
+from storage.inputs.rows import RejectedImageError
 from tests.support.decoders import compute_for_ever, killed_once, leak, leave, segfault, wait_for_ever
 from tests.support.pictures import encoded, noise, plain, png
 

@@ -11,14 +11,14 @@ import pytest
 
 from storage import UserError
 from storage.inputs.images import read_images, scan_images
-from storage.inputs.rows import MAX_CAPTION, refusal
+from storage.inputs.rows import MAX_CAPTION
 from tests.support.pictures import plain, tar_of
 
 MEMBERS = [(f"{name}.png", plain(name)) for name in ("red", "lime", "blue", "white")]
 
 
-def scanned(path: Path) -> dict[str, tuple[str, str | None]]:
-    return {row["id"]: (row["caption"], refusal(row["uri"])) for row in scan_images(str(path))}
+def scanned(path: Path) -> dict[str, tuple[str, str]]:
+    return {row["id"]: (row["caption"], row["reason"]) for row in scan_images(str(path))}
 
 
 def test_names_that_lead_elsewhere_lead_nowhere(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_members_that_are_no_files(tmp_path: Path) -> None:
     members = [(name, b"") for name in kinds]
     found = scanned(tar_of(tmp_path / "set.tar", [*members, ("f.png", plain())], kinds))
     reason = "not a file but a link, a device or a sparse file"
-    assert found == {**{f"{name}.png": (name, reason) for name in "abcde"}, "f.png": ("f", None)}
+    assert found == {**{f"{name}.png": (name, reason) for name in "abcde"}, "f.png": ("f", "")}
 
 
 def test_a_sparse_files_size_is_not_believed(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_captions_and_two_images_of_one_key(tmp_path: Path) -> None:
     members = [("a.png", plain()), ("a.webp", plain()), ("a.txt", b"both"), ("a.json", b"{}")]
     members += [("b.png", plain()), ("b.txt", b"x" * 1_000_000), ("c.txt", b"\xff"), ("c.png", plain())]
     found = scanned(tar_of(tmp_path / "set.tar", members))
-    assert (found["a.png"], found["a.webp"]) == (("both", None), ("both", None))
+    assert (found["a.png"], found["a.webp"]) == (("both", ""), ("both", ""))
     assert f"at most {MAX_CAPTION} characters" in str(found["b.png"][1])
     assert "not UTF-8" in str(found["c.png"][1])
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage import UserError
-from storage.inputs.images import limit_rows, read_images, scan_images
+from storage.inputs.images import read_images, scan_images
 from tests.support.pictures import plain, tar_of
 
 IMAGES = {"red.png": plain("red"), "sub/green.png": plain("green"), "zebra.png": plain("blue")}
@@ -26,7 +26,9 @@ def test_a_folder_in_path_order_with_sidecars_and_stems(folder: Path) -> None:
     found = list(scan_images(str(folder)))
     assert [row["id"] for row in found] == ["red.png", "sub/green.png", "zebra.png"]
     assert [row["caption"] for row in found] == ["a red square", "green", "zebra"]
-    assert [row["sha256"] for row in found] == [hashlib.sha256(data).hexdigest() for data in IMAGES.values()]
+    assert [row["checksum"] for row in found] == [
+        "sha256:" + hashlib.sha256(data).hexdigest() for data in IMAGES.values()
+    ]
     assert list(read_images([row["uri"] for row in found])) == list(IMAGES.values())
 
 
@@ -66,7 +68,7 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
         scan_images(str(tmp_path))
 
 
-def test_ids_twice_are_refused_by_name(tmp_path: Path) -> None:
+def test_ids_twice_are_an_error_by_name(tmp_path: Path) -> None:
     ids = ["a", "b", "same", "c", "same", "d", "b"]
     table = pa.table({"image": [plain()] * 7, "caption": ["x"] * 7, "id": ids})
     pq.write_table(table, tmp_path / "set.parquet")
@@ -80,5 +82,5 @@ def test_parquet_without_the_columns_names_them(tmp_path: Path) -> None:
         scan_images(str(tmp_path / "set.parquet"))
 
 
-def test_limited() -> None:
-    assert [row["id"] for row in limit_rows(({"id": str(i)} for i in range(9)), 2)] == ["0", "1"]
+def test_limited(folder: Path) -> None:
+    assert [row["id"] for row in scan_images(str(folder), 2)] == ["red.png", "sub/green.png"]

@@ -13,7 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from storage.inputs.pixels import RejectedImageError, decode_image
+from storage.inputs.pixels import decode_image
+from storage.inputs.rows import RejectedImageError
 from tests.support.pictures import chunk, encoded, matrix_profile, noise, png
 
 
@@ -118,7 +119,8 @@ def test_bad_images_are_rejected_with_a_reason(data: bytes, reason: str) -> None
 MEASURED = """
 import pathlib, sys
 sys.path.insert(0, {root!r})
-from storage.inputs.pixels import RejectedImageError, decode_image
+from storage.inputs.pixels import decode_image
+from storage.inputs.rows import RejectedImageError
 for file in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     try:
         decode_image(file.read_bytes(), 8)

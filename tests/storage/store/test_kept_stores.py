@@ -34,3 +34,23 @@ def test_v1() -> None:
     batch = next(shuffled_batches(store, ["latents"], 5, seed=0))
     assert sorted(batch["row"].tolist()) == [0, 1, 2, 3, 5]
     np.testing.assert_array_equal(batch["latents"], expected[batch["row"]])
+
+
+def test_v3() -> None:
+    """Its index has a checksum with its algorithm, and reasons from the start. All else is as in v1."""
+    store, older = LatentStore.open(str(STORES / "v3")), LatentStore.open(str(STORES / "v1"))
+    assert store.verify() == []
+    assert store.index.to_pylist() == [
+        {
+            "id": row["id"],
+            "caption": row["caption"],
+            "uri": row["uri"],
+            "checksum": f"sha256:{row['sha256']}",
+            "reason": row["reason"],
+        }
+        for row in older.index.to_pylist()
+    ]
+    assert store.valid.tolist() == older.valid.tolist()
+    for shard in range(2):
+        for name, values in older.shard(shard).items():
+            np.testing.assert_array_equal(store.values(name, shard), values)

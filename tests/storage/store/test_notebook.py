@@ -25,7 +25,10 @@ def colours(latents: Any) -> Any:
 
 def store_of_levels(folder: Path) -> LatentStore:
     """Six rows in shards of four; row r's latents are 40 * r, its ``step_50`` 40 * r + 20; row 4 is rejected."""
-    rows = [{"id": f"{row}{HOSTILE}", "caption": f"c{row} {HOSTILE}", "uri": "", "sha256": ""} for row in range(6)]
+    rows = [
+        {"id": f"{row}{HOSTILE}", "caption": f"c{row} {HOSTILE}", "uri": "", "checksum": "", "reason": ""}
+        for row in range(6)
+    ]
     specs = {**dict.fromkeys(("step_40", "step_50"), ArraySpec.latent(2, 2, 4)), "text": ArraySpec.vector(3)}
     url = str(folder / "s")
     store = LatentStore.create(url, specs, index_tables(rows, 4), shard_rows=4, provenance={HOSTILE: [HOSTILE]})
@@ -70,7 +73,7 @@ def test_html_of_an_unfinished_and_of_an_empty_store(tmp_path: Path) -> None:
 
 
 def test_a_long_caption_is_cut(tmp_path: Path) -> None:
-    rows = [{"id": "0", "caption": "long " * 200_000, "uri": "", "sha256": ""}]
+    rows = [{"id": "0", "caption": "long " * 200_000, "uri": "", "checksum": "", "reason": ""}]
     store = LatentStore.create(str(tmp_path / "s"), {}, index_tables(rows, 1), shard_rows=1, provenance={})
     assert len(store._repr_html_()) < 2000
 

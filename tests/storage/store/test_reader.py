@@ -14,7 +14,9 @@ from storage.store.reader import WINDOW_SHARDS, EpochOrder, shuffled_batches
 
 def numbered_store(url: str, count: int, shard_rows: int, invalid: set[int]) -> LatentStore:
     """Row n holds the number n."""
-    tables = index_tables(({"id": str(i), "caption": "", "uri": "", "sha256": ""} for i in range(count)), shard_rows)
+    tables = index_tables(
+        ({"id": str(i), "caption": "", "uri": "", "checksum": "", "reason": ""} for i in range(count)), shard_rows
+    )
     store = LatentStore.create(
         url, {"n": ArraySpec((1,), "float32", ("x",))}, tables, shard_rows=shard_rows, provenance={}
     )

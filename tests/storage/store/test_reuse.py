@@ -23,7 +23,10 @@ REJECTED = "bad"
 
 
 def add_caption(*captions: str) -> list[dict[str, str]]:
-    return [{"id": f"id-{n}", "caption": text, "uri": f"at {n}", "sha256": ""} for n, text in enumerate(captions)]
+    return [
+        {"id": f"id-{n}", "caption": text, "uri": f"at {n}", "checksum": "", "reason": ""}
+        for n, text in enumerate(captions)
+    ]
 
 
 def set_of(count: int) -> list[dict[str, str]]:

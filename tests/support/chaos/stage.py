@@ -31,7 +31,7 @@ class Parameters(BaseModel):
 
     def rows(self) -> Iterator[dict[str, str]]:
         for i in range(self.shards * self.shard_rows - 1):
-            yield {"id": f"id-{i}", "caption": f"caption {i}", "uri": f"#{i}", "sha256": ""}
+            yield {"id": f"id-{i}", "caption": f"caption {i}", "uri": f"#{i}", "checksum": "", "reason": ""}
 
 
 def identify(params: Parameters) -> Target:

@@ -1,0 +1,5 @@
+"""Names of the arrays that ``encode`` and ``teach`` store, and that training reads."""
+
+LATENTS, TEXT, TRUNCATED = "latents", "text", "truncated"
+STEP_40, STEP_50, X0_40 = "step_40", "step_50", "x0_40"
+LEAD_STATE, LEAD_X0, TAIL_STATE = "lead_state", "lead_x0", "tail_state"
