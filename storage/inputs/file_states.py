@@ -51,14 +51,14 @@ def parse_remote_state(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> 
 def read_version(url: str) -> str:
     """The version of a set's file; empty if its filesystem has none."""
     fs, path = fsspec.url_to_fs(url)
-    if "file" in locations.protocols(fs):
+    if locations.is_local(fs):
         return _describe_version(os.stat(path))
     return parse_remote_state(fs, fs.info(path)).version
 
 
 def read_state(fs: fsspec.AbstractFileSystem, path: str) -> FileState:
     """Describe one file of any filesystem. Raises RejectedImageError, or the filesystem's own errors."""
-    if "file" in locations.protocols(fs):
+    if locations.is_local(fs):
         return read_local_state(path)
     return parse_remote_state(fs, fs.info(path))
 

@@ -56,7 +56,7 @@ def read_named_image(uri: str) -> bytes:
     try:
         place = TAR_PLACE.search(uri)
         fs, path = fsspec.url_to_fs(uri[: place.start()] if place else uri)
-        if "file" in locations.protocols(fs):
+        if locations.is_local(fs):
             read_local_state(path)
         if place:
             check_size(int(place[2]))

@@ -47,7 +47,7 @@ class _Folder:
     """The files of a folder. Local ones are described when they are asked for, remote ones by the listing."""
 
     def __init__(self, fs: fsspec.AbstractFileSystem, root: str) -> None:
-        self.fs, self.local = fs, "file" in locations.protocols(fs)
+        self.fs, self.local = fs, locations.is_local(fs)
         if self.local:
             self._real_root = os.path.realpath(root)
             self._paths, self._links = _walk(root)

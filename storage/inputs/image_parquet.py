@@ -115,7 +115,7 @@ def _split_value(value: Any) -> tuple[bytes | None, str | None]:
 def resolve(uri: str, parquet_url: str) -> str:
     """Resolve a URI in a Parquet file. Raises RejectedImageError if a remote file names a local one."""
     fs, path = fsspec.url_to_fs(parquet_url)
-    local = "file" in locations.protocols(fs)
+    local = locations.is_local(fs)
     if "://" in uri or "::" in uri:
         target = uri
     elif local:
