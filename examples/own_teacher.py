@@ -37,13 +37,13 @@ def main(teacher: str, captions: str, crf: str, *, steps: int = 1000, lead: str 
     text_BD = pipeline.teacher.pooled_text(prompts)
 
     sizes = dict(zip(("channels", "height", "width"), shape, strict=True), text_width=text_BD.shape[1])
-    config = LatentCRFConfig(**sizes, filters=88, crf_input="x0+state", potentials="observed", with_pairwise=False)
+    config = LatentCRFConfig(**sizes, lead=lead, filters=88, crf_input="x0+state", potentials="observed")
     optimization = TrainerConfig(steps=steps, learning_rate=3e-3, lr_warmup_steps=steps // 20)
     trainer = Trainer(LatentCRF(config).to(pipeline.device), optimization)
     for _ in range(steps):
         losses = trainer.step(Pairs(states[-1], target_BCHW, text_BD, x0_BCHW, torch.arange(len(prompts))))
     trainer.result.save_pretrained(crf)
-    print(f"{crf}: {len(prompts)} pairs, MSE {losses['mse']:.4f}; generate with --schedule '{lead} + crf'")
+    print(f"{crf}: {len(prompts)} pairs, MSE {losses['mse']:.4f}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from crf import LatentCRF, LatentCRFConfig
-from crf.training.pairs import teacher_pairs
+from crf.training.pairs import make_teacher_pairs
 from crf.training.trainer import Trainer, TrainerConfig
 from storage import ArraySpec, LatentStore
 from storage.store.index import index_tables
@@ -37,7 +37,7 @@ def main(pairs: str, store: str, crf: str, *, steps: int = 1000, batch_size: int
     config = LatentCRFConfig(height=height, width=width, channels=channels, text_width=text_width, heads=2, filters=64)
     trainer = Trainer(LatentCRF(config), TrainerConfig(steps=steps, learning_rate=1e-3, lr_warmup_steps=steps // 20))
     batches = shuffled_batches(LatentStore.open(store), list(specs), batch_size, seed=0)
-    for _, batch in zip(range(steps), teacher_pairs(batches), strict=False):
+    for _, batch in zip(range(steps), make_teacher_pairs(batches), strict=False):
         losses = trainer.step(batch)
     trainer.result.save_pretrained(crf)
     print(f"{crf}: {steps} steps on {len(rows)} pairs, MSE {losses['mse']:.4f}")
