@@ -37,7 +37,7 @@ def main(teacher: str, captions: str, crf: str, *, steps: int = 1000, lead: str 
     text_BD = pipeline.teacher.pooled_text(prompts)
 
     sizes = dict(zip(("channels", "height", "width"), shape, strict=True), text_width=text_BD.shape[1])
-    config = LatentCRFConfig(**sizes, lead=lead, filters=88, crf_input="x0+state", potentials="observed")
+    config = LatentCRFConfig(**sizes, lead=lead, crf_input="x0+state", potentials="observed", with_pairwise=False)
     optimization = TrainerConfig(steps=steps, learning_rate=3e-3, lr_warmup_steps=steps // 20)
     trainer = Trainer(LatentCRF(config).to(pipeline.device), optimization)
     for _ in range(steps):
