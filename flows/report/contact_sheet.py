@@ -11,7 +11,8 @@ from crf.teacher.teacher import Teacher, to_images
 from flows.report.table import Measured
 from storage import LatentStore
 
-SHOWN_CAPTIONS, MARGIN, TEXT_HEIGHT = 8, 26, 12
+SHOWN_CAPTIONS = 8
+HEADING, MARGIN, TEXT_HEIGHT = 40, 26, 12  # pixels; a label has two lines, a caption one
 
 
 def draw_contact_sheet(rows: list[Measured], store: LatentStore, teacher: Teacher, noises: int) -> bytes:
@@ -34,14 +35,14 @@ def arrange_sheet(columns: list[tuple[str, list[Any]]], captions: list[str]) -> 
     from PIL import Image, ImageDraw
 
     side = columns[0][1][0].width
-    sheet = Image.new("RGB", (side * len(columns), (side + MARGIN) * len(captions) + MARGIN), "white")
+    sheet = Image.new("RGB", (side * len(columns), HEADING + (side + MARGIN) * len(captions)), "white")
     pen, font = ImageDraw.Draw(sheet), load_font()
     for column, (label, images) in enumerate(columns):
-        pen.text((column * side + 4, 6), cut_text(label, font, side - 8), fill="black", font=font)
+        pen.text((column * side + 4, 6), wrap_label(label, font, side - 8), fill="black", font=font)
         for line, image in enumerate(images):
-            sheet.paste(image, (column * side, MARGIN + line * (side + MARGIN)))
+            sheet.paste(image, (column * side, HEADING + line * (side + MARGIN)))
     for line, caption in enumerate(captions):
-        below = MARGIN + line * (side + MARGIN) + side + 6
+        below = HEADING + line * (side + MARGIN) + side + 6
         pen.text((4, below), cut_text(caption, font, sheet.width - 8), fill="dimgray", font=font)
     out = io.BytesIO()
     sheet.quantize(256).save(out, "PNG")  # a third of the size; Prefect publishes no artifact above 1.5 MB
@@ -54,6 +55,16 @@ def load_font() -> Any:
     from PIL import ImageFont
 
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")), TEXT_HEIGHT)
+
+
+def wrap_label(label: str, font: Any, width: int) -> str:
+    """Break a label after a word into at most two lines of ``width`` pixels, each cut if a word is wider."""
+    words = label.split()
+    fitting = [count for count in range(1, len(words)) if font.getlength(" ".join(words[:count])) <= width]
+    if font.getlength(label) <= width or not fitting:
+        return cut_text(label, font, width)
+    first = max(fitting)
+    return "\n".join(cut_text(" ".join(part), font, width) for part in (words[:first], words[first:]))
 
 
 def cut_text(text: str, font: Any, width: int) -> str:

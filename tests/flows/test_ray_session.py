@@ -47,6 +47,7 @@ with ray_session():
 """
 
 
+@pytest.mark.slow  # Ray takes a minute to notice
 def test_ray_ends_with_a_killed_driver() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     command = [sys.executable, "-c", WAITING]

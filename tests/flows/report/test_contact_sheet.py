@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from flows.report.contact_sheet import MARGIN, arrange_sheet, cut_text, load_font
+from flows.report.contact_sheet import HEADING, MARGIN, arrange_sheet, cut_text, load_font, wrap_label
 
 SIDE = 120
 
@@ -36,9 +36,22 @@ def test_a_long_label_stays_in_its_column() -> None:
     images = [Image.new("RGB", (SIDE, SIDE), "white")]
     columns = [("a label that is much wider than its column", images), ("", images)]
     sheet = Image.open(io.BytesIO(arrange_sheet(columns, [""]))).convert("L")
-    assert sheet.size == (2 * SIDE, SIDE + 2 * MARGIN)
-    assert min(sheet.crop((0, 0, SIDE, MARGIN)).tobytes()) < 128
-    assert set(sheet.crop((SIDE, 0, 2 * SIDE, MARGIN)).tobytes()) == {255}
+    assert sheet.size == (2 * SIDE, HEADING + SIDE + MARGIN)
+    assert min(sheet.crop((0, 0, SIDE, HEADING)).tobytes()) < 128
+    assert set(sheet.crop((SIDE, 0, 2 * SIDE, HEADING)).tobytes()) == {255}
+
+
+@pytest.mark.parametrize(
+    ("label", "lines"),
+    [
+        ("full 50", ["full 50"]),
+        ("31 + CRF + 2 placed", ["31 + CRF + 2", "placed"]),
+        ("33-step DPM-Solver++ from the very first step", ["33-step", "DPM-Solver++ f…"]),
+        ("averyveryverylongsingleword", ["averyveryverylo…"]),
+    ],
+)
+def test_a_label_takes_two_lines_at_most(label: str, lines: list[str]) -> None:
+    assert wrap_label(label, load_font(), SIDE - 8).splitlines() == lines
 
 
 def test_a_short_text_is_left_alone() -> None:
