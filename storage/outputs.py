@@ -15,7 +15,7 @@ from storage.seals import MANIFEST, is_sealed, read_seal_time
 from storage.store.layout import CREATED
 from storage.store.records import CreatedRecord
 
-COMMIT = re.compile(r"commits/\d{5}\.json")
+COMMIT = re.compile(r"commits/\d{5,}\.json")
 CHECKPOINT = re.compile(rf"checkpoints/step-(\d+)/({'|'.join(map(re.escape, MARKERS))})")
 
 
