@@ -146,7 +146,7 @@ class Schedule:
             self._reject("a lead of at least 1 step, in a schedule of at most 1000", "change the numbers")
         if not self.lead_of and not 1 <= self.lead <= self.lead_from - (self.lead_to or 0) <= 999:
             self._reject(
-                "a lead of at least 1 evaluation over as many timesteps, from at most 999 down", "change the timesteps"
+                "at least 1 evaluation, at distinct descending timesteps of at most 999", "change the timesteps"
             )
         if self.lead_from and self.solver != "ddim":
             self._reject(f"steps for {self.solver}, which chooses its own timesteps", "write steps, such as 31/40")

@@ -18,7 +18,7 @@ class DenseSimilarity(nn.Module):
         self.k_hNN = nn.Parameter(make_gaussian_table(config))
 
     def prepare(self) -> Tensor:
-        """Return the table (h, N, N). Without gradients it is not copied: a copy takes as long as one iteration's read."""
+        """Return the table (h, N, N). Without gradients it is not copied: a copy would take as long as a read."""
         return self.table() if torch.is_grad_enabled() else self.k_hNN
 
     def forward(self, x_BCHW: Tensor, prepared: Tensor) -> Tensor:

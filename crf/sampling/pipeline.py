@@ -151,7 +151,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
         Returns:
             An output whose ``images`` are PIL images, a float array (B, H, W, 3) or tensor (B, 3, H, W) in [0, 1],
-                or latents (B, C, H, W); or a tuple of one element, the images.
+            or latents (B, C, H, W); or a tuple of one element, the images.
 
         Raises:
             InputError: ``latents`` has the wrong shape, ``generator`` has the wrong length, or the callback asks for

@@ -53,7 +53,7 @@ def make_load_arguments(folder: Path) -> dict[str, Any]:
 
 
 def teacher_fingerprints(path: str | Path) -> dict[str, str]:
-    """Compute the SHA-256 (16 hex digits) of each component's files, by component. Moving the folder changes nothing."""
+    """Compute a fingerprint (16 hex digits) of each component's files. Moving the folder does not change it."""
     folder = check_teacher(path)
     fingerprints = {}
     for component in list_components(folder):
@@ -126,7 +126,7 @@ class TeacherShape:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read the shape from the configs in a teacher's folder. Raises TeacherError if it holds no supported teacher."""
+        """Read the shape from the configs in a teacher's folder. Raises TeacherError if it holds none."""
         folder = check_teacher(path)
         parts = [part for part in list_components(folder) if _has_weights(part)]
         configs = {part: json.loads((folder / part / "config.json").read_text()) for part in parts}
@@ -152,7 +152,7 @@ class TeacherShape:
         )
 
     def side(self, size: int | None) -> int:
-        """Return ``size`` in pixels, or the default size for None. Raises TeacherError unless ``multiple`` divides it."""
+        """Return ``size`` in pixels; for None, the default size. Raises TeacherError unless ``multiple`` divides it."""
         if size is not None and size % self.multiple:
             larger = size - size % self.multiple + self.multiple
             raise TeacherError(f"a size that {self.multiple} divides", f"{size}", f"ask for {larger}")

@@ -150,7 +150,7 @@ class Trainer:
 
         Returns:
             "mse", "gradient_norm" and, with an adversary, "adversarial" and "discriminator": the losses and the norm
-                of the CRF's gradient before clipping, averaged over workers.
+            of the CRF's gradient before clipping, averaged over workers.
 
         Raises:
             DivergedError: A gradient is not finite. Raised on every worker; names the step and the batch's rows.
