@@ -1,4 +1,4 @@
-"""The science: LatentCRF, its teacher, its training and its evaluation. Knows torch and diffusers, and no engine."""
+"""LatentCRF: the model, its teacher, its training and its evaluation. Needs torch and diffusers, but no engine."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: torch and diffusers take seconds that a plan or a decoding worker should not spend."""
+    """Import a public name on first use: torch and diffusers take seconds to import, and planning needs neither."""
     if name not in HOMES:
         raise AttributeError(f"module 'crf' has no attribute {name!r}")
     return getattr(importlib.import_module(HOMES[name]), name)

@@ -1,14 +1,14 @@
-"""Where to compute by default, and when that is done."""
+"""Choose the device to compute on, and wait for it."""
 
 import torch
 
 
 def default_device() -> str:
-    """The first GPU if there is one, else the CPU."""
+    """Return "cuda" if a GPU is available, otherwise "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def synchronize() -> None:
-    """Wait for the accelerator, if there is one, to finish what it was given: a clock must not be read earlier."""
+    """Wait until the accelerator, if there is one, has finished its queued work. Call this before reading a clock."""
     if torch.accelerator.is_available():
         torch.accelerator.synchronize()

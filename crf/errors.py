@@ -1,13 +1,17 @@
-"""Errors meant for the person who made the call: what was expected, what was found, what to do next."""
+"""The errors of crf. Each says what was expected, what was found and what to do next, in one line."""
 
 from typing import Any
 
 
 class CRFError(ValueError):
-    """The root of this package's errors: wrong input, told in one line.
+    """Invalid input, described in one line: "expected X, found Y; next step". All errors of ``crf`` derive from it.
 
-    ``expected``, ``found`` and ``next_step`` make the message "expected …, found …; …". An error travels
-    between processes unchanged.
+    Errors keep their class and message when they are pickled, so a worker's error reaches the driver.
+
+    Args:
+        expected: What the call needs, e.g. "a CRF of this teacher".
+        found: What it got instead.
+        next_step: What the caller can do about it, as an instruction.
     """
 
     def __init__(self, expected: str, found: str, next_step: str) -> None:
@@ -19,7 +23,7 @@ class CRFError(ValueError):
 
 
 class TeacherError(CRFError):
-    """The teacher is missing, incomplete or of an unsupported kind, or does not fit what it is used with."""
+    """The teacher is missing, incomplete or of an unsupported kind, or does not match the CRF or the image size."""
 
 
 class ScheduleError(CRFError):
@@ -31,4 +35,4 @@ class ConfigError(CRFError):
 
 
 class InputError(CRFError):
-    """An argument of a model or a pipeline does not fit it."""
+    """An argument of a model or a pipeline has the wrong shape or number of entries, or is missing."""

@@ -8,13 +8,13 @@ if TYPE_CHECKING:
 
 
 def sample_seed(run_seed: int, sample_id: str) -> int:
-    """The seed of a sample's noise: 63 bits of SHA-256 over (run seed, sample id)."""
+    """Derive the seed of a sample's noise: 63 bits of the SHA-256 of run seed and sample id."""
     digest = hashlib.sha256(f"{run_seed}:{sample_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def sample_noise(seeds: list[int], shape_CHW: tuple[int, int, int]) -> "Tensor":
-    """Noise, float32 (B, C, H, W), from one CPU generator per sample, so batching never changes it."""
+    """Draw noise, float32 (B, C, H, W), from one CPU generator per seed, so that batching never changes it."""
     import torch
 
     return torch.stack([torch.randn(shape_CHW, generator=torch.Generator().manual_seed(seed)) for seed in seeds])

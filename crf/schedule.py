@@ -1,15 +1,15 @@
-"""Which evaluations of the teacher run, and where the CRF stands among them.
+"""A schedule: which evaluations of the teacher run, and where the CRF stands among them.
 
 "50/50"                     all 50 steps of a 50-step schedule
 "31/40 + crf + 2/50"        the first 31 of 40 steps, the CRF, the last 2 of 50 steps (the paper's)
-"31/40 + 2/50"              the same without the CRF
+"31/40 + 2/50"              the first 31 of 40 steps, the last 2 of 50 steps, no CRF
 "31/40 + 2@201,21"          the last evaluations at timesteps 201 and 21
 "31@981..201 + crf + 2/50"  31 evaluations spaced evenly from timestep 981, the CRF at timestep 201
 "33@981.."                  33 evaluations spaced evenly from timestep 981 to the end
-"31/40 + x0"                end with the last evaluation's own prediction of the clean latents
+"31/40 + x0"                the first 31 of 40 steps, then the last evaluation's x0 prediction as the result
 
-The renoising and the solver follow in brackets if they are not the paper's, and the spacing of the timesteps
-if it is not that of the teacher's own scheduler:
+Brackets at the end name the renoising and the solver if they are not the paper's, and the timestep spacing if it is
+not that of the teacher's own scheduler:
 "31/40 + crf + 2/50 (consistent)", "33/33 (dpm++)", "50/50 (trailing)".
 """
 
@@ -24,7 +24,7 @@ TEACHER_STEPS, TEACHER_SPLIT = 50, 40
 PAPERS_LEAD = "31/40"
 PAPER = f"{PAPERS_LEAD} + crf + 2/50"
 LAST_TIMESTEP = 21
-"""Where the last evaluation of a tail at chosen timesteps stands."""
+"""Timestep of the last evaluation in a tail that ``place_tail`` makes."""
 Renoise = Literal["direct", "consistent", "recomputed", "fresh"]
 Solver = Literal["ddim", "dpm++"]
 Spacing = Literal["", "leading", "trailing"]
@@ -41,28 +41,31 @@ BRACKETS = re.compile(rf"\(({'|'.join(map(re.escape, NAMED))})\)\s*$")
 
 @dataclass(frozen=True)
 class Schedule:
-    """The order of the teacher's evaluations and the CRF: a lead, a middle and a tail.
+    """The order in which the teacher's evaluations and the CRF run: a lead, a middle and a tail.
 
-    A schedule is checked when it is made; one that cannot be run raises ScheduleError.
+    ``Schedule.parse`` reads one from text. The constructor checks that the schedule can be run.
 
     Args:
         lead: Number of evaluations before the CRF.
-        lead_of: Length in steps of the whole schedule that the lead is the first part of; 0 if ``lead_from``
-            is given.
-        lead_from: Timestep at which an evenly spaced lead starts; 0 (default) for none. A schedule of fewer
-            steps may start at less noise than the teacher's own does; this avoids that.
-        lead_to: Timestep at which an evenly spaced lead ends; None (default) for the end of the schedule.
-        middle: "crf", "x0" (the last evaluation's prediction of the clean latents) or "" (default, nothing).
-        tail: Number of evaluations after the middle; 0 by default.
-        tail_of: Length in steps of the whole schedule that the tail is the last part of.
-        tail_timesteps: Timesteps of the tail's evaluations, instead of ``tail_of``.
-        renoise: What the tail receives from the middle: the clean latents as they are ("direct", default, the
-            paper's), with the trajectory's own noise ("consistent"), with the noise that they imply in the
-            state they came from ("recomputed"), or with new noise ("fresh").
-        solver: Sampler of the lead: "ddim" (default) or "dpm++", DPM-Solver++ of second order
+        lead_of: Steps in the full schedule that the lead is the first part of; 0 (default) if ``lead_from`` is given.
+        lead_from: Timestep at which an evenly spaced lead starts; 0 (default) if ``lead_of`` is given. With it, a
+            lead of fewer steps can start at as much noise as the teacher's own schedule.
+        lead_to: Timestep at which an evenly spaced lead ends. None (default): no noise is left.
+        middle: What follows the lead: "crf", "x0" (the last evaluation's x0 prediction) or "" (default, nothing).
+        tail: Number of evaluations after the middle. Default 0.
+        tail_of: Steps in the full schedule that the tail is the last part of; 0 (default) without a tail or with
+            ``tail_timesteps``.
+        tail_timesteps: Timesteps of the tail's evaluations, descending, in place of ``tail_of``. Default ().
+        renoise: How the middle's clean latents become the tail's first state: unchanged ("direct", default, as in
+            the paper), with the eps of the lead's last evaluation ("consistent"), with the eps that relates them to
+            the lead's last state ("recomputed"), or with new noise ("fresh").
+        solver: Sampler of the lead: "ddim" (default; Euler for flow matching) or "dpm++", second-order DPM-Solver++
             (arXiv 2211.01095).
-        spacing: Timestep spacing of lead and tail, "leading" or "trailing" (arXiv 2305.08891, table 2);
-            "" (default) is the teacher's own.
+        spacing: Timestep spacing of lead and tail: "leading" or "trailing" (arXiv 2305.08891, table 2), or ""
+            (default) for the teacher's own.
+
+    Raises:
+        ScheduleError: The schedule cannot be run.
 
     Example:
         >>> schedule = Schedule.parse("31/40 + crf + 2/50")
@@ -84,15 +87,15 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str, renoise: Renoise = "direct") -> Self:
-        """Read the notation that ``str(schedule)`` writes, such as "31/40 + crf + 2/50 (recomputed)".
+        """Parse a schedule in the notation of ``str(schedule)``, e.g. "31/40 + crf + 2/50 (recomputed)".
 
         Args:
-            text: A lead, then optionally "crf" or "x0", then optionally a tail, joined by "+"; renoising,
-                solver and spacing in brackets at the end.
-            renoise: Renoising to use if none is in brackets; "direct" by default.
+            text: A lead, optionally "crf" or "x0", and optionally a tail, joined by "+". Renoising, solver and
+                spacing follow in brackets.
+            renoise: The renoising if no bracket names one. Default "direct".
 
         Returns:
-            The schedule; ``str()`` of it gives the text back.
+            The schedule. ``Schedule.parse(str(schedule))`` equals it.
 
         Raises:
             ScheduleError: The text is not a schedule, or the schedule cannot be run.
@@ -122,41 +125,53 @@ class Schedule:
 
     @classmethod
     def parse_lead(cls, text: str) -> Self:
-        """Read a lead alone, such as "31/40" or "31@981..201"; raises ScheduleError for anything more."""
+        """Parse a lead alone, e.g. "31/40" or "31@981..201".
+
+        Args:
+            text: The lead. A solver and a spacing may follow in brackets.
+
+        Returns:
+            A schedule without middle and tail.
+
+        Raises:
+            ScheduleError: The text is not a schedule, or it has a middle or a tail.
+        """
         schedule = cls.parse(text)
         if schedule.middle or schedule.tail:
-            raise ScheduleError("the first part of a schedule alone", repr(text), "write one like '31/40'")
+            raise ScheduleError("a lead alone", repr(text), "leave out what follows it, as in '31/40'")
         return schedule
 
     def __post_init__(self) -> None:
         if self.lead_of and not 1 <= self.lead <= self.lead_of <= 1000:
-            self._reject("a first part of 1 to all of at most 1000 steps", "take fewer evaluations")
+            self._reject("a lead of at least 1 step, in a schedule of at most 1000", "change the numbers")
         if not self.lead_of and not 1 <= self.lead <= self.lead_from - (self.lead_to or 0) <= 999:
-            self._reject("falling timesteps of at most 999, one or more per evaluation", "change the timesteps")
+            self._reject(
+                "at least 1 evaluation, at distinct descending timesteps of at most 999", "change the timesteps"
+            )
         if self.lead_from and self.solver != "ddim":
-            self._reject(f"steps for {self.solver}, which has its own timesteps", "give steps, such as 31/40")
+            self._reject(f"steps for {self.solver}, which chooses its own timesteps", "write steps, such as 31/40")
         if self.tail_of and not 1 <= self.tail <= self.tail_of <= 1000:
-            self._reject("a last part of 1 to all of at most 1000 steps", "take fewer evaluations")
+            self._reject("a tail of at least 1 step, in a schedule of at most 1000", "change the numbers")
         if self.tail_timesteps and len(self.tail_timesteps) != self.tail:
-            self._reject(f"{self.tail} timesteps in the last part", "give one per evaluation")
+            self._reject(f"{self.tail} timesteps in the tail", "give one per evaluation")
         if list(self.tail_timesteps) != sorted(set(self.tail_timesteps), reverse=True):
-            self._reject("falling timesteps in the last part", "sort them")
+            self._reject("descending timesteps in the tail", "sort them and remove duplicates")
         if max(self.tail_timesteps, default=0) > 999:
-            self._reject("timesteps of at most 999 in the last part", "lower them")
+            self._reject("timesteps of at most 999 in the tail", "lower them")
         if self.renoise == "recomputed" and not self.lead_to and self.lead_of in (0, self.lead):
-            self._reject("a first part that leaves noise to recompute", "end it earlier")
+            self._reject("a lead that leaves noise to recompute", "end it earlier")
 
     def _reject(self, expected: str, next_step: str) -> None:
         raise ScheduleError(expected, f"'{self}'", next_step)
 
     @property
     def first(self) -> Self:
-        """The lead alone."""
+        """The schedule's lead alone, without middle and tail."""
         return replace(self, middle="", tail=0, tail_of=0, tail_timesteps=(), renoise="direct")
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of the network; a guided one, with and without the caption, counts once."""
+        """Number of the teacher's evaluations. A guided one, with and without the caption, counts once."""
         return self.lead + self.tail
 
     def __str__(self) -> str:
@@ -170,10 +185,12 @@ class Schedule:
 
 
 def default_schedule(lead: str | None, tail: int | None = None) -> Schedule:
-    """The schedule of a CRF that was distilled on ``lead`` ("31/40" if None) and, if given, for ``tail``.
+    """Make the schedule for a CRF from the place that its config records.
 
-    Without a tail the last 2 of 50 steps follow the CRF, as in the paper; with one the last evaluations stand
-    at the timesteps ``place_tail(tail)``.
+    Args:
+        lead: The schedule before the CRF. None for the paper's, "31/40".
+        tail: Timestep of the first evaluation after the CRF; the tail is then ``place_tail(tail)``. None (default)
+            for the last 2 of 50 steps, as in the paper.
     """
     first = Schedule.parse_lead(lead or PAPERS_LEAD)
     if tail is None:
@@ -183,5 +200,5 @@ def default_schedule(lead: str | None, tail: int | None = None) -> Schedule:
 
 
 def place_tail(timestep: int) -> tuple[int, ...]:
-    """Timesteps of a tail that starts at ``timestep``: 101 -> (101, 21)."""
+    """Choose the timesteps of a tail that starts at ``timestep``: 101 -> (101, 21)."""
     return (timestep, LAST_TIMESTEP) if timestep > LAST_TIMESTEP else (timestep,)

@@ -1,4 +1,4 @@
-"""The data: input sets, the latent store, and the identity of what is stored. Imports neither torch nor an engine."""
+"""Storage: input sets, the latent store, and the identity of outputs. Imports neither torch nor an engine."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: commands that only plan need not wait for zarr."""
+    """Import a public name on first use, so that commands which only plan do not wait for zarr."""
     if name not in HOMES:
         raise AttributeError(f"module 'storage' has no attribute {name!r}")
     return getattr(importlib.import_module(HOMES[name]), name)

@@ -1,7 +1,7 @@
 """Training checkpoints at any fsspec URL: one object per step, and a marker that completes it.
 
 {url}/checkpoints/step-00000100/state.pt
-{url}/checkpoints/step-00000100/checkpoint.json    written last; a folder without it is no checkpoint
+{url}/checkpoints/step-00000100/checkpoint.json    written last; a folder without it is incomplete
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from storage.errors import NewerVersionError, UserError
 
 VERSION = 2
 MARKER = "checkpoint.json"
-MARKERS = (MARKER, "manifest.json")  # the second: of version 1, without the field ``version``
+MARKERS = (MARKER, "manifest.json")  # version 1 used the second name, and had no field ``version``
 
 
 @dataclass(frozen=True)
 class Marker:
-    """The marker of a checkpoint: its format's version, its step, and the size and checksum of ``state.pt``."""
+    """The marker of a complete checkpoint: its step, the size in bytes and SHA-256 of ``state.pt``, and its format."""
 
     step: int
     bytes: int
@@ -28,16 +28,16 @@ class Marker:
 
 
 def list_steps(url: str) -> list[int]:
-    """Steps of an output's checkpoints, complete or not, in ascending order."""
+    """List the steps of an output's checkpoints, complete or not, in ascending order."""
     names = locations.list_names(locations.join(url, "checkpoints"))
     return [int(name[5:]) for name in names if name.startswith("step-")]
 
 
 @retry(retry=retry_if_exception_type(TryAgain))
 def list_complete_steps(url: str) -> list[int]:
-    """Steps of an output's complete checkpoints at one moment, in ascending order.
+    """List the steps of an output's complete checkpoints, in ascending order.
 
-    Another driver may write a checkpoint and remove an older one in between; then the listing is repeated.
+    Safe to call while another driver writes and removes checkpoints: the listing is repeated if they change.
     """
     steps = list_steps(url)
     complete = [step for step in steps if _find_marker(checkpoint_url(url, step))]
@@ -47,14 +47,14 @@ def list_complete_steps(url: str) -> list[int]:
 
 
 def find_newest_step(url: str) -> int:
-    """Step of the newest complete checkpoint, from which a training continues; 0 if there is none."""
+    """Find the step of the newest complete checkpoint, which a training resumes from; 0 if there is none."""
     return max(list_complete_steps(url), default=0)
 
 
 def write_checkpoint(url: str, step: int, state: bytes, keep: int) -> None:
-    """Write a checkpoint, then remove all that are older than the newest ``keep``.
+    """Write a checkpoint, then remove all but the newest ``keep`` complete ones.
 
-    A newer folder without a marker stays: another driver of the same training may be writing it.
+    A newer, incomplete checkpoint stays, because another driver of the same training may be writing it.
     """
     folder = checkpoint_url(url, step)
     locations.write_bytes(locations.join(folder, "state.pt"), state)
@@ -69,7 +69,7 @@ def write_checkpoint(url: str, step: int, state: bytes, keep: int) -> None:
 def read_checkpoint(url: str, step: int) -> bytes:
     """Read the state of a complete checkpoint.
 
-    Raises UserError if it is not what was written, NewerVersionError if a newer version wrote it, and
+    Raises UserError if its checksum is wrong, NewerVersionError if a newer version of latentcrf wrote it, and
     FileNotFoundError if another driver has removed it.
     """
     folder = checkpoint_url(url, step)
@@ -78,14 +78,14 @@ def read_checkpoint(url: str, step: int) -> bytes:
     if found != _read_checksum(folder):
         raise UserError(
             "the checkpoint as it was written",
-            f"another (SHA-256 {found[:16]}) at {folder}",
-            "delete that folder; the same command then continues from the checkpoint before it",
+            f"other bytes (SHA-256 {found[:16]}) at {folder}",
+            "delete that folder and run the same command again; it continues from the checkpoint before",
         )
     return state
 
 
 def remove_checkpoint(url: str, step: int) -> None:
-    """Remove a checkpoint, its marker first: what an interrupted removal leaves is no checkpoint."""
+    """Remove a checkpoint, its marker first, so that an interrupted removal leaves an incomplete checkpoint."""
     folder = checkpoint_url(url, step)
     for marker in MARKERS:
         locations.remove(locations.join(folder, marker))
@@ -93,17 +93,17 @@ def remove_checkpoint(url: str, step: int) -> None:
 
 
 def checkpoint_url(url: str, step: int) -> str:
-    """URL of the folder of one checkpoint."""
+    """Return the URL of a checkpoint's folder."""
     return locations.join(url, "checkpoints", f"step-{step:08d}")
 
 
 def _find_marker(folder: str) -> str | None:
-    """Name of the marker that the checkpoint has; None if it is not complete."""
+    """Return the name of a checkpoint's marker; None if the checkpoint is not complete."""
     return next((name for name in MARKERS if locations.exists(locations.join(folder, name))), None)
 
 
 def _read_checksum(folder: str) -> str | None:
-    """The SHA-256 in a checkpoint's marker; None if the marker is damaged."""
+    """Read the SHA-256 in a checkpoint's marker; None if the marker is damaged."""
     url = locations.join(folder, _find_marker(folder) or MARKER)
     try:
         values = locations.read_json(url)

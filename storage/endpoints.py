@@ -1,4 +1,4 @@
-"""Servers and disks that do not answer: how long to wait for them, and the one error that follows.
+"""Servers and disks that do not answer: how long to wait for them, and the error to raise.
 
 gcsfs and s3fs retry a request that was denied (503, 429), cut off or not answered. If all attempts fail, the
 caller gets an EndpointError. How long that takes (``python -m tests.chaos.endpoints``):
@@ -15,16 +15,16 @@ from contextlib import contextmanager
 from storage.errors import EndpointError
 
 WRITE_SECONDS = 300
-# s3fs's defaults for us: see other processes' objects at once, and give up an attempt that hangs for 10 s.
+# Our defaults for s3fs: see other processes' objects at once, and end an attempt that hangs for 10 s.
 S3_OPTIONS = {"config_kwargs": {"read_timeout": 10}, "use_listings_cache": False}
 CLIENTS = {"aiohttp", "aiobotocore", "botocore", "gcsfs", "google", "requests", "s3fs", "urllib3"}
 
 
 @contextmanager
 def translate_errors(url: str) -> Iterator[None]:
-    """Turn the errors of clients, networks and disks in the block into EndpointError.
+    """Re-raise errors from clients, networks and disks within the block as EndpointError.
 
-    FileNotFoundError passes unchanged: it is an answer.
+    FileNotFoundError passes unchanged, because the server or disk did answer. ``url`` is for the message.
     """
     try:
         yield
@@ -37,10 +37,10 @@ def translate_errors(url: str) -> Iterator[None]:
 
 
 def is_endpoint_error(error: BaseException) -> bool:
-    """Tell whether an error comes from a client library, the network or the disk."""
+    """Return whether an error comes from a client library, the network or the disk."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in CLIENTS
 
 
 def describe_error(error: BaseException) -> str:
-    """Class and message of an error, in one line."""
+    """Format the class and message of an error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")

@@ -4,15 +4,15 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A mistake that the user can correct. All errors of ``storage`` derive from it.
+    """An error that the user can correct. All errors of ``storage`` derive from it.
 
-    The message reads "expected X, found Y; next step". The command line prints it as one line and exits with
-    code 2. Errors keep their class and their parts when they are pickled, so a worker's error reaches the driver.
+    The message reads "expected X, found Y; next step". The command line prints it in one line and exits with code 2.
+    Errors keep their class and parts when they are pickled, so a worker's error reaches the driver.
 
     Args:
         expected: What the call needs, e.g. "a latent store".
         found: What is there instead, e.g. "none at gs://bucket/runs".
-        next_step: What the user can do about it, as an instruction.
+        next_step: What the user can do, as an instruction.
 
     Example:
         >>> raise UserError("captions", "none in captions.txt", "check that the file has rows with text in them")
@@ -23,7 +23,7 @@ class UserError(Exception):
         self.expected, self.found, self.next_step = expected, found, next_step
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Rebuild from the three parts: subclasses have constructors of their own."""
+        """Pickle the three parts: subclasses have other constructors."""
         return _rebuild, (type(self), self.expected, self.found, self.next_step)
 
 
@@ -34,17 +34,17 @@ def _rebuild(kind: type[UserError], expected: str, found: str, next_step: str) -
 
 
 class UnsealedStoreError(UserError):
-    """The store is not finished: some of its shards are missing, or it has not been sealed.
+    """The store is not sealed: shards are missing, or the last step of its stage has not run.
 
     Run its stage again to finish it, or pass ``allow_unsealed=True`` to ``LatentStore.open``.
     """
 
 
 class DamagedStoreError(UserError):
-    """An object of a store does not hold the bytes that were written: it was changed, cut off or removed.
+    """An object of a store does not hold the bytes that were written: it was changed, truncated or removed.
 
-    ``latentcrf verify URL`` lists every damaged object, and ``latentcrf verify URL --repair`` removes them so that
-    the stage can write them again.
+    ``latentcrf verify URL`` lists all damaged objects. ``latentcrf verify URL --repair`` removes them, so that the
+    next run of the stage writes them again.
 
     Args:
         object_url: URL of the damaged object.
@@ -56,10 +56,10 @@ class DamagedStoreError(UserError):
 
 
 class NewerVersionError(UserError):
-    """A newer version of latentcrf wrote this output, in a format that this version does not know.
+    """A newer version of latentcrf wrote this output, in a format that this version cannot read.
 
     Args:
-        expected: The newest format that this version reads, e.g. "a latent store of layout 2 or older".
+        expected: The newest format that this version can read, e.g. "a latent store of layout 2 or older".
         found: The format that was found, and where, e.g. "3 at gs://bucket/runs/encode/0123456789abcdef".
     """
 
@@ -70,10 +70,10 @@ class NewerVersionError(UserError):
 class EndpointError(UserError):
     """An object store or a disk does not answer, or denies the request.
 
-    Everything that was committed before stays; running the same command again continues from there.
+    All committed shards are kept: run the same command again to continue from there.
 
     Args:
-        url: What was read or written.
+        url: URL that was read or written.
         found: The client's error, in one line.
     """
 

@@ -1,4 +1,4 @@
-"""gs:// with timeouts. fsspec imports this module when the first gs:// URL is opened: the import is slow."""
+"""gs:// with timeouts. The import is slow, so fsspec imports this module when the first gs:// URL is opened."""
 
 import logging
 import os
@@ -12,12 +12,12 @@ from gcsfs import GCSFileSystem
 # gcsfs logs every error that it raises. Unless the program configures logging, that prints stack traces.
 logging.getLogger("gcsfs").addHandler(logging.NullHandler())
 
-# Per attempt. gcsfs makes six attempts, with half a minute of pauses between them in all.
+# Seconds per attempt. gcsfs makes six attempts, with pauses that add up to half a minute.
 TIMEOUT = ClientTimeout(sock_connect=10, sock_read=20)
 
 
 class GoogleStorage(GCSFileSystem):  # type: ignore[misc]  # gcsfs has no types
-    """gcsfs with a timeout per attempt, and without its cache of listings: other processes write too."""
+    """gcsfs with a timeout per attempt, and without its cache of listings, because other processes write too."""
 
     def __init__(
         self, *args: Any, requests_timeout: ClientTimeout = TIMEOUT, use_listings_cache: bool = False, **options: Any

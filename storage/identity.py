@@ -1,7 +1,7 @@
-"""The identity of an output: everything that can change its bytes, and the fingerprint over it.
+"""The identity of an output: everything that can change its bytes, and a fingerprint of that.
 
-Every output is at ``{root}/{stage}/{fingerprint}``, with its identity in it. So one look tells whether it has been
-made already, and a comparison of two identities tells why not.
+Every output is at ``{root}/{stage}/{fingerprint}`` and contains its identity. So one look-up tells whether an output
+exists, and a comparison of two identities tells what changed.
 """
 
 import hashlib
@@ -14,31 +14,31 @@ from storage import locations
 from storage.errors import NewerVersionError, UserError
 
 DOCUMENT = "identity.json"
-DOCUMENT_VERSION = 1  # of a document without the field, too
+DOCUMENT_VERSION = 1  # also the version of a document without this field
 Row = dict[str, str]
 
 
 def digest(value: Any) -> str:
-    """Return 16 hex digits of the SHA-256 over a value's canonical JSON."""
+    """Compute 16 hex digits of the SHA-256 of a value's canonical JSON."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What an output is: everything that can change its bytes. The fingerprint is a hash of it.
+    """Everything that can change an output's bytes. Its hash is the output's fingerprint.
 
     Args:
         stage: Name of the stage, e.g. "encode".
-        version: Version of what the stage computes; raise it if the same parameters give other bytes.
-        inputs: Name -> fingerprint of each input: other outputs, row sets, parts of the teacher.
-        parameters: Name -> value of each parameter that can change the bytes; plain JSON. Worker counts, batch
-            sizes, devices and roots are not among them.
+        version: Version of the stage's computation; raise it if equal parameters now give other bytes.
+        inputs: Name -> fingerprint of each input: other outputs, row sets, components of the teacher.
+        parameters: Name -> value of each parameter that can change the bytes, as JSON types. Leave out worker
+            counts, devices and roots.
 
     Example:
         >>> identity = Identity("encode", 2, {"images": "ab12"}, {"size": 512, "shard_rows": 512})
         >>> identity.url("runs")
-        'runs/encode/8a0bd5a09a7d4d4d'
+        'runs/encode/401d8b54aa1ffd00'
     """
 
     stage: str
@@ -48,22 +48,33 @@ class Identity:
 
     @property
     def fingerprint(self) -> str:
+        """16 hex digits of the SHA-256 of the identity."""
         return digest(asdict(self))
 
     def url(self, root: str) -> str:
+        """Return the URL of the output below a root: ``{root}/{stage}/{fingerprint}``."""
         return locations.join(root, self.stage, self.fingerprint)
 
     def write(self, root: str) -> None:
+        """Write the identity to ``identity.json`` in its output below a root. Raises EndpointError."""
         locations.write_json(
             locations.join(self.url(root), DOCUMENT), {"document_version": DOCUMENT_VERSION, **asdict(self)}
         )
 
     def without(self, *inputs: str) -> "Identity":
-        """Return the identity without these inputs, for a comparison in which they do not matter."""
+        """Return a copy without the named inputs, for comparisons that ignore them."""
         return replace(self, inputs={name: value for name, value in self.inputs.items() if name not in inputs})
 
     def changes_since(self, older: "Identity") -> list[str]:
-        """Return the names of the inputs and parameters that differ: ``["teacher.unet", "guidance_scale"]``."""
+        """List what differs from an older identity.
+
+        Args:
+            older: An identity of the same stage.
+
+        Returns:
+            Names of changed and new inputs, then of changed, new and removed parameters, then "schema version" if
+            it differs: ``["teacher.unet", "guidance_scale"]``.
+        """
         changed = [name for name in self.inputs if self.inputs[name] != older.inputs.get(name)]
         names = sorted({*self.parameters, *older.parameters})
         changed += [name for name in names if self.parameters.get(name) != older.parameters.get(name)]
@@ -73,7 +84,8 @@ class Identity:
 def read_identity(url: str) -> Identity:
     """Read the identity of the output at ``url``.
 
-    Raises UserError if its fingerprint is not the one in the URL, NewerVersionError if a newer version wrote it.
+    Raises UserError if there is none or if its fingerprint is not the one in the URL, and NewerVersionError if a newer
+    version of latentcrf wrote it.
     """
     try:
         values = json.loads(locations.read_bytes(locations.join(url, DOCUMENT)))
@@ -88,14 +100,14 @@ def read_identity(url: str) -> Identity:
     raise UserError(
         f"the identity of {locations.name_of(url)}",
         f"another or none in {url}/{DOCUMENT}",
-        "give the folder back its name, or see `latentcrf verify`",
+        "restore the folder's name, or run `latentcrf verify`",
     )
 
 
 def fingerprint_rows(rows: Iterable[Row], shard_rows: int) -> tuple[str, list[str]]:
-    """Return the fingerprint of an input set's rows, and that of each shard's rows.
+    """Compute the fingerprint of an input set's rows, and of the rows of each shard.
 
-    They cover each row's id, caption, content and reason, and the order of the rows, but not where the content is.
+    Fingerprints cover each row's id, caption, checksum and reason, and the order of the rows, but not the URIs.
     """
     whole, shards = hashlib.sha256(), []
     for number, row in enumerate(rows):
@@ -107,13 +119,13 @@ def fingerprint_rows(rows: Iterable[Row], shard_rows: int) -> tuple[str, list[st
 
 
 def check_unchanged(rows: Iterable[Row], fingerprint: str) -> Iterator[Row]:
-    """Yield the rows of an input set that is read again. Raises UserError at the end if it has changed meanwhile."""
+    """Yield the rows of an input set. Raises UserError at the end if their fingerprint differs from ``fingerprint``."""
     hashed = hashlib.sha256()
     for row in rows:
         hashed.update(_row_bytes(row))
         yield row
     if hashed.hexdigest()[:16] != fingerprint:
-        raise UserError("the input set as it was when the run began", "other rows", "run it again")
+        raise UserError("an input set that does not change during a run", "other rows than at first", "run again")
 
 
 def _row_bytes(row: Row) -> bytes:

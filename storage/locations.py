@@ -1,7 +1,7 @@
-"""URLs of any fsspec filesystem, and the few operations on objects that the stages need.
+"""URLs of any fsspec filesystem, and the operations on objects that the stages need.
 
-An object is written in one step: readers see the old object or the new one, never a part. Servers and disks that
-do not answer raise EndpointError.
+Every write is one step: readers see the old object or the new one, never a part. If a server or a disk does not
+answer, every operation raises EndpointError.
 """
 
 import errno
@@ -28,13 +28,13 @@ fsspec.config.conf["s3"] = {**S3_OPTIONS, **fsspec.config.conf.get("s3", {})}  #
 
 
 def local_path(url: str) -> str | None:
-    """The absolute path of a local file; None if the URL is of another filesystem."""
+    """Return the absolute path of a local file; None if the URL is of another filesystem."""
     fs, path = fsspec.url_to_fs(url)
     return str(path) if is_local(fs) else None
 
 
 def is_local(fs: fsspec.AbstractFileSystem) -> bool:
-    """Tell whether a filesystem is that of this machine."""
+    """Return whether a filesystem is this machine's own."""
     return "file" in protocols(fs)
 
 
@@ -45,29 +45,29 @@ def make_absolute(url: str) -> str:
 
 
 def protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
-    """The schemes of a filesystem's URLs."""
+    """Return the schemes of a filesystem's URLs, e.g. ("gs", "gcs")."""
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
 def join(url: str, *parts: str) -> str:
-    """Append parts of a path to a URL."""
+    """Append path components to a URL."""
     return posixpath.join(url, *parts)
 
 
 def name_of(url: str) -> str:
-    """The last part of a URL. For a stage's output this is its fingerprint."""
+    """Return the last path component of a URL, which is the fingerprint of a stage's output."""
     return posixpath.basename(url.rstrip("/"))
 
 
 def exists(url: str) -> bool:
-    """Tell whether there is an object or a folder at a URL."""
+    """Return whether there is an object or a folder at a URL."""
     fs, path = fsspec.url_to_fs(url)
     with translate_errors(url):
         return bool(fs.exists(path))
 
 
 def list_names(url: str) -> list[str]:
-    """Sorted names directly below a folder; none if there is no such folder."""
+    """List the names directly below a folder, sorted; none if there is no such folder."""
     fs, path = fsspec.url_to_fs(url)
     with translate_errors(url):
         if not fs.exists(path):
@@ -84,7 +84,7 @@ def find(url: str) -> dict[str, int]:
 
 
 def read_modified_time(url: str) -> datetime:
-    """When an object was last written."""
+    """Read the time at which an object was last written."""
     fs, path = fsspec.url_to_fs(url)
     with translate_errors(url):
         modified: datetime = fs.modified(path)
@@ -92,16 +92,16 @@ def read_modified_time(url: str) -> datetime:
 
 
 def remove(url: str) -> None:
-    """Remove one object; do nothing if there is none, as after an attempt whose answer was lost."""
+    """Remove one object. Does nothing if there is none, as after an earlier attempt whose answer was lost."""
     fs, path = fsspec.url_to_fs(url)
     with translate_errors(url), suppress(FileNotFoundError):
         fs.rm_file(path)
 
 
 def remove_folder(url: str) -> None:
-    """Remove a folder and everything below it. Safe while another process removes it or writes into it.
+    """Remove a folder and everything below it.
 
-    What the other process writes at that moment may stay.
+    Safe to call while another process removes the folder or writes into it; what it writes meanwhile may stay.
     """
     fs, folder = fsspec.url_to_fs(url)
     with translate_errors(url), suppress(FileNotFoundError):
@@ -120,7 +120,7 @@ def read_bytes(url: str) -> bytes:
 
 
 def read_many(urls: list[str]) -> list[bytes]:
-    """Read objects of one filesystem, concurrently if the filesystem can."""
+    """Read objects of one filesystem, concurrently if the filesystem supports it."""
     if not urls:
         return []
     fs, _ = fsspec.url_to_fs(urls[0])
@@ -130,7 +130,7 @@ def read_many(urls: list[str]) -> list[bytes]:
 
 @contextmanager
 def local_copy(url: str) -> Iterator[str]:
-    """A local file with an object's bytes: the object itself if it is local, otherwise a temporary file."""
+    """Provide an object as a local file: the object itself if it is local, otherwise a temporary copy."""
     fs, path = fsspec.url_to_fs(url)
     if is_local(fs):
         yield path
@@ -151,7 +151,7 @@ def write_bytes(url: str, data: bytes) -> None:
 
 
 def write_pieces(url: str, pieces: Callable[[], Iterable[bytes | memoryview]]) -> None:
-    """Write one object in one step, from pieces. ``pieces`` is called again if the write is repeated."""
+    """Write one object in one step, from pieces. Calls ``pieces`` again for each attempt."""
     fs, path = fsspec.url_to_fs(url)
 
     def write(beside: str) -> None:
@@ -166,7 +166,7 @@ def write_pieces(url: str, pieces: Callable[[], Iterable[bytes | memoryview]]) -
 
 
 def write_file(url: str, file: str, *, new: bool = False) -> None:
-    """Copy a local file to an object in one step; with ``new``, unless there is one already."""
+    """Copy a local file to an object in one step. With ``new``, does nothing if the object exists."""
     fs, path = fsspec.url_to_fs(url)
     if new and exists(url):
         return
@@ -183,7 +183,10 @@ def write_file(url: str, file: str, *, new: bool = False) -> None:
 
 
 def write_new(url: str, data: bytes) -> None:
-    """Write one object in one step, unless there is one already. If two processes do so, the first one's stays."""
+    """Write one object in one step, unless it exists.
+
+    Of two concurrent writers, the first wins on an object store; on a local disk the last may win.
+    """
     fs, path = fsspec.url_to_fs(url)
     if exists(url):
         return
@@ -195,7 +198,7 @@ def write_new(url: str, data: bytes) -> None:
 
 
 def copy(source: str, target: str) -> None:
-    """Copy one object within a filesystem in one step: on the server if it can, otherwise through this process."""
+    """Copy one object within a filesystem in one step: on the server if possible, otherwise through this process."""
     fs, path = fsspec.url_to_fs(target)
     copy_to = partial(fs.cp_file, fsspec.url_to_fs(source)[1])
     try:
@@ -210,9 +213,9 @@ def copy(source: str, target: str) -> None:
 
 @retry(retry=retry_if_exception_type((FileNotFoundError, FileExistsError)), stop=stop_after_attempt(100), reraise=True)
 def _put_in_place(path: str, write: Callable[[str], object]) -> None:
-    """Let ``write`` make a file beside ``path``, then move it there.
+    """Call ``write`` to make a file beside ``path``, then move the file there.
 
-    The file has a name of its own, because two processes may write the same object. Another process may remove it
+    The file has a unique name, because two processes may write the same object. Another process may remove the file
     or its folder at any moment: sealing removes the files of killed writers, and a training removes the folders of
     old checkpoints. Then the file is written again.
     """
@@ -233,5 +236,5 @@ def write_json(url: str, value: Any) -> None:
 
 
 def encode_json(value: Any) -> bytes:
-    """JSON with sorted keys: equal values give equal bytes."""
+    """Encode a value as JSON with sorted keys, so that equal values give equal bytes."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False).encode()

@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Record):
-    """What every manifest says.
+    """The fields of every manifest.
 
     ``objects``: path -> SHA-256 of each object of the output that is neither a shard nor a record.
     """
@@ -26,7 +26,10 @@ class Manifest(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingManifest(Manifest):
-    """The manifest of a trained CRF: optimizer steps, workers (0: in the driver), and how it was made."""
+    """The manifest of a trained CRF.
+
+    ``steps``: optimizer steps. ``workers``: worker processes; 0 if the driver trained. ``provenance``: how it was made.
+    """
 
     steps: int
     workers: int
@@ -34,15 +37,15 @@ class TrainingManifest(Manifest):
 
 
 def seal_output(url: str, manifest: Manifest) -> None:
-    """Mark the output at ``url`` as finished."""
+    """Mark the output at ``url`` as finished, by writing its manifest."""
     write_record(locations.join(url, MANIFEST), manifest)
 
 
 def is_sealed(url: str) -> bool:
-    """Tell whether the output at ``url`` is finished."""
+    """Return whether the output at ``url`` is finished."""
     return locations.exists(locations.join(url, MANIFEST))
 
 
 def read_seal_time(url: str) -> datetime:
-    """When the output at ``url`` was sealed."""
+    """Read the time at which the output at ``url`` was sealed."""
     return locations.read_modified_time(locations.join(url, MANIFEST))

@@ -1,4 +1,4 @@
-"""Run every method from the same noise, and time each alone."""
+"""Sample with every method from the same noise, and measure how long each takes."""
 
 import time
 from collections.abc import Iterable
@@ -23,7 +23,19 @@ def compare(
     guidance_scale: float,
     methods: Iterable[Method],
 ) -> dict[str, Tensor]:
-    """Run each method from the same noise; returns final latents (B, C, H, W) by key. A shared lead runs once."""
+    """Sample with each method from the same noise. Methods with the same lead share its evaluations.
+
+    Args:
+        teacher: The teacher.
+        crf: A CRF for this teacher.
+        captions: B captions.
+        noise_BCHW: Initial noise, (B, C, H, W).
+        guidance_scale: Scale of classifier-free guidance; 1 or less for none.
+        methods: The methods to compare.
+
+    Returns:
+        Final latents (B, C, H, W) by the method's key.
+    """
     given = teacher.condition(captions, guidance_scale)
     leads: dict[Schedule, Trajectory] = {}
     results = {}
@@ -45,7 +57,22 @@ def time_methods(
     methods: Iterable[Method],
     rounds: int,
 ) -> dict[str, float]:
-    """Seconds per image of each method, from noise to pixels: the methods take turns; the fastest of ``rounds``."""
+    """Measure each method's seconds per image, from noise to pixels, in batches of ``len(captions)`` images.
+
+    The methods take turns, so that other load on the machine affects all of them alike.
+
+    Args:
+        teacher: The teacher.
+        crf: A CRF for this teacher.
+        captions: The captions of one batch.
+        guidance_scale: Scale of classifier-free guidance; 1 or less for none.
+        size: Pixels per side.
+        methods: The methods to time.
+        rounds: Number of measurements per method; the fastest counts.
+
+    Returns:
+        Seconds per image by the method's key.
+    """
     noise_BCHW = torch.randn((len(captions), *teacher.latent_shape(size)))
     best: dict[str, float] = {}
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""A plain convolutional network in place of the CRF: the control that shows what the energy's form is worth."""
+"""A plain convolutional network in place of the CRF: a control for what the form of the energy contributes."""
 
 import itertools
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class ConvNet(nn.Module):
-    """A correction of x0 from the state and x0, by 3x3 convolutions and without text."""
+    """Corrects x0 by 3x3 convolutions over the state and x0, without text. Untrained, it returns x0."""
 
     def __init__(self, channels: int, width: int, layers: int = 3) -> None:
         super().__init__()
@@ -18,6 +18,6 @@ class ConvNet(nn.Module):
         self.body = nn.Sequential(*[part for c in convolutions[:-1] for part in (c, nn.SiLU())], convolutions[-1])
 
     def forward(self, z_BCHW: Tensor, text_BD: Tensor, x0_BCHW: Tensor) -> Tensor:
-        """Infer clean latents (B, C, H, W); the arguments are those of ``LatentCRF.forward``."""
+        """Infer clean latents (B, C, H, W). Takes the arguments of ``LatentCRF.forward``; ignores ``text_BD``."""
         correction_BCHW: Tensor = self.body(torch.cat([x0_BCHW, z_BCHW], dim=1))
         return x0_BCHW + correction_BCHW

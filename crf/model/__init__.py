@@ -1,4 +1,4 @@
-"""The CRF. Saved pipelines name ``crf.model`` as the module of ``LatentCRF``, so diffusers finds it here."""
+"""The CRF. Saved pipelines name ``crf.model`` as the module of ``LatentCRF``, so diffusers looks for it here."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["LatentCRF"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: the config next to it needs no torch.
+    """Import ``LatentCRF`` on first use: the config next to it needs no torch.
 
     diffusers also looks here for ``ModelMixin``, to learn how to load ``LatentCRF``.
     """

@@ -1,4 +1,4 @@
-"""The options of a CRF, with every choice that the paper leaves open, and the config that a CRF is saved with."""
+"""The options of a CRF, including every choice that the paper leaves open, and the config that is saved with it."""
 
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -8,22 +8,25 @@ from crf.errors import ConfigError
 
 @dataclass(frozen=True)
 class CRFOptions:
-    """What the CRF computes, whatever the shape of the latents. The sizes default to the paper's.
+    """The options of a CRF that do not depend on the teacher. The defaults are the paper's.
 
-    The one declaration of these options: forms and command lines are made from it, with the strings below as
-    their help and the metadata as their bounds.
+    Forms and command lines are generated from these fields: the string below a field is its help, the metadata are
+    its bounds.
+
+    Raises:
+        ConfigError: The options contradict each other.
     """
 
     heads: int = field(default=7, metadata={"ge": 1})
-    """pairwise similarity functions"""
+    """number of pairwise similarity functions"""
     hidden: int = field(default=2048, metadata={"ge": 1})
     """channels of the compatibility network"""
     filters: int = field(default=1024, metadata={"ge": 1})
-    """filters of the Field of Experts"""
+    """number of filters in the Field of Experts"""
     kernel_size: int = field(default=5, metadata={"ge": 1})
-    """side of those filters, in latents"""
+    """side length of the filters, in latent pixels"""
     iterations: int = field(default=5, metadata={"ge": 1})
-    """mean-field updates"""
+    """number of mean-field updates"""
     with_text: bool = True
     """condition the compatibility on the caption"""
     with_pairwise: bool = True
@@ -34,22 +37,22 @@ class CRFOptions:
     """what the CRF observes: the noisy state (the paper), the teacher's x0 prediction, which it then corrects, or both,
     each with a learned precision"""
     potentials: Literal["field", "observed"] = "field"
-    """what the potentials look at: the field alone (the paper), or also what the CRF observes"""
+    """inputs of the potentials: the field alone (the paper), or also what the CRF observes"""
     expert_weights: Literal["one", "signed"] = "one"
-    """weight of each expert: one (the paper), or learned and half of them negative at first (Roth & Black 2005)"""
+    """weight of each expert: one (the paper), or learned, with half of them initially negative (Roth & Black 2005)"""
     similarity: Literal["dense", "stationary"] = "dense"
-    """dense: a table of all pairs of locations per head; stationary: a function of their offset, for latents above
+    """dense: one table of all pairs of locations per head; stationary: a function of their offset, for latents above
     64x64"""
     compatibility: Literal["network", "linear"] = "network"
     """network: 1x1 convolution, text modulation, SiLU, 1x1 convolution; linear: the energy's own matrix"""
     normalizer: Literal["batch", "exact", "none"] = "batch"
-    """what stands for the inverse matrix of the update: batch-norm, the inverse itself, or nothing"""
+    """replacement for the matrix inverse in the update: batch-norm, the exact inverse, or none"""
     norm_statistics: Literal["iteration", "shared"] = "iteration"
-    """batch-norm's running mean and variance: one per iteration, or shared by all"""
+    """running mean and variance of batch-norm: one pair per iteration, or one shared by all"""
     similarity_width: float = field(default=1.0, metadata={"gt": 0})
-    """width of the first head's Gaussian before training, in latents"""
+    """standard deviation of the first head's Gaussian before training, in latent pixels"""
     similarity_growth: float = field(default=2.0, metadata={"gt": 0})
-    """how many times wider each next head's Gaussian is"""
+    """ratio of each head's initial width to that of the head before"""
 
     def __post_init__(self) -> None:
         if not (self.with_pairwise or self.with_higher_order):
@@ -64,19 +67,19 @@ class CRFOptions:
 
 @dataclass(frozen=True)
 class LatentCRFConfig(CRFOptions):
-    """Everything that a CRF is made from: its options, the shape of its latents, and its place in a schedule.
+    """The config of a CRF: its options, the shape of its latents, and its place in a schedule.
 
-    A CRF does not see the timestep: distillation trains it for one place of a schedule, which ``lead`` and
-    ``tail`` record. See ``CRFOptions`` for all other fields.
+    A CRF does not receive the timestep. Distillation trains it for one place in a schedule, which ``lead`` and
+    ``tail`` record. ``CRFOptions`` documents all other fields.
 
     Args:
-        height: Height of the latents; 64 by default, for 512 pixels.
-        width: Width of the latents; 64 by default.
-        channels: Channels of the latents; 8 by default.
-        text_width: Width of the teacher's pooled text; 1024 by default.
-        lead: What came before the CRF in distillation, such as "31/40"; None (default) before distillation.
-        tail: Timestep at which the evaluations after the CRF start that it was trained for; None (default) if
-            it was trained to end the trajectory itself.
+        height: Height of the latents, in latent pixels. Default 64, for images of 512 pixels.
+        width: Width of the latents, in latent pixels. Default 64.
+        channels: Channels of the latents. Default 8.
+        text_width: Width of the teacher's pooled text. Default 1024.
+        lead: The schedule that came before the CRF in distillation, e.g. "31/40"; None (default) before distillation.
+        tail: Timestep of the first evaluation after the CRF that it was distilled for; None (default) if it was
+            distilled to predict the final latents themselves.
 
     Raises:
         ConfigError: The options contradict each other.
@@ -95,21 +98,21 @@ class LatentCRFConfig(CRFOptions):
 
     @classmethod
     def paper(cls) -> Self:
-        """The paper's config: latents of 64x64x8, 130 M parameters."""
+        """Return the paper's config: latents of 64x64x8, 130 M parameters."""
         return cls()
 
     @property
     def observations(self) -> int:
-        """Number of latents that the CRF observes."""
+        """Number of inputs that the CRF observes: 2 for "x0+state", otherwise 1."""
         return 2 if self.crf_input == "x0+state" else 1
 
     @property
     def potential_channels(self) -> int:
-        """Channels that the potentials look at: the field's, and those of the observations if they see them."""
+        """Input channels of the potentials: the field's and, if ``potentials`` is "observed", the observations'."""
         return self.channels * (1 + (self.observations if self.potentials == "observed" else 0))
 
 
-# The paper's ablations (its table 3), as changes of a config.
+# The paper's ablations (its table 3): name -> changes to a config.
 ABLATIONS: dict[str, dict[str, int | bool]] = {
     "without text": {"with_text": False},
     "without higher order": {"with_higher_order": False},

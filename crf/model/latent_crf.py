@@ -20,9 +20,10 @@ from crf.model.terms import FieldOfExperts, Observed, Pairwise, Unary
 
 
 class IterationNorm(nn.Module):
-    """Batch-norm in place of the inverse (I + sum_j k_ij A'A)^-1: one affine map for all iterations.
+    """Batch-norm that replaces the inverse (I + sum_j k_ij A'A)^-1, with one affine map for all iterations.
 
-    Iterations beyond those trained use the statistics of the last one. A correction of x0 starts at zero.
+    Iterations beyond the trained number use the statistics of the last one. If the CRF observes x0, the scale starts
+    at zero, and so does the correction of x0.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -33,19 +34,19 @@ class IterationNorm(nn.Module):
         self.shift_C = nn.Parameter(torch.zeros(config.channels))
 
     def forward(self, x_BCHW: Tensor, iteration: int) -> Tensor:
-        """The normalized messages (B, C, H, W)."""
+        """Normalize the messages (B, C, H, W) of one iteration, counted from 0."""
         normed: Tensor = self.norms[min(iteration, len(self.norms) - 1)](x_BCHW)
         return normed * self.scale_C[:, None, None] + self.shift_C[:, None, None]
 
 
 class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """A continuous CRF that infers clean latents from the state of a diffusion process.
+    """A continuous CRF that infers clean latents from a noisy state of a diffusion process.
 
-    A diffusers model: ``save_pretrained``, ``from_pretrained``, ``to`` and the rest work as in diffusers.
-    Latents are those of the diffusion process (the VAE's, shifted and scaled), in the teacher's units.
+    It is a diffusers model: ``save_pretrained``, ``from_pretrained`` and ``to`` work as in diffusers. Latents have
+    the teacher's units: those of the VAE, shifted and scaled.
 
     Args:
-        config: Options, shape of the latents and place in a schedule; also kept as ``settings``.
+        config: Options, shape of the latents and place in a schedule. Available as ``settings``.
 
     Example:
         >>> crf = LatentCRF(LatentCRFConfig(height=4, width=4, channels=8, text_width=16, hidden=32, filters=32))
@@ -66,12 +67,27 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @classmethod
     def from_config(cls, config: dict[str, Any], **_: Any) -> "LatentCRF":
-        """Make a CRF from the contents of config.json; a missing field takes its default."""
+        """Make an untrained CRF from the contents of a config.json.
+
+        Args:
+            config: Field -> value. A missing field takes its default; unknown entries are ignored.
+
+        Returns:
+            The CRF, with newly initialized weights.
+
+        Raises:
+            ConfigError: The options contradict each other.
+        """
         fields = LatentCRFConfig.__dataclass_fields__.keys() & config.keys()
         return cls(LatentCRFConfig(**{name: config[name] for name in fields}))
 
     def record_place(self, lead: str, tail: int | None) -> None:
-        """Write into the config what this CRF is distilled on; see ``LatentCRFConfig``."""
+        """Record in the config the place in a schedule that this CRF is distilled for.
+
+        Args:
+            lead: The schedule before the CRF, e.g. "31/40".
+            tail: Timestep of the first evaluation after the CRF; None if the CRF predicts the final latents.
+        """
         self.settings = replace(self.settings, lead=lead, tail=tail)
         self.register_to_config(lead=lead, tail=tail)
 
@@ -84,18 +100,21 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> Tensor:
         """Infer clean latents by parallel mean-field updates (Algorithm 1).
 
+        All tensors have the dtype and device of the CRF's weights.
+
         Args:
             z_BCHW: The noisy state, (B, C, H, W).
-            text_BD: The teacher's pooled text, (B, D); ignored if the config is without text.
-            x0_BCHW: The teacher's x0 prediction at that state, (B, C, H, W); needed unless ``crf_input`` is
+            text_BD: The teacher's pooled text, (B, D). None (default) skips the text condition; ignored if
+                ``with_text`` is False.
+            x0_BCHW: The teacher's x0 prediction at that state, (B, C, H, W). Required unless ``crf_input`` is
                 "state".
-            iterations: Number of updates; as many as in training by default.
+            iterations: Number of updates. Default: ``settings.iterations``.
 
         Returns:
             The inferred latents, (B, C, H, W).
 
         Raises:
-            InputError: The latents have another shape than the CRF was made for, or ``x0_BCHW`` is missing.
+            InputError: The latents do not have the config's shape, or ``x0_BCHW`` is missing.
         """
         observed = self.observe(z_BCHW, x0_BCHW)
         x_BCHW: Tensor = self.unary(observed)
@@ -112,10 +131,20 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         prepared: Tensor | None,
         iteration: int = 0,
     ) -> Tensor:
-        """Update every location in parallel, once (eq. 11); ``prepared`` comes from ``similarity.prepare``.
+        """Update every location once, in parallel (eq. 11).
 
-        If the CRF observes the state, the normalizer takes the unary's message with the others, as in the
-        paper; if it observes x0, the normalized messages correct x0.
+        If the CRF observes the state, the normalizer is applied to the sum of all messages, as in the paper. If it
+        observes x0, the normalizer is applied to the other messages, which then correct x0.
+
+        Args:
+            x_BCHW: The field, (B, C, H, W).
+            observed: The result of ``observe``.
+            text_BD: The teacher's pooled text, (B, D), or None.
+            prepared: The result of ``pairwise.similarity.prepare()``; None if the CRF has no pairwise term.
+            iteration: Number of the iteration, which selects the batch-norm statistics. Default 0.
+
+        Returns:
+            The updated field, (B, C, H, W).
         """
         unary_BCHW: Tensor = self.unary(observed)
         message_BCHW = torch.zeros_like(x_BCHW)
@@ -136,10 +165,22 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def energy(
         self, x_BCHW: Tensor, z_BCHW: Tensor, text_BD: Tensor | None = None, x0_BCHW: Tensor | None = None
     ) -> Tensor:
-        """The energy E(x) of each sample, (B,), up to a constant (eq. 1).
+        """Compute the energy E(x) of each sample, up to a constant (eq. 1).
 
-        The exact updates descend it. The learned parts of eq. 11 (compatibility network, batch-norm) replace
-        its gradient without being one.
+        Updates with ``normalizer="exact"`` descend it. The learned parts of eq. 11 (compatibility network,
+        batch-norm) replace its gradient, so other updates need not.
+
+        Args:
+            x_BCHW: The field, (B, C, H, W).
+            z_BCHW: The noisy state, (B, C, H, W).
+            text_BD: The teacher's pooled text, (B, D), or None (default).
+            x0_BCHW: The teacher's x0 prediction, (B, C, H, W). Required unless ``crf_input`` is "state".
+
+        Returns:
+            The energies, (B,).
+
+        Raises:
+            InputError: The latents do not have the config's shape, or ``x0_BCHW`` is missing.
         """
         observed = self.observe(z_BCHW, x0_BCHW)
         total: Tensor = self.unary.energy(x_BCHW, observed)
@@ -150,13 +191,24 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return total
 
     def observe(self, z_BCHW: Tensor, x0_BCHW: Tensor | None) -> Observed:
-        """Pick what ``crf_input`` asks for; raises InputError for latents of another shape, or without x0."""
+        """Select the inputs that ``crf_input`` names.
+
+        Args:
+            z_BCHW: The noisy state, (B, C, H, W).
+            x0_BCHW: The teacher's x0 prediction, (B, C, H, W); may be None if ``crf_input`` is "state".
+
+        Returns:
+            One or two tensors (B, C, H, W): the state, x0, or x0 and the state.
+
+        Raises:
+            InputError: The latents do not have the config's shape, or ``x0_BCHW`` is missing.
+        """
         expected = (self.settings.channels, self.settings.height, self.settings.width)
         if tuple(z_BCHW.shape[1:]) != expected:
             raise InputError(
                 f"latents of {expected} (channels, height, width)",
                 f"{tuple(z_BCHW.shape[1:])}",
-                "a CRF serves the size that it was trained for",
+                "generate at the size that this CRF was trained for, or use another CRF",
             )
         if self.settings.crf_input == "state":
             return (z_BCHW,)
@@ -178,5 +230,5 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return solved_BNC.transpose(1, 2).reshape(right_BCHW.shape).to(right_BCHW.dtype)
 
 
-# diffusers writes this module into model_index.json; saved pipelines name the public one.
+# diffusers writes this module's name into model_index.json, so it has to be the public one.
 LatentCRF.__module__ = "crf.model"

@@ -1,6 +1,6 @@
-"""The three terms of the CRF's energy, each with the message it sends in a mean-field update (arXiv 2412.18596).
+"""The three terms of the CRF's energy, each with its message in a mean-field update (arXiv 2412.18596).
 
-x: the field; observed: what the CRF is given (one or two latents); both BCHW. text: pooled (B, D);
+x: the field; observed: the CRF's inputs (one or two latents); all BCHW. text: pooled (B, D);
 h: heads, M: filters, N = H*W. Energies are sums over each sample: (B,).
 """
 
@@ -15,10 +15,10 @@ Observed = tuple[Tensor, ...]
 
 
 class Unary(nn.Module):
-    """1/2 sum_i |x_i - z_i|^2 (eq. 2), weighted by a precision per observation.
+    """The unary term 1/2 sum_i |x_i - z_i|^2 (eq. 2), with one precision per observation.
 
-    A single observation has precision one. Next to the teacher's x0 the noisy state is a second, scaled
-    observation, whose share of the precision starts near zero; share and scale are learned, (C,) each.
+    A single observation has precision one. If the CRF observes x0 and the state, the state is a second, scaled
+    observation whose share of the precision starts near zero. Share and scale are learned per channel, (C,).
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -28,7 +28,7 @@ class Unary(nn.Module):
         self.scale_C = nn.Parameter(torch.ones(config.channels)) if both else None
 
     def forward(self, observed: Observed) -> Tensor:
-        """The minimum of the term: the mean of the observations, weighted by their precisions."""
+        """Compute the term's minimum (B, C, H, W): the mean of the observations, weighted by their precisions."""
         if self.share_logit_C is None or self.scale_C is None:
             return observed[0]
         x0_BCHW, state_BCHW = observed
@@ -36,7 +36,7 @@ class Unary(nn.Module):
         return (1 - share_C11) * x0_BCHW + share_C11 * self.scale_C[:, None, None] * state_BCHW
 
     def energy(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
-        """The term's energy (B,)."""
+        """Compute the term's energy (B,)."""
         if self.share_logit_C is None or self.scale_C is None:
             return 0.5 * (x_BCHW - observed[0]).square().sum((1, 2, 3))
         x0_BCHW, state_BCHW = observed
@@ -47,11 +47,11 @@ class Unary(nn.Module):
 
 
 class Pairwise(nn.Module):
-    """1/2 sum_{i<j} k_ij |A_c (x_i - x_j)|^2 (eqs. 3, 4): k is learned, A depends on the text c.
+    """The pairwise term 1/2 sum_{i<j} k_ij |A_c (x_i - x_j)|^2 (eqs. 3, 4): k is learned, A depends on the text c.
 
-    A_c of a head is its slice of ``project`` with rows scaled by the text. With linear compatibility the
-    message is the energy's own, A'A sum_j k_ij x_j; the network that replaces it (eq. 11) applies a
-    nonlinearity and projects back by its own weights.
+    A_c of a head is its slice of ``project``, with rows scaled by the text. With linear compatibility, the message
+    follows from the energy: A'A sum_j k_ij x_j. The network that replaces it (eq. 11) applies a nonlinearity and
+    projects back by weights of its own.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -66,7 +66,7 @@ class Pairwise(nn.Module):
         self.compatibility = None if self.linear else nn.Conv2d(config.hidden, config.channels, 1)
 
     def forward(self, x_BCHW: Tensor, observed: Observed, text_BD: Tensor | None, prepared: Tensor) -> Tensor:
-        """The message to each location (B, C, H, W); ``prepared`` comes from ``similarity.prepare``."""
+        """Compute the message to each location (B, C, H, W). ``prepared`` comes from ``similarity.prepare``."""
         seen = torch.cat([x_BCHW, *observed], dim=1) if self.sees_observed else x_BCHW
         message_BhCHW = self.similarity(seen, prepared)
         if self.compatibility is None:
@@ -80,7 +80,7 @@ class Pairwise(nn.Module):
         return compatible
 
     def energy(self, x_BCHW: Tensor, text_BD: Tensor | None) -> Tensor:
-        """The term's energy (B,); if k is not symmetric, that of its symmetric part."""
+        """Compute the term's energy (B,). If k is not symmetric, its symmetric part counts."""
         k_hNN = self.similarity.table().to(x_BCHW.dtype)
         y_BhDN = torch.einsum("bhdc,bcn->bhdn", self._compatibility_factor(text_BD, len(x_BCHW)), x_BCHW.flatten(2))
         own_BhN = y_BhDN.square().sum(2)
@@ -89,12 +89,12 @@ class Pairwise(nn.Module):
         return 0.25 * ((own_BhN * weight_hN).sum(2) - 2 * shared_Bh).sum(1)
 
     def precision(self, text_BD: Tensor | None, batch: int) -> Tensor:
-        """sum_j k_ij A'A (B, N, C, C), which the inverse of eq. 8 adds to the unary's identity."""
+        """Compute sum_j k_ij A'A (B, N, C, C), which eq. 8 adds to the unary term's identity before inverting."""
         a_BhDC = self._compatibility_factor(text_BD, batch)
         return torch.einsum("bhdc,bhde,hn->bnce", a_BhDC, a_BhDC, self.similarity.table().sum(2))
 
     def _compatibility_factor(self, text_BD: Tensor | None, batch: int) -> Tensor:
-        """A_c per head (B, h, D, C)."""
+        """Compute A_c per head (B, h, D, C)."""
         weight_DhC = self.project.weight.reshape(len(self.project.weight), self.heads, -1)[:, :, : self.channels]
         a_BhDC = weight_DhC.transpose(0, 1).expand(batch, -1, -1, -1)
         if self.modulate is not None and text_BD is not None:
@@ -104,12 +104,12 @@ class Pairwise(nn.Module):
 
 
 class FieldOfExperts(nn.Module):
-    """- sum_i sum_m a_m log phi((w_m * x)_i) (eqs. 5, 6) with phi(y) = eps exp(relu(y)^2 / 2).
+    """The higher-order term - sum_i sum_m a_m log phi((w_m * x)_i) (eqs. 5, 6), phi(y) = eps exp(relu(y)^2 / 2).
 
-    The weights a_m are one in the paper. The message (eqs. 10, 11) is the negative gradient: weighted
-    responses sent back through the mirrored filters. If the potentials see the observations, the response is
-    w_m * [x, observed] + b_m. The message, through the filters' part on x, is still the negative gradient
-    with respect to x, but a filter may now respond to something else than what it draws.
+    The weights a_m are one in the paper. The message (eqs. 10, 11) is the negative gradient: the weighted responses,
+    sent back through the mirrored filters. With ``potentials="observed"``, the response is w_m * [x, observed] + b_m.
+    The message, through the filters' part on x, is still the negative gradient with respect to x, but a filter may
+    then respond to a pattern other than the one that it adds.
     """
 
     def __init__(self, config: LatentCRFConfig) -> None:
@@ -117,7 +117,7 @@ class FieldOfExperts(nn.Module):
         side = config.kernel_size
         self.channels, self.sees_observed = config.channels, config.potentials == "observed"
         fan_in = config.channels * side * side
-        # The filter bank followed by its adjoint starts with a gain well below one.
+        # At this scale the filter bank, followed by its adjoint, has a gain well below one.
         scale = 0.5 / (fan_in * config.filters) ** 0.25 / side
         self.filters = nn.Parameter(torch.randn(config.filters, config.potential_channels, side, side) * scale)
         self.bias_M = nn.Parameter(torch.zeros(config.filters)) if self.sees_observed else None
@@ -125,13 +125,13 @@ class FieldOfExperts(nn.Module):
         self.weight_M = nn.Parameter(signs_M) if config.expert_weights == "signed" else None
 
     def forward(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
-        """The message to each location (B, C, H, W)."""
+        """Compute the message to each location (B, C, H, W)."""
         response_BMHW = self._weight(F.relu(self._filter(x_BCHW, observed)))
         mirrored = self.filters[:, : self.channels]
         return F.conv_transpose2d(response_BMHW, mirrored, padding=self.filters.shape[-1] // 2)
 
     def energy(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
-        """The term's energy (B,), up to the constant that eps adds."""
+        """Compute the term's energy (B,), without the constant that eps adds."""
         return -0.5 * self._weight(F.relu(self._filter(x_BCHW, observed)).square()).sum((1, 2, 3))
 
     def _filter(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
@@ -143,7 +143,7 @@ class FieldOfExperts(nn.Module):
 
 
 def make_text_modulation(config: LatentCRFConfig) -> nn.Sequential:
-    """A network from pooled text to scale and shift of the hidden channels (B, 2 * hidden); zero before training."""
+    """Make a network from pooled text (B, D) to scale and shift (B, 2 * hidden). It returns zeros before training."""
     last = nn.Linear(config.hidden, 2 * config.hidden)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

@@ -1,6 +1,6 @@
-"""The LatentCRF pipeline of each family: the family's own diffusers pipeline with a CRF as one more component.
+"""One LatentCRF pipeline per family: the family's own diffusers pipeline with a CRF as one more component.
 
-diffusers reads a pipeline's components from the arguments of its constructor, hence one constructor per family.
+diffusers reads a pipeline's components from the arguments of its constructor, so each family needs its own.
 Importing this module registers the pipelines, so import ``LatentCRFPipeline`` from here.
 """
 

@@ -1,4 +1,4 @@
-"""Where a schedule's evaluations stand on a teacher's noise schedule. A step: (timestep, timestep stepped to)."""
+"""The timesteps of a schedule on a teacher's noise schedule. A step is (timestep, timestep stepped to)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Steps = Sequence[tuple[float, float]]
 
 
 def find_lead_path(noise_schedule: NoiseSchedule, schedule: Schedule) -> Steps:
-    """The evaluations before the CRF."""
+    """List the steps before the CRF."""
     if schedule.solver == "dpm++":
         scheduler = noise_schedule.with_spacing(schedule.spacing).multistep()
         scheduler.set_timesteps(schedule.lead_of)
@@ -32,12 +32,12 @@ def find_lead_path(noise_schedule: NoiseSchedule, schedule: Schedule) -> Steps:
 
 
 def find_lead_end(noise_schedule: NoiseSchedule, schedule: Schedule) -> float:
-    """The timestep of the state that the lead leaves to the CRF: 201 for "31/40" of the paper's teacher."""
+    """Find the timestep at which the lead ends: 201 for "31/40" of the paper's teacher."""
     return find_lead_path(noise_schedule, schedule)[-1][1]
 
 
 def find_tail_path(noise_schedule: NoiseSchedule, schedule: Schedule) -> Steps:
-    """The evaluations after the CRF."""
+    """List the steps after the CRF."""
     if schedule.tail_timesteps:
         return list(pairwise((*schedule.tail_timesteps, noise_schedule.final)))
     path = noise_schedule.with_spacing(schedule.spacing).path
@@ -45,14 +45,15 @@ def find_tail_path(noise_schedule: NoiseSchedule, schedule: Schedule) -> Steps:
 
 
 def count_steps_before(noise_schedule: NoiseSchedule, timestep: int) -> int:
-    """Number of the teacher's own 50 steps that lead to the state at ``timestep``: 44 for 101.
+    """Count how many of the teacher's own 50 steps lead to the state at ``timestep``: 44 for 101.
 
-    Raises ScheduleError if none of them starts there. Flow matching has fractional timesteps; they are rounded.
+    The fractional timesteps of flow matching are rounded. Raises ScheduleError if no step after the first starts at
+    ``timestep``.
     """
     visited = [round(t) for t in noise_schedule.timesteps(TEACHER_STEPS)]
     if timestep not in visited[1:]:
         nearest = min(visited[1:], key=lambda t: abs(t - timestep))
         raise ScheduleError(
-            f"a timestep that the teacher's {TEACHER_STEPS} steps visit", str(timestep), f"the nearest is {nearest}"
+            f"a timestep that the teacher's {TEACHER_STEPS} steps visit", str(timestep), f"use {nearest}, the nearest"
         )
     return visited.index(timestep)

@@ -1,4 +1,4 @@
-"""Generate with a teacher and a CRF, as a diffusers pipeline."""
+"""The diffusers pipeline that generates images with a teacher and a CRF."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -19,24 +19,30 @@ from crf.schedule import Schedule, default_schedule
 from crf.teacher.families import find_family
 from crf.teacher.teacher import Teacher
 
-# (pipeline, number of the evaluation, its timestep, {"latents": ...}) -> a dict that may replace "latents"
+# (pipeline, number of the evaluation, its timestep, {"latents": ...}) -> dict whose "latents", if any, replace these
 Callback = Callable[[Any, int, float, dict[str, Tensor]], dict[str, Tensor]]
 
 
 @dataclass
 class LatentCRFPipelineOutput(BaseOutput):  # type: ignore[misc]
-    """``images``: PIL images, an array (B, H, W, 3) or a tensor (B, 3, H, W) in [0, 1], or latents (B, C, H, W)."""
+    """The output of ``LatentCRFPipeline``.
+
+    ``images``: a list of PIL images, an array (B, H, W, 3) or a tensor (B, 3, H, W) in [0, 1], or latents
+    (B, C, H, W), as ``output_type`` says.
+    """
 
     images: Any
 
 
 class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
-    """An unmodified teacher, a CRF, and the schedule that runs them, as a diffusers pipeline.
+    """A diffusers pipeline that generates images with an unmodified teacher and a CRF, on a schedule.
 
-    ``from_teacher`` makes one. It is the teacher's own diffusers pipeline with one more component, ``crf``, and
-    another ``__call__``: ``to``, ``vae``, offloading, LoRA weights and the rest work as in diffusers, and
-    ``type(pipeline).from_pretrained`` reads what ``save_pretrained`` writes. ``schedule`` may be set between
-    calls. The teacher's scheduler is read, not run; its safety checker and watermark do not run.
+    Create one with ``from_teacher``. It extends the teacher's own pipeline class with the component ``crf`` and
+    replaces ``__call__``, so ``to``, offloading, LoRA weights and the rest work as in diffusers. Load a saved
+    pipeline with ``type(pipeline).from_pretrained``. Set ``schedule`` to change it between calls.
+
+    The schedule replaces the sampler: the teacher's scheduler supplies only its config. The teacher's safety checker
+    and watermark do not run.
 
     Example:
         >>> pipeline = LatentCRFPipeline.from_teacher("path/to/teacher", "path/to/crf").to("cuda")
@@ -49,7 +55,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
     _exclude_from_cpu_offload: ClassVar = ["crf"]
     crf: LatentCRF | None
     of_family: ClassVar[dict[str, type["LatentCRFPipeline"]]] = {}
-    """The pipeline class of each family; each registers itself when it is defined."""
+    """Family -> its pipeline class. Each class registers itself when it is defined."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -59,21 +65,21 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
     def from_teacher(
         cls, teacher: str | Path | Any, crf: str | Path | LatentCRF | None = None, schedule: Schedule | None = None
     ) -> "LatentCRFPipeline":
-        """Make a pipeline that shares the teacher's modules.
+        """Create a pipeline from a teacher and a CRF. It shares their modules; nothing is copied.
 
         Args:
-            teacher: A folder in diffusers format, or a loaded StableDiffusionPipeline,
-                StableDiffusionXLPipeline or StableDiffusion3Pipeline.
-            crf: A CRF, which moves to the teacher's device and dtype, or the folder of one; None (default) to
-                run the teacher alone.
-            schedule: What runs. By default that which the CRF was distilled for ("31/40 + crf + 2/50" if its
-                config does not say), or all of 50 steps without a CRF.
+            teacher: A folder in diffusers format, or a loaded StableDiffusionPipeline, StableDiffusionXLPipeline or
+                StableDiffusion3Pipeline.
+            crf: A CRF or the folder of one. It is moved to the teacher's device and dtype. None (default) runs the
+                teacher alone.
+            schedule: The schedule to run. Default: the one that the CRF was distilled for ("31/40 + crf + 2/50" if
+                its config records none); without a CRF, "50/50".
 
         Returns:
-            The pipeline of the teacher's family.
+            A pipeline of the teacher's family.
 
         Raises:
-            TeacherError: The folder holds no teacher, or the pipeline is of another kind.
+            TeacherError: The folder holds no teacher, or the teacher is of an unsupported kind.
         """
         stock = Teacher.load(teacher).pipeline if isinstance(teacher, (str, Path)) else teacher
         model = LatentCRF.from_pretrained(crf) if isinstance(crf, (str, Path)) else crf
@@ -85,11 +91,11 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         return pipeline
 
     def _add_crf(self, crf: LatentCRF | None, schedule: str | None) -> None:
-        """Finish the construction that the teacher's own constructor began."""
+        """Add the CRF and the schedule, after the teacher's own constructor has run."""
         self.register_modules(crf=crf)
         if crf:
             crf.eval().to(self.device)
-        # diffusers warns about every change of dtype.
+        # Only if it changes: diffusers warns about every conversion.
         if crf and crf.dtype != self.teacher.dtype:
             crf.to(self.teacher.dtype)
         default = default_schedule(crf.settings.lead, crf.settings.tail) if crf else Schedule.parse("50/50")
@@ -97,7 +103,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     @property
     def schedule(self) -> Schedule:
-        """What runs; it is saved with the pipeline."""
+        """The schedule that a call runs. It can be set, and is saved with the pipeline."""
         return Schedule.parse(self.config.schedule)
 
     @schedule.setter
@@ -106,7 +112,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     @property
     def teacher(self) -> Teacher:
-        """The teacher that this pipeline's components form."""
+        """The teacher made of this pipeline's components."""
         return Teacher(self)
 
     @torch.no_grad()
@@ -126,32 +132,32 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> LatentCRFPipelineOutput | tuple[Any]:
-        """Generate images. The arguments are those of diffusers' pipelines.
+        """Generate images. The arguments have the same meaning as in diffusers' pipelines.
 
         Args:
-            prompt: One prompt or several.
-            negative_prompt: What to steer away from: one for all prompts, or one per prompt.
-            height: Pixels; the teacher's own size by default.
-            width: Pixels; the teacher's own size by default.
-            guidance_scale: Classifier-free guidance, 7.5 by default; 1 or less skips the evaluation without
-                the prompt.
-            num_images_per_prompt: Images per prompt, 1 by default; they are adjacent in the output.
-            generator: Source of the noise: one, or one per image.
-            latents: Noise to start from, (B, C, H, W), with B the number of all images; drawn by default.
+            prompt: One prompt, or a list of prompts.
+            negative_prompt: What to steer away from: one text for all prompts, or one per prompt. Default: none.
+            height: Height of the images in pixels. Default: the teacher's own size.
+            width: Width of the images in pixels. Default: the teacher's own size.
+            guidance_scale: Scale of classifier-free guidance. Default 7.5; 1 or less disables guidance.
+            num_images_per_prompt: Images per prompt, adjacent in the output. Default 1.
+            generator: Generator of the noise, or a list of one per image. Default: PyTorch's global generator.
+            latents: Initial noise, (B, C, H, W), where B counts all images. Default: drawn from ``generator``.
             output_type: "pil" (default), "np", "pt" or "latent".
-            return_dict: Return an output object (default) instead of a tuple.
-            callback_on_step_end: Called after each of the teacher's evaluations, numbered from 0 over the whole
-                schedule; sampling continues with the "latents" in the dict it returns.
-            callback_on_step_end_tensor_inputs: What the callback receives; only "latents" is available.
+            return_dict: Whether to return an output object (default) or a tuple.
+            callback_on_step_end: Called after each of the teacher's evaluations as (pipeline, number from 0,
+                timestep, inputs). Sampling continues with "latents" of the dict that it returns, if given.
+            callback_on_step_end_tensor_inputs: Names of the callback's inputs; only "latents" is available.
 
         Returns:
-            An output with ``images``: PIL images, an array (B, H, W, 3) or a tensor (B, 3, H, W) in [0, 1],
-            or latents (B, C, H, W); or a tuple of just these.
+            An output whose ``images`` are PIL images, a float array (B, H, W, 3) or tensor (B, 3, H, W) in [0, 1],
+            or latents (B, C, H, W); or a tuple of one element, the images.
 
         Raises:
-            InputError: ``latents``, ``generator`` or the callback's inputs do not fit.
-            TeacherError: The CRF was made for another teacher or size.
-            ScheduleError: The schedule needs a CRF and there is none.
+            InputError: ``latents`` has the wrong shape, ``generator`` has the wrong length, or the callback asks for
+                unavailable inputs.
+            TeacherError: The CRF was made for another teacher or image size, or the VAE cannot make this size.
+            ScheduleError: The schedule needs a CRF, and the pipeline has none.
         """
         teacher = self.teacher
         prompts = [prompt] if isinstance(prompt, str) else prompt
@@ -179,12 +185,12 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         return LatentCRFPipelineOutput(images=images) if return_dict else (images,)
 
     def _on_step(self, bar: Any, callback: Callback | None, tensor_inputs: Sequence[str]) -> OnStep:
-        """A function that reports each evaluation to the progress bar and the caller's callback."""
+        """Make the function that reports each evaluation to the progress bar and the caller's callback."""
         if unknown := set(tensor_inputs) - set(self._callback_tensor_inputs):
             raise InputError(
                 f"callback_on_step_end_tensor_inputs among {list(self._callback_tensor_inputs)}",
                 f"{sorted(unknown)}",
-                "leave out the others",
+                "leave these out",
             )
         numbers = itertools.count()
 
@@ -200,25 +206,25 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
 
 def check_crf(crf: LatentCRF, shape_CHW: tuple[int, int, int], text_width: int) -> None:
-    """Raise TeacherError if the CRF was made for other latents or another text encoder."""
+    """Raise TeacherError if the CRF was made for another shape of latents or another width of text."""
     made_for = (crf.config.channels, crf.config.height, crf.config.width), crf.config.text_width
     if made_for != (shape_CHW, text_width):
         raise TeacherError(
-            f"latents {made_for[0]} (C, H, W) and text of width {made_for[1]}, which this CRF was made for",
+            f"latents {made_for[0]} (C, H, W) and text of width {made_for[1]}, as this CRF was made for",
             f"{shape_CHW} and {text_width}",
-            "ask for its height and width, or use a CRF of this teacher",
+            "generate at its height and width, or use a CRF of this teacher",
         )
 
 
 def check_noise(shape_BCHW: tuple[int, ...], generator: Generators | None, latents: Tensor | None) -> None:
-    """Raise InputError if the caller's noise or list of generators does not fit this batch."""
+    """Raise InputError if the shape of ``latents`` or the number of generators does not match the batch."""
     if latents is not None and latents.shape != shape_BCHW:
         raise InputError(
-            f"latents of shape {shape_BCHW} for these prompts and this size",
+            f"latents of shape {shape_BCHW} for these prompts and this image size",
             f"{tuple(latents.shape)}",
             "change latents, or height and width",
         )
     if isinstance(generator, list) and len(generator) != shape_BCHW[0]:
         raise InputError(
-            f"a generator for each of the {shape_BCHW[0]} images", f"{len(generator)}", "give as many, or one"
+            f"{shape_BCHW[0]} generators, one per image", f"{len(generator)}", "pass as many, or a single generator"
         )

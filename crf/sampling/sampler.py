@@ -1,4 +1,4 @@
-"""Run a schedule: the teacher's first steps, the CRF, the renoising, the last steps."""
+"""Run a schedule: the lead, the CRF, the renoising, the tail."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ OnStep = Callable[[float, Tensor], Tensor]  # (timestep of the evaluation, state
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A point of a trajectory: the state at ``timestep``, and x0 and eps of the last evaluation; all BCHW."""
+    """A point on a trajectory: the state at ``timestep``, and x0 and eps of the last evaluation; all (B, C, H, W)."""
 
     state: Tensor
     timestep: float
@@ -35,7 +35,18 @@ def follow(
     given: Condition,
     on_step: OnStep | None = None,
 ) -> Trajectory:
-    """Take the teacher's own steps, DDIM or Euler, along ``path``: (timestep, timestep stepped to) of each."""
+    """Take the teacher's own steps, DDIM or Euler, along a path.
+
+    Args:
+        teacher: The teacher.
+        state: The state (B, C, H, W) at the first timestep of ``path``.
+        path: The steps, as (timestep of the evaluation, timestep stepped to); at least one.
+        given: The condition of the B rows.
+        on_step: Called after each evaluation; returns the state to continue with.
+
+    Returns:
+        The point at the end of the path.
+    """
     for timestep, to_timestep in path:
         z, output = state, teacher.guided_output(state, timestep, given)
         state = teacher.noise_schedule.advance(output, z, timestep, to_timestep)
@@ -47,7 +58,7 @@ def follow(
 def run_lead(
     teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
 ) -> Trajectory:
-    """Run the schedule's lead from noise."""
+    """Run the schedule's lead from noise (B, C, H, W), and return the point at its end."""
     state = noise_BCHW.to(teacher.device, teacher.dtype)
     if schedule.solver == "dpm++":
         return follow_multistep(teacher, schedule, state, given, on_step)
@@ -57,7 +68,7 @@ def run_lead(
 def follow_multistep(
     teacher: Teacher, schedule: Schedule, state: Tensor, given: Condition, on_step: OnStep | None = None
 ) -> Trajectory:
-    """Take the lead's steps by diffusers' DPM-Solver++."""
+    """Run the schedule's lead by diffusers' DPM-Solver++, and return the point at its end."""
     scheduler = teacher.noise_schedule.with_spacing(schedule.spacing).multistep()
     scheduler.set_timesteps(schedule.lead_of, device=teacher.device)
     timesteps = [*scheduler.timesteps, torch.tensor(teacher.noise_schedule.final)][: schedule.lead + 1]
@@ -79,10 +90,22 @@ def run_tail(
     on_step: OnStep | None = None,
     generator: Generators | None = None,
 ) -> Tensor:
-    """Run what follows the lead and return the final latents (B, C, H, W).
+    """Run what follows the lead: the CRF or x0, the renoising and the tail.
 
-    ``reached``: where the lead ended. ``generator``: source of "fresh" noise. Raises ScheduleError if the
-    schedule needs a CRF and there is none.
+    Args:
+        teacher: The teacher.
+        schedule: The schedule; its lead has been run.
+        reached: The point at the lead's end.
+        given: The condition of the B rows.
+        crf: The CRF, if the schedule needs one.
+        on_step: Called after each evaluation; returns the state to continue with.
+        generator: Generator of the noise if ``renoise`` is "fresh". Default: PyTorch's global generator.
+
+    Returns:
+        The final latents, (B, C, H, W).
+
+    Raises:
+        ScheduleError: The schedule needs a CRF, and there is none.
     """
     path = find_tail_path(teacher.noise_schedule, schedule)
     clean = None
@@ -100,9 +123,9 @@ def run_tail(
 
 
 def require_crf(schedule: Schedule, crf: LatentCRF | None) -> LatentCRF:
-    """Return the CRF; raises ScheduleError if there is none."""
+    """Return the CRF. Raises ScheduleError if there is none."""
     if crf is None:
-        raise ScheduleError(f"a CRF, which the schedule '{schedule}' needs", "none", "give one, or '50/50'")
+        raise ScheduleError(f"a CRF for the schedule '{schedule}'", "none", "pass one, or use the schedule '50/50'")
     return crf
 
 
@@ -114,7 +137,7 @@ def renoise(
     timestep: float,
     generator: Generators | None = None,
 ) -> Tensor:
-    """Turn clean latents into the state that the evaluation at ``timestep`` receives."""
+    """Turn clean latents into the state for the evaluation at ``timestep``, as ``schedule.renoise`` says."""
     if schedule.renoise == "direct":
         return clean
     if schedule.renoise == "recomputed":
@@ -123,4 +146,4 @@ def renoise(
         noise = reached.eps
     else:
         noise = randn_tensor(clean.shape, generator, clean.device, clean.dtype)
-    return teacher.noise_schedule.step(clean, noise, timestep)
+    return teacher.noise_schedule.add_noise(clean, noise, timestep)

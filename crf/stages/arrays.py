@@ -1,4 +1,4 @@
-"""Names of the arrays that ``encode`` and ``teach`` store, and that training reads."""
+"""Names of the arrays that ``encode`` and ``teach`` store and that training reads."""
 
 LATENTS, TEXT, TRUNCATED = "latents", "text", "truncated"
 STEP_40, STEP_50, X0_40 = "step_40", "step_50", "x0_40"

@@ -1,4 +1,4 @@
-"""Captions that are longer than the teacher's text encoder reads: they are marked, not warned about."""
+"""Mark captions that exceed the text encoder's limit, in place of a warning per caption."""
 
 import logging
 from typing import Any
@@ -12,18 +12,18 @@ WARNINGS = ("Token indices sequence length is longer than", "The following part 
 
 
 def silence_truncation(teacher: Teacher) -> None:
-    """Drop the tokenizer's and diffusers' warnings of truncated captions, and no others, in this process."""
+    """Suppress the warnings about truncated captions from transformers and diffusers, in this process."""
     for name in ("transformers.tokenization_utils_base", teacher.pipeline.encode_prompt.__module__):
         logging.getLogger(name).addFilter(is_no_truncation)
 
 
 def is_no_truncation(record: logging.LogRecord) -> bool:
-    """Whether a log record warns of anything else than a truncated caption."""
+    """Return False for a warning about a truncated caption, True for every other log record."""
     return not str(record.msg).startswith(WARNINGS)
 
 
 def find_truncated(teacher: Teacher, captions: list[str]) -> npt.NDArray[Any]:
-    """Mark, bool (B,), the captions of which the teacher's first text encoder reads only the beginning."""
+    """Return a mask, bool (B,): True if a caption exceeds the token limit of the teacher's first text encoder."""
     tokenizer = teacher.pipeline.tokenizer
     tokens = tokenizer(captions).input_ids
     return np.array([len(ids) > tokenizer.model_max_length for ids in tokens])

@@ -1,4 +1,4 @@
-"""The compute of the ``encode`` stage: decoded images -> latents and pooled text."""
+"""What the ``encode`` stage computes: decoded images -> latents and pooled text."""
 
 from typing import Any
 
@@ -7,17 +7,18 @@ import torch
 
 from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
 from crf.stages.captions import find_truncated, silence_truncation
+from crf.stages.micro_batches import map_micro_batches
 from crf.teacher.teacher import Teacher
-
-MICRO_BATCH = 16  # fixed: another size may change the last bits of a matrix product
 
 
 class EncodeImages:
-    """Map a dict of arrays to a dict of arrays; the rest of the dict passes through.
+    """Encode a dict of image and caption arrays as a dict of latents and text embeddings.
 
-    In: ``image`` uint8 (B, H, W, 3), ``caption`` (B,), ``valid`` bool (B,).
-    Out, NaN for rows that are not valid: ``latents`` float16 (B, h, w, C) and ``text`` float16 (B, D), pooled. And
-    ``truncated`` bool (B,): the text encoder reads only the beginning of the caption.
+    Reads ``image`` uint8 (B, H, W, 3), ``caption`` str (B,) and ``valid`` bool (B,).
+
+    Adds ``latents`` float16 (B, h, w, C) and ``text`` float16 (B, D), the pooled text; both are NaN for invalid
+    rows. Also adds ``truncated`` bool (B,), which marks captions that are longer than the text encoder's limit.
+    Removes ``image``; all other entries pass through.
     """
 
     def __init__(self, teacher_path: str, device: str, threads: int) -> None:
@@ -26,23 +27,20 @@ class EncodeImages:
         silence_truncation(self.teacher)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        parts = [
-            self._encode(batch["image"][start : start + MICRO_BATCH], batch["caption"][start : start + MICRO_BATCH])
-            for start in range(0, len(batch["image"]), MICRO_BATCH)
-        ]
-        latents, text = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        latents[~batch["valid"]] = np.nan
-        text[~batch["valid"]] = np.nan
+        arrays = map_micro_batches(self._encode, batch["image"], batch["caption"])
+        for values in arrays.values():
+            values[~batch["valid"]] = np.nan
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
         rest = {name: values for name, values in batch.items() if name != "image"}
-        return {**rest, LATENTS: latents, TEXT: text, TRUNCATED: truncated}
+        return {**rest, **arrays, TRUNCATED: truncated}
 
-    def _encode(self, image_BHWC: Any, captions: Any) -> tuple[Any, Any]:
+    def _encode(self, image_BHWC: Any, captions: Any) -> dict[str, Any]:
         x_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHWC)).permute(0, 3, 1, 2).float() / 127.5 - 1
         pooled_BD = self.teacher.pooled_text([str(caption) for caption in captions])
-        return half_channels_last(self.teacher.encode(x_BCHW)), pooled_BD.cpu().numpy().astype(np.float16)
+        latents = half_channels_last(self.teacher.encode(x_BCHW))
+        return {LATENTS: latents, TEXT: pooled_BD.cpu().numpy().astype(np.float16)}
 
 
 def half_channels_last(z_BCHW: torch.Tensor) -> Any:
-    """The latents as the store keeps them: numpy float16 (B, H, W, C)."""
+    """Convert latents (B, C, H, W) to the store's form: a NumPy array, float16 (B, H, W, C)."""
     return z_BCHW.permute(0, 2, 3, 1).contiguous().cpu().numpy().astype(np.float16)

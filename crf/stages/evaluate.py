@@ -1,8 +1,7 @@
-"""The compute of the ``evaluate`` stage: latents and image features of every method from the same noise."""
+"""What the ``evaluate`` stage computes: each method's latents and image features, from the same noise."""
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from crf.evaluation.comparison import compare
@@ -13,17 +12,18 @@ from crf.noise import sample_noise
 from crf.stages.arrays import TRUNCATED
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.stages.encode import half_channels_last
+from crf.stages.micro_batches import map_micro_batches
 from crf.teacher.teacher import Teacher
-
-MICRO_BATCH = 16
 
 
 class CompareMethods:
-    """Map a dict of arrays to a dict of arrays.
+    """Sample a dict of captions and seeds with every method of the evaluation.
 
-    In: ``caption`` (B,), ``seed`` uint64 (B,).
-    Out, per method: ``latents_KEY`` float16 (B, h, w, C) and ``features_KEY`` float32 (B, 1280). And
-    ``truncated`` bool (B,): the text encoder reads only the beginning of the caption.
+    Reads ``caption`` str (B,) and ``seed`` uint64 (B,).
+
+    Adds, for each method's key, ``latents_KEY`` float16 (B, h, w, C) and ``features_KEY`` float32 (B, 1280). Also
+    adds ``truncated`` bool (B,), which marks captions that are longer than the text encoder's limit. All other
+    entries pass through.
     """
 
     def __init__(
@@ -46,11 +46,7 @@ class CompareMethods:
         self.methods = list_methods(lead, self.teacher.noise_schedule, tail)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        parts = [
-            self._compare(batch["caption"][start : start + MICRO_BATCH], batch["seed"][start : start + MICRO_BATCH])
-            for start in range(0, len(batch["caption"]), MICRO_BATCH)
-        ]
-        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        arrays = map_micro_batches(self._compare, batch["caption"], batch["seed"])
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
         return {**batch, **arrays, TRUNCATED: truncated}
 

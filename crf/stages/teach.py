@@ -1,4 +1,4 @@
-"""The compute of the ``teach`` stage: captions -> states of one DDIM trajectory per caption."""
+"""What the ``teach`` stage computes: captions -> states of one DDIM trajectory per caption."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,25 +14,26 @@ from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
 from crf.stages.arrays import LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, TRUNCATED, X0_40
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.stages.encode import half_channels_last
+from crf.stages.micro_batches import map_micro_batches
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
 
-MICRO_BATCH = 16  # fixed: another size may change the last bits of a matrix product
-
 
 class TeachTrajectories:
-    """Map a dict of arrays to a dict of arrays (section 3.5: DDIM, 50 steps, guidance 7.5).
+    """Run the teacher's 50 steps for a dict of captions and seeds, and keep the states to learn from (section 3.5).
 
-    In: ``caption`` (B,), ``seed`` uint64 (B,), ``valid`` bool (B,).
+    Reads ``caption`` str (B,), ``seed`` uint64 (B,) and ``valid`` bool (B,).
 
-    Out, NaN for rows that are not valid: ``text`` float16 (B, D), pooled, and latents float16 (B, h, w, C):
+    Adds ``text`` float16 (B, D), the pooled text, and latents float16 (B, h, w, C); all are NaN for invalid rows:
 
-    - ``step_40`` and ``step_50``, states of the trajectory;
-    - ``x0_40``, the teacher's x0 prediction at its 40th evaluation, if ``x0``;
-    - ``lead_state`` and ``lead_x0``, where a ``lead`` such as "31/40" ends from the same noise, if given;
-    - ``tail_state``, the state at the timestep ``tail`` of the 50 steps, if given.
+    - ``step_40`` and ``step_50``: the states after 40 and 50 steps;
+    - ``x0_40``, with ``x0=True``: the x0 prediction of the 40th evaluation;
+    - ``lead_state`` and ``lead_x0``, with a ``lead`` such as "31/40": the state and the x0 prediction at the lead's
+      end, from the same noise;
+    - ``tail_state``, with ``tail``: the state of the 50 steps at that timestep.
 
-    And ``truncated`` bool (B,): the text encoder reads only the beginning of the caption.
+    Also adds ``truncated`` bool (B,), which marks captions that are longer than the text encoder's limit. All other
+    entries pass through.
     """
 
     def __init__(
@@ -54,11 +55,7 @@ class TeachTrajectories:
         self.steps_to_tail = count_steps_before(self.teacher.noise_schedule, tail) if tail else None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        parts = [
-            self._teach(batch["caption"][start : start + MICRO_BATCH], batch["seed"][start : start + MICRO_BATCH])
-            for start in range(0, len(batch["caption"]), MICRO_BATCH)
-        ]
-        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        arrays = map_micro_batches(self._teach, batch["caption"], batch["seed"])
         for values in arrays.values():
             values[~batch["valid"]] = np.nan
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
@@ -77,7 +74,7 @@ class TeachTrajectories:
         return {**arrays, TEXT: given.pooled_BD.cpu().numpy().astype(np.float16)}
 
     def _follow_trajectory(self, noise_BCHW: Tensor, given: Condition) -> dict[str, Tensor]:
-        """The 50 steps, with the states to keep on the way."""
+        """Take the 50 steps; return the states to keep by array name."""
         path = self.teacher.noise_schedule.path(TEACHER_STEPS)
         stops = sorted({0, TEACHER_SPLIT, TEACHER_STEPS, *([self.steps_to_tail] if self.steps_to_tail else [])})
         states, state = {}, noise_BCHW

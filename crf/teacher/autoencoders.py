@@ -1,4 +1,4 @@
-"""The autoencoders that a teacher may have: every one of diffusers with 4-D latents that its pipelines accept."""
+"""The supported autoencoders: all of diffusers' classes with 4-D latents that its pipelines accept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crf.errors import TeacherError
 if TYPE_CHECKING:  # a plan reads configs without torch
     from torch import Tensor
 
-# Class -> the entry of its config with the channels of the encoder's blocks; each but the first halves the sides.
+# Class -> the config entry that lists the channels of the encoder's blocks. Each block but the first halves the sides.
 AUTOENCODERS = {
     "AutoencoderKL": "block_out_channels",
     "AsymmetricAutoencoderKL": "down_block_out_channels",
@@ -20,26 +20,26 @@ AUTOENCODERS = {
 
 
 def check_autoencoder(name: str) -> None:
-    """Raise TeacherError for an autoencoder class that no teacher can be served with."""
+    """Raise TeacherError if the class of autoencoder is not supported."""
     if name not in AUTOENCODERS:
         raise TeacherError(f"an autoencoder of {', '.join(AUTOENCODERS)}", name, "use a teacher with one of these")
 
 
 def find_factor(name: str, config: dict[str, Any]) -> int:
-    """Pixels per latent, along each side."""
+    """Compute the number of pixels per latent pixel, along each side. ``name``: the class of autoencoder."""
     check_autoencoder(name)
     return int(2 ** (len(config[AUTOENCODERS[name]]) - 1))
 
 
 def encode(vae: Any, x_BCHW: Tensor) -> Tensor:
-    """The VAE's latents of pixels in [-1, 1]: the mode if it gives a distribution, so an image has one encoding."""
+    """Encode pixels in [-1, 1] to the VAE's own latents. Takes the mode of a distribution, and so is deterministic."""
     output = vae.encode(x_BCHW)
     z_BCHW: Tensor = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
     return z_BCHW
 
 
 def decode(vae: Any, z_BCHW: Tensor) -> Tensor:
-    """The pixels of the VAE's latents. A decoder that samples gets the same noise for each image and each call."""
+    """Decode the VAE's own latents to pixels. A decoder that samples gets the same noise for each image and call."""
     import torch
 
     if type(vae).__name__ != "ConsistencyDecoderVAE":

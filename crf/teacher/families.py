@@ -1,7 +1,7 @@
-"""The kinds of teachers: what conditions their network, and how it is called.
+"""The families of teachers: how each encodes prompts and calls its network.
 
-The class of the teacher's diffusers pipeline decides its family, and the pipeline's own ``encode_prompt`` makes
-the conditions. n: images per prompt.
+The class of a teacher's diffusers pipeline determines its family. The pipeline's own ``encode_prompt`` encodes the
+prompts. n: images per prompt.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Condition:
-    """What guides the teacher and the CRF.
+    """Encoded prompts, for the teacher's network and the CRF.
 
-    ``inputs``: what the network takes besides the state and the timestep; with a guidance scale above 1 they
-    have 2B rows, those without the caption first. ``pooled_BD``: the CRF's text condition, which is the text
-    summary that the network itself takes, if it takes one.
+    Args:
+        inputs: The network's inputs besides state and timestep. With guidance they have 2B rows, the B rows without
+            the caption first.
+        pooled_BD: The pooled text (B, D) that conditions the CRF. It is the pooled text that the network takes, or
+            the mean of its text states if it takes none.
+        guidance_scale: Scale of classifier-free guidance; 1 or less for none.
     """
 
     inputs: dict[str, Tensor]
@@ -30,29 +33,29 @@ class Condition:
 
     @property
     def is_guided(self) -> bool:
-        """Whether the network also runs without the caption."""
+        """Whether guidance is on, so that the network also runs without the caption."""
         return self.guidance_scale > 1
 
 
 class Family(Protocol):
-    """What every kind of teacher can do."""
+    """The interface of a family of teachers."""
 
     network: Any
     """The denoiser: a U-Net or a transformer."""
     upcasts_vae: bool
-    """Whether a float16 VAE overflows, so that it decodes in float32 if its config asks for it."""
+    """Whether a float16 VAE decodes in float32 if its config has ``force_upcast``, because it would overflow."""
 
     def __init__(self, pipeline: Any) -> None: ...
 
     def condition(self, prompts: list[str], guidance_scale: float, negatives: list[str] | None, n: int) -> Condition:
-        """Encode B prompts, and what to steer away from, as B * n rows."""
+        """Encode B prompts, and B negative prompts if given, as B * n rows."""
 
     def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
-        """The network's output (B, C, H, W)."""
+        """Run the network once; returns its output (B, C, H, W)."""
 
 
 class StableDiffusion:
-    """SD 1.x and 2.x: a U-Net that attends to one text encoder's states."""
+    """SD 1.x and 2.x: a U-Net that attends to the states of one text encoder."""
 
     upcasts_vae = False
 
@@ -66,7 +69,7 @@ class StableDiffusion:
         return Condition(inputs, self._average_tokens(prompts, states_BLD, n), guidance_scale)
 
     def _average_tokens(self, prompts: list[str], states_BLD: Tensor, n: int) -> Tensor:
-        """The mean of what the network attends to, without padding: the network itself takes no pooled text."""
+        """Average the text states (B * n, D), without padding: this network takes no pooled text."""
         tokenizer = self.pipeline.tokenizer
         length = tokenizer.model_max_length
         tokens = tokenizer(prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
@@ -122,7 +125,7 @@ class StableDiffusion3:
         return output_BCHW
 
 
-# What a teacher may be. Torch is imported where it is used, so that a plan can read this table.
+# The supported families, by class of pipeline. The classes import torch on use, so that planning can read this table.
 FAMILIES: dict[str, type[Family]] = {
     "StableDiffusionPipeline": StableDiffusion,
     "StableDiffusionXLPipeline": StableDiffusionXL,
@@ -139,7 +142,7 @@ def encode_with_summary(
     n: int,
     **more: Any,
 ) -> Condition:
-    """Encode prompts with a pipeline that also pools them, for the CRF and, as ``summary``, for the network."""
+    """Encode prompts by a pipeline that also pools them. The network takes the pooled text as input ``summary``."""
     states_BLD, without_BLD, pooled_BD, without_BD = pipeline.encode_prompt(
         prompts,
         device=pipeline._execution_device,
@@ -156,14 +159,14 @@ def encode_with_summary(
 
 
 def stack_for_guidance(without: Tensor | None, with_caption: Tensor) -> Tensor:
-    """Stack the rows of one guided evaluation, those without the caption first; there are none without guidance."""
+    """Stack the rows of a guided evaluation, those without the caption first. ``without`` is None without guidance."""
     import torch
 
     return with_caption if without is None else torch.cat([without, with_caption])
 
 
 def find_family(pipeline: type) -> str:
-    """Name the family of a pipeline's class or of its bases; raises TeacherError if there is none."""
+    """Name the family of a pipeline's class, or of its bases. Raises TeacherError if none is supported."""
     names = [base.__name__ for base in pipeline.__mro__]
     for name in FAMILIES:
         if name in names:

@@ -2,9 +2,9 @@
 
     z = (1 - sigma) x0 + sigma eps,        v = dz / dsigma = eps - x0        (the network's output)
 
-z: noisy latents; x0, eps: estimates of the clean latents and of the noise; all BCHW. A timestep is what
-the network is told: 1000 sigma, with the scheduler's shift already applied. So "2@101,21" evaluates at
-sigma .101 and .021, whatever the shift. Results equal diffusers' own to the last bit.
+z: noisy latents; x0, eps: estimates of the clean latents and of the noise; all BCHW. A timestep is the network's
+input: 1000 sigma, with the scheduler's shift already applied. So "2@101,21" evaluates at sigma .101 and .021,
+whatever the shift. Results equal diffusers' own to the last bit.
 """
 
 from typing import Any, Self
@@ -19,7 +19,7 @@ from crf.teacher.folder import check_scheduler
 
 
 class FlowSchedule:
-    """The teacher's noise schedule: its sigmas, and which timesteps a step count visits."""
+    """A teacher's noise schedule: its sigmas, and the timesteps that a number of steps visits."""
 
     final = 0.0
 
@@ -28,7 +28,7 @@ class FlowSchedule:
         self._scheduler = FlowMatchEulerDiscreteScheduler.from_config(scheduler_config)
 
     def with_spacing(self, spacing: Spacing) -> Self:
-        """The schedule itself; raises TeacherError for any spacing but ""."""
+        """Return the schedule itself. Raises TeacherError for any spacing other than ""."""
         if spacing:
             raise TeacherError(
                 "a schedule without a spacing for a flow-matching teacher, whose shift spaces its steps",
@@ -38,51 +38,47 @@ class FlowSchedule:
         return self
 
     def timesteps(self, steps: int) -> list[float]:
-        """The falling timesteps of a schedule: 50, with shift 3 -> [1000.0, 993.2, ..., 8.9]."""
+        """List the descending timesteps of ``steps`` steps: 50, with shift 3 -> [1000.0, 993.2, ..., 8.9]."""
         self._scheduler.set_timesteps(steps)
         # In float64 a float32 sigma survives the way to a timestep and back unchanged.
         return [float(sigma) * self._scheduler.config.num_train_timesteps for sigma in self._scheduler.sigmas[:-1]]
 
     def path(self, steps: int) -> list[tuple[float, float]]:
-        """The steps of a schedule: (timestep of the evaluation, timestep stepped to)."""
+        """List the steps as pairs (timestep of the evaluation, timestep stepped to)."""
         timesteps = self.timesteps(steps)
         return list(zip(timesteps, [*timesteps[1:], self.final], strict=True))
 
     def multistep(self) -> Any:
-        """A new DPM-Solver++ scheduler of second order (Lu et al. 2022) over the flow's sigmas."""
+        """Make a second-order DPM-Solver++ scheduler (Lu et al. 2022) over the flow's sigmas."""
         shift = self._scheduler.config.shift
         return DPMSolverMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, final_sigmas_type="zero"
         )
 
     def sigma(self, timestep: float, like: Tensor) -> Tensor:
-        """The share of noise, a float32 scalar tensor on the device of ``like``."""
+        """Return the factor of eps in z, a float32 scalar tensor on the device of ``like``."""
         return torch.tensor(timestep / self._scheduler.config.num_train_timesteps, device=like.device)
 
     def signal(self, timestep: float) -> Tensor:
-        """The factor of x0 in z, a scalar tensor."""
+        """Return the factor of x0 in z, a scalar tensor."""
         return torch.tensor(1 - timestep / self._scheduler.config.num_train_timesteps)
 
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
-        """The noisy latents at ``timestep``."""
+        """Mix x0 and eps into the state at ``timestep``."""
         sigma = self.sigma(timestep, x0)
         return (1 - sigma) * x0 + sigma * eps
 
     def split(self, output: Tensor, z: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
-        """The network's output at z -> (x0, eps)."""
+        """Convert the network's output at z to (x0, eps)."""
         sigma = self.sigma(timestep, z)
         return z - sigma * output, z + (1 - sigma) * output
 
     def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
-        """The eps that turns x0 into z."""
+        """Compute the eps for which ``add_noise`` gives z from x0."""
         sigma = self.sigma(timestep, z)
         return (z - (1 - sigma) * x0) / sigma
 
-    def step(self, x0: Tensor, eps: Tensor, to_timestep: float) -> Tensor:
-        """The state at ``to_timestep``."""
-        return self.add_noise(x0, eps, to_timestep)
-
     def advance(self, output: Tensor, z: Tensor, timestep: float, to_timestep: float) -> Tensor:
-        """One Euler step, in float32 as diffusers does it."""
+        """Take one Euler step to the state at ``to_timestep``, in float32 as diffusers does."""
         change = self.sigma(to_timestep, z) - self.sigma(timestep, z)
         return (z.to(torch.float32) + change * output).to(output.dtype)

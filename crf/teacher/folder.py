@@ -1,4 +1,4 @@
-"""A teacher's folder: whether it is one, its parts, their fingerprints and shapes. Loads no weights."""
+"""A teacher's folder: check it, list its components, fingerprint them, read its shapes. Loads no weights."""
 
 import functools
 import hashlib
@@ -16,9 +16,9 @@ HASHED_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
 
 
 def check_teacher(path: str | Path) -> Path:
-    """Return the folder if it holds a diffusers text-to-image pipeline of a known family, with safetensors weights.
+    """Return the folder if it holds a complete pipeline of a supported family, with safetensors weights.
 
-    Raises TeacherError if it does not, or has an autoencoder that is not served.
+    Raises TeacherError if it does not, or if its autoencoder is not supported.
     """
     folder = Path(path)
     if not (folder / "model_index.json").is_file():
@@ -40,20 +40,20 @@ def check_teacher(path: str | Path) -> Path:
 
 
 def list_components(folder: Path) -> list[str]:
-    """Names of the folders of the parts that a teacher's images depend on."""
+    """List the components that a teacher's images depend on, by the names of their folders."""
     parts = {name: value for name, value in _index(folder).items() if isinstance(value, list)}
     return [name for name, (library, _) in parts.items() if library is not None and name not in UNUSED]
 
 
 def make_load_arguments(folder: Path) -> dict[str, Any]:
-    """Arguments for its pipeline's ``from_pretrained``, to do without the unused parts and the missing ones."""
+    """Make the arguments of ``from_pretrained`` that leave out the unused and the missing components."""
     index = _index(folder)
     absent: dict[str, Any] = {name: None for name, value in index.items() if value == [None, None] or name in UNUSED}
     return {**absent, **({"requires_safety_checker": False} if "requires_safety_checker" in index else {})}
 
 
 def teacher_fingerprints(path: str | Path) -> dict[str, str]:
-    """SHA-256 (16 hex digits) of each component's files, by component; moving the folder changes nothing."""
+    """Compute a fingerprint (16 hex digits) of each component's files. Moving the folder does not change it."""
     folder = check_teacher(path)
     fingerprints = {}
     for component in list_components(folder):
@@ -64,7 +64,7 @@ def teacher_fingerprints(path: str | Path) -> dict[str, str]:
                 content = hash_file(file, status.st_size, status.st_mtime_ns)
                 digest.update(f"{file.name}:{content}\n".encode())
         fingerprints[component] = digest.hexdigest()[:16]
-    # A setting of SDXL for images without a negative prompt.
+    # A setting of SDXL for prompts without a negative prompt.
     if "force_zeros_for_empty_prompt" in _index(folder):
         fingerprints["empty_prompt"] = "zeros" if _index(folder)["force_zeros_for_empty_prompt"] else "encoded"
     return fingerprints
@@ -72,15 +72,15 @@ def teacher_fingerprints(path: str | Path) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=256)
 def hash_file(file: Path, size: int, changed_ns: int) -> str:
-    """SHA-256 of one version of a file, cached: a stage asks for it several times."""
+    """Compute the SHA-256 of a file. Cached per size and modification time, since a stage needs it several times."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def check_scheduler(config: dict[str, Any]) -> None:
-    """Raise TeacherError if sampling cannot follow the teacher's scheduler.
+    """Raise TeacherError if the scheduler's config asks for something that sampling does not support.
 
-    A missing key counts as off, whatever its default in diffusers.
+    A missing key counts as off, even if diffusers' default is on.
     """
     prediction = config.get("prediction_type", "epsilon")
     if "shift" not in config and prediction not in ("epsilon", "v_prediction"):
@@ -113,20 +113,20 @@ def _has_weights(component: str) -> bool:
 
 @dataclass(frozen=True)
 class TeacherShape:
-    """What the stages need to know about a teacher before they load it."""
+    """A teacher's sizes and scales, which stages need before they load its weights."""
 
     latent_channels: int
-    factor: int  # pixels per latent, along each side
-    multiple: int  # a side in pixels is a multiple of it
-    default_size: int  # pixels per side that the network was made for
+    factor: int  # pixels per latent pixel, along each side
+    multiple: int  # divides every valid side in pixels
+    default_size: int  # pixels per side that the network was trained for
     text_width: int  # of the pooled text
-    scaling_factor: float  # the process's latents are (the VAE's - shift_factor) * scaling_factor
+    scaling_factor: float  # the teacher's latents are (the VAE's - shift_factor) * scaling_factor
     shift_factor: float
     scheduler_config: dict[str, Any]
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read the configs in a teacher's folder; raises TeacherError if it is none."""
+        """Read the shape from the configs in a teacher's folder. Raises TeacherError if it holds none."""
         folder = check_teacher(path)
         parts = [part for part in list_components(folder) if _has_weights(part)]
         configs = {part: json.loads((folder / part / "config.json").read_text()) for part in parts}
@@ -136,7 +136,7 @@ class TeacherShape:
 
     @classmethod
     def from_configs(cls, configs: dict[str, Any], vae_class: str, scheduler_config: dict[str, Any]) -> Self:
-        """Derive the shape from the configs of the parts with weights, by the names of their folders."""
+        """Derive the shape from the components' configs (component -> config). Raises TeacherError if unsupported."""
         check_scheduler(scheduler_config)
         vae, network = configs["vae"], configs["transformer" if "transformer" in configs else "unet"]
         factor = find_factor(vae_class, vae)
@@ -152,19 +152,19 @@ class TeacherShape:
         )
 
     def side(self, size: int | None) -> int:
-        """Pixels per side: ``size``, or what the network was made for; raises TeacherError if ``size`` does not fit."""
+        """Return ``size`` in pixels; for None, the default size. Raises TeacherError unless ``multiple`` divides it."""
         if size is not None and size % self.multiple:
             larger = size - size % self.multiple + self.multiple
             raise TeacherError(f"a size that {self.multiple} divides", f"{size}", f"ask for {larger}")
         return size or self.default_size
 
     def latent_shape(self, height: int, width: int | None = None) -> tuple[int, int, int]:
-        """Latents (C, H, W) of an image of ``height`` by ``width`` pixels, square by default."""
+        """Compute the shape (C, H, W) of the latents of an image of ``height`` by ``width`` pixels. Default: square."""
         return self.latent_channels, height // self.factor, (width or height) // self.factor
 
 
 def find_text_width(configs: dict[str, Any]) -> int:
-    """Width of the CRF's text condition: the mean state (SD 1.x, 2.x), one projection (SDXL) or two (SD 3)."""
+    """Find the width of the pooled text: the mean state's (SD 1.x, 2.x), one projection's (SDXL) or two (SD 3)."""
     if "transformer" in configs:
         return int(configs["text_encoder"]["projection_dim"] + configs["text_encoder_2"]["projection_dim"])
     if "text_encoder_2" in configs:

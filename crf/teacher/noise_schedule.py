@@ -1,4 +1,4 @@
-"""The noise schedule of a teacher, whichever way it mixes latents and noise."""
+"""The noise schedule of a teacher: how it mixes latents and noise at each timestep."""
 
 from __future__ import annotations
 
@@ -12,47 +12,52 @@ if TYPE_CHECKING:  # a plan reads timesteps without torch
 
 
 class NoiseSchedule(Protocol):
-    """What sampling asks of a noise schedule. z: noisy latents; x0, eps: estimates of latents and noise; all BCHW."""
+    """The interface of a noise schedule: diffusion (DDIM) or flow matching (Euler).
+
+    z: noisy latents; x0, eps: estimates of the clean latents and of the noise; all (B, C, H, W).
+    """
 
     final: float
-    """The timestep at which the last step ends: nothing is left to denoise."""
+    """The timestep at which the last step ends, where no noise is left."""
 
     def with_spacing(self, spacing: Spacing) -> NoiseSchedule:
-        """A schedule with the same noise and other timesteps; raises TeacherError if it allows no choice."""
+        """Return a schedule with the same noise and other timesteps. Raises TeacherError if it has a fixed spacing."""
 
     def timesteps(self, steps: int) -> Sequence[float]:
-        """The falling timesteps of a schedule of ``steps`` steps."""
+        """List the descending timesteps of ``steps`` steps."""
 
     def path(self, steps: int) -> Sequence[tuple[float, float]]:
-        """The steps of a schedule: (timestep of the evaluation, timestep stepped to)."""
+        """List the steps as pairs (timestep of the evaluation, timestep stepped to)."""
 
     def multistep(self) -> Any:
-        """A new DPM-Solver++ scheduler from diffusers over the same noise schedule."""
+        """Make diffusers' second-order DPM-Solver++ scheduler over this noise schedule."""
 
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
-        """The noisy latents at ``timestep``."""
+        """Mix x0 and eps into the state at ``timestep``."""
 
     def split(self, output: Tensor, z: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
-        """The network's output at z -> (x0, eps)."""
+        """Convert the network's output at z to (x0, eps)."""
 
     def signal(self, timestep: float) -> Tensor:
-        """The factor of x0 in z, a scalar tensor."""
+        """Return the factor of x0 in z, a scalar tensor."""
 
     def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
-        """The eps that turns x0 into z."""
-
-    def step(self, x0: Tensor, eps: Tensor, to_timestep: float) -> Tensor:
-        """The state at ``to_timestep``."""
+        """Compute the eps for which ``add_noise`` gives z from x0."""
 
     def advance(self, output: Tensor, z: Tensor, timestep: float, to_timestep: float) -> Tensor:
-        """One step of the sampler: ``split``, then ``step``, in the order of diffusers' arithmetic."""
+        """Take one sampling step from the network's output at z to the state at ``to_timestep``.
+
+        Equals ``split`` followed by ``add_noise``, with diffusers' order of arithmetic.
+        """
 
 
 def read_noise_schedule(scheduler_config: Any) -> NoiseSchedule:
-    """Read the noise schedule from a teacher's scheduler config; raises TeacherError if sampling cannot follow it.
+    """Read the noise schedule from a teacher's scheduler config.
 
-    A config for flow matching has a shift and is sampled by Euler steps; any other has betas and is sampled
-    by DDIM, whatever sampler it names.
+    A config with a "shift" is sampled by Euler steps (flow matching), any other by DDIM, whichever sampler it names.
+
+    Raises:
+        TeacherError: The scheduler predicts or modifies something that sampling does not support.
     """
     from crf.teacher.ddim import DiffusionSchedule
     from crf.teacher.flow_matching import FlowSchedule

@@ -13,10 +13,10 @@ from crf.teacher.noise_schedule import read_noise_schedule
 
 
 class Teacher:
-    """The few operations of a diffusers pipeline that LatentCRF needs.
+    """A text-to-image diffusion model: encode and decode images, encode prompts, and evaluate the network.
 
-    Latents are those of the diffusion process: the VAE's, shifted and scaled. ``family`` and ``noise_schedule``
-    hold what differs between kinds of teachers.
+    Latents are those of the VAE, shifted by ``shift_factor`` and scaled by ``scaling_factor``. Use ``Teacher.load``
+    to load one from a folder.
 
     Args:
         pipeline: A loaded StableDiffusionPipeline, StableDiffusionXLPipeline or StableDiffusion3Pipeline, or one
@@ -41,12 +41,15 @@ class Teacher:
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
-        """Load a teacher from a folder in diffusers format.
+        """Load a teacher from a folder in diffusers format. Turns off the loading bars of diffusers and transformers.
 
         Args:
-            path: The folder, with safetensors weights.
-            device: Where to compute; "cpu" by default.
-            dtype: Of the weights and latents; float32 by default.
+            path: The folder. Its weights are safetensors.
+            device: Device to compute on. Default "cpu".
+            dtype: Type of weights and latents. Default float32.
+
+        Returns:
+            The teacher.
 
         Raises:
             TeacherError: The folder holds no teacher, or one of an unsupported kind.
@@ -65,13 +68,13 @@ class Teacher:
 
     @property
     def device(self) -> torch.device:
-        """Where the teacher computes, even while its weights are offloaded."""
+        """The device that the teacher computes on, even while its weights are offloaded."""
         device: torch.device = self.pipeline._execution_device
         return device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the latents."""
+        """The network's dtype, in which sampling runs."""
         dtype: torch.dtype = self.family.network.dtype
         return dtype
 
@@ -81,18 +84,40 @@ class Teacher:
         return self.shape.default_size
 
     def latent_shape(self, height: int, width: int | None = None) -> tuple[int, int, int]:
-        """Latents (C, H, W) of an image of ``height`` by ``width`` pixels, square by default."""
+        """Compute the shape of an image's latents.
+
+        Args:
+            height: Height of the image in pixels.
+            width: Width of the image in pixels. Default: ``height``.
+
+        Returns:
+            (channels, height, width) of the latents.
+        """
         return self.shape.latent_shape(height, width)
 
     @torch.no_grad()
     def encode(self, x_BCHW: Tensor) -> Tensor:
-        """Encode pixels in [-1, 1] (B, 3, H, W) as latents (B, C, h, w), without sampling."""
+        """Encode images as latents. Takes the mode of the VAE's distribution, so the result is deterministic.
+
+        Args:
+            x_BCHW: Pixels in [-1, 1], (B, 3, H, W); converted to the VAE's device and dtype.
+
+        Returns:
+            Latents, (B, C, h, w).
+        """
         z_BCHW = autoencoders.encode(self.vae, x_BCHW.to(self.device, self.vae.dtype))
         return (z_BCHW - self.shape.shift_factor) * self.shape.scaling_factor
 
     @torch.no_grad()
     def decode(self, z_BCHW: Tensor) -> Tensor:
-        """Decode latents (B, C, h, w) to pixels in [-1, 1] (B, 3, H, W)."""
+        """Decode latents to images.
+
+        Args:
+            z_BCHW: Latents, (B, C, h, w); converted to the VAE's device and dtype.
+
+        Returns:
+            Pixels, clamped to [-1, 1], (B, 3, H, W).
+        """
         stored = self.vae.dtype
         upcast = self.family.upcasts_vae and stored == torch.float16 and self.vae.config.get("force_upcast")
         if upcast:
@@ -107,26 +132,42 @@ class Teacher:
     def condition(
         self, prompts: list[str], guidance_scale: float, negatives: list[str] | None = None, images_each: int = 1
     ) -> Condition:
-        """Encode B prompts for ``guided_output`` and the CRF.
+        """Encode prompts for ``guided_output`` and the CRF.
 
         Args:
-            prompts: The B prompts.
-            guidance_scale: Classifier-free guidance; 1 or less for none.
-            negatives: What to steer away from, one per prompt; nothing in particular by default.
-            images_each: Images per prompt, 1 by default.
+            prompts: B prompts.
+            guidance_scale: Scale of classifier-free guidance; 1 or less for none.
+            negatives: Negative prompts, one per prompt. Default: none.
+            images_each: Images per prompt. Default 1.
 
         Returns:
-            The condition of B * ``images_each`` rows; the rows of a prompt are adjacent.
+            The condition of B * ``images_each`` rows; the rows of one prompt are adjacent.
         """
         return self.family.condition(prompts, guidance_scale, negatives, images_each)
 
     def pooled_text(self, captions: list[str]) -> Tensor:
-        """The CRF's text condition (B, D)."""
+        """Encode captions as the pooled text that conditions the CRF.
+
+        Args:
+            captions: B captions.
+
+        Returns:
+            The pooled text, (B, D).
+        """
         return self.condition(captions, guidance_scale=1).pooled_BD
 
     @torch.no_grad()
     def guided_output(self, z_BCHW: Tensor, timestep: float, given: Condition) -> Tensor:
-        """The network's output (B, C, H, W) under classifier-free guidance (Ho & Salimans 2022), from one call."""
+        """Evaluate the network with classifier-free guidance (Ho & Salimans 2022), in one call.
+
+        Args:
+            z_BCHW: The noisy state, (B, C, H, W).
+            timestep: Timestep of the state.
+            given: The condition of the B rows.
+
+        Returns:
+            The guided output, (B, C, H, W): eps, v or the flow's velocity, as the teacher predicts.
+        """
         if not given.is_guided:
             return self.family.evaluate(z_BCHW, timestep, given.inputs)
         without, with_caption = self.family.evaluate(torch.cat([z_BCHW] * 2), timestep, given.inputs).chunk(2)
@@ -134,7 +175,7 @@ class Teacher:
 
 
 def read_config(module: Any) -> dict[str, Any]:
-    """A model's config as a dict: diffusers keeps one, transformers an object."""
+    """Return a model's config as a dict. That of a diffusers model is one; that of transformers is an object."""
     config: dict[str, Any] = module.config if isinstance(module.config, dict) else module.config.to_dict()
     return config
 

@@ -6,7 +6,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class Discriminator(nn.Sequential):
-    """Three spectral-norm convolutions (64, 64, 128) with batch-norm; one logit per location."""
+    """Classifies latents (B, C, H, W) as real or inferred, with one logit per location (B, 1, H, W).
+
+    It has three spectral-norm convolutions (64, 64, 128 channels) with batch-norm.
+    """
 
     def __init__(self, channels: int) -> None:
         layers: list[nn.Module] = []
@@ -17,10 +20,10 @@ class Discriminator(nn.Sequential):
 
 
 def generator_loss(fake_logits: Tensor) -> Tensor:
-    """The CRF's adversarial loss: non-saturating sigmoid cross-entropy (eq. 13)."""
+    """Compute the CRF's adversarial loss: non-saturating sigmoid cross-entropy (eq. 13)."""
     return F.softplus(-fake_logits).mean()
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """The discriminator's loss (eq. 14)."""
+    """Compute the discriminator's loss (eq. 14)."""
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()

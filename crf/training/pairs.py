@@ -1,4 +1,4 @@
-"""What both training stages learn from: noisy natural latents, then the teacher's late steps."""
+"""The training pairs of both stages: noisy natural latents for stage 1, the teacher's late steps for stage 2."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from crf.stages.arrays import LATENTS, STEP_40, STEP_50, TEXT
 from crf.teacher.noise_schedule import NoiseSchedule
 
 Stored = dict[str, npt.NDArray[Any]]
@@ -18,10 +19,14 @@ Stored = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Pairs:
-    """A batch of what the CRF observes and what it should infer, float32 except for the rows.
+    """A training batch: the CRF's inputs and the latents that it should infer.
 
-    ``z_BCHW``: the noisy state; ``target_BCHW``: the clean latents; ``text_BD``: the pooled text;
-    ``x0_BCHW``: the x0 prediction at z, for a CRF that sees it; ``rows_B``: int64, rows in the store.
+    Args:
+        z_BCHW: Noisy states, float32 (B, C, H, W).
+        target_BCHW: Clean latents to infer, float32 (B, C, H, W).
+        text_BD: Pooled text, float32 (B, D).
+        x0_BCHW: The teacher's x0 predictions at ``z_BCHW``, float32 (B, C, H, W); None if ``crf_input`` is "state".
+        rows_B: Row numbers in the store, int64 (B,); error messages name them.
     """
 
     z_BCHW: Tensor
@@ -35,7 +40,7 @@ class Pairs:
         return self._each(methodcaller("to", device))
 
     def split(self, count: int) -> list[Self]:
-        """Split the batch into ``count`` equal parts."""
+        """Split the batch into ``count`` equal parts; drops the remainder if ``count`` does not divide it."""
         size = len(self.rows_B) // count
         return [self._each(itemgetter(slice(start, start + size))) for start in range(0, size * count, size)]
 
@@ -55,15 +60,25 @@ def make_noisy_pairs(
     rank: int = 0,
     with_x0: bool = False,
 ) -> Iterator[Pairs]:
-    """Pair natural latents with noisy versions of them, for stage 1 (section 3.4.1).
+    """Pair natural latents with noisy versions of themselves, for stage 1 (section 3.4.1).
 
-    Timesteps are drawn ``between`` two, both included; timesteps and noise follow from (seed, step, rank). No
-    teacher runs here: with ``with_x0`` the estimate of the clean latents is z divided by the signal's share,
-    as if there were no noise.
+    Timesteps and noise depend only on (``seed``, step, ``rank``), so a resumed training draws the same ones.
+
+    Args:
+        stored: Batches of stored arrays: ``latents`` (B, H, W, C), ``text`` (B, D) and ``row`` (B,).
+        noise_schedule: The teacher's noise schedule.
+        between: Lowest and highest timestep to draw, both inclusive.
+        seed: Seed of the training.
+        first_step: Number of the first batch; above 0 in a resumed training. Default 0.
+        rank: Number of this worker. Default 0.
+        with_x0: Also estimate x0 as z divided by its signal factor, since no teacher runs here. Default False.
+
+    Yields:
+        One batch of pairs per stored batch.
     """
     for step, batch in zip(count(first_step), stored, strict=False):
         generator = make_generator(seed, step, rank)
-        x_BCHW = make_channels_first(batch["latents"])
+        x_BCHW = make_channels_first(batch[LATENTS])
         timesteps = torch.randint(between[0], between[1] + 1, (len(x_BCHW),), generator=generator).tolist()
         eps_BCHW = torch.randn(x_BCHW.shape, generator=generator)
         z_BCHW = torch.stack(
@@ -78,20 +93,23 @@ def make_noisy_pairs(
 def make_teacher_pairs(
     stored: Iterable[Stored],
     *,
-    state: str = "step_40",
+    state: str = STEP_40,
     x0: str | None = None,
-    target: str = "step_50",
+    target: str = STEP_50,
     find_target: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Iterator[Pairs]:
-    """Pair the teacher's ``state`` with what it made of it, for stage 2 (section 3.5).
+    """Pair an intermediate state of the teacher with its final latents, for stage 2 (section 3.5).
 
     Args:
-        stored: Batches of arrays, as the reader yields them.
-        state: Name of the array that the CRF observes; "step_40" by default.
-        x0: Name of the array with the x0 prediction there, for a CRF that sees it; None by default.
-        target: Name of the array that the target follows from; "step_50" by default.
-        find_target: Maps (state, ``target``), both (B, C, H, W), to the clean latents to infer; by default
-            the array itself is the target.
+        stored: Batches of stored arrays: ``state``, ``target`` and ``x0``, ``text`` (B, D) and ``row`` (B,).
+        state: Name of the array of noisy states. Default "step_40".
+        x0: Name of the array of x0 predictions at ``state``; None (default) if the CRF does not observe x0.
+        target: Name of the array that the target is computed from. Default "step_50".
+        find_target: Maps the arrays ``state`` and ``target``, both (B, C, H, W), to the latents to infer; None
+            (default) to use ``target`` unchanged.
+
+    Yields:
+        One batch of pairs per stored batch.
     """
     for batch in stored:
         z_BCHW, target_BCHW = make_channels_first(batch[state]), make_channels_first(batch[target])
@@ -104,31 +122,41 @@ def make_teacher_pairs(
 def aim_at_tail(
     noise_schedule: NoiseSchedule, state_BCHW: Tensor, timestep: float, tail_BCHW: Tensor, tail: float
 ) -> Tensor:
-    """Find the clean latents that "recomputed" renoising takes to just ``tail_BCHW``, the state at timestep ``tail``.
+    """Compute the clean latents that "recomputed" renoising maps to the teacher's state at timestep ``tail``.
 
-    This is the target of a CRF that stands at ``timestep``, with ``state_BCHW``, and is followed by evaluations
-    from ``tail`` on: not where the trajectory ends, but what leads back to it.
+    They are the target for a CRF that is followed by evaluations from ``tail`` on: renoising its output then gives
+    a state on the teacher's own trajectory.
+
+    Args:
+        noise_schedule: The teacher's noise schedule.
+        state_BCHW: The state that the CRF observes, (B, C, H, W).
+        timestep: Timestep of that state.
+        tail_BCHW: The teacher's state at ``tail``, (B, C, H, W).
+        tail: Timestep of the first evaluation after the CRF.
+
+    Returns:
+        The target, (B, C, H, W).
     """
 
     def renoise(clean_BCHW: Tensor) -> Tensor:  # affine in the clean latents
         noise_BCHW = noise_schedule.noise(state_BCHW, clean_BCHW, timestep)
-        return noise_schedule.step(clean_BCHW, noise_BCHW, tail)
+        return noise_schedule.add_noise(clean_BCHW, noise_BCHW, tail)
 
     at_zero = renoise(torch.zeros_like(state_BCHW))
     return (tail_BCHW - at_zero) / (renoise(torch.ones_like(state_BCHW)) - at_zero)
 
 
 def make_channels_first(latents_BHWC: npt.NDArray[Any]) -> Tensor:
-    """Turn stored float16 latents (B, H, W, C) into float32 (B, C, H, W)."""
+    """Convert stored float16 latents (B, H, W, C) to a float32 tensor (B, C, H, W)."""
     return torch.from_numpy(latents_BHWC).permute(0, 3, 1, 2).float()
 
 
 def read_text(batch: Stored) -> Tensor:
-    """Turn stored float16 text embeddings into float32 (B, D)."""
-    return torch.from_numpy(batch["text"]).float()
+    """Convert a batch's stored float16 text embeddings to a float32 tensor (B, D)."""
+    return torch.from_numpy(batch[TEXT]).float()
 
 
 def make_generator(seed: int, step: int, rank: int) -> torch.Generator:
-    """A generator for one step of one worker, so that a restart draws the same numbers."""
+    """Make the generator for one step of one worker, so that a restart draws the same numbers."""
     [mixed] = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed >> np.uint64(1)))

@@ -1,4 +1,4 @@
-"""The optimizer steps of both training stages, and all the state to resume them exactly."""
+"""The optimizer steps of both training stages, and all the state needed to resume them exactly."""
 
 import math
 from collections import defaultdict
@@ -26,13 +26,18 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """AdamW with linear warm-up and cosine decay (section 4).
+    """The options of a training: AdamW with linear warm-up and cosine decay (section 4).
 
-    ``adversarial_weight``: lambda of eq. 13; 0 for no adversary. ``ema_decay``: decay of the averaged weights,
-    which are the result. ``max_grad_norm``: gradients are clipped to this norm.
-    ``gradient_accumulation_steps``: parts of a worker's batch, computed one after the other.
-    ``mixed_precision``: "bf16" for forward passes in bfloat16 (autocast), with weights and losses in float32.
-    ``compile``: apply torch.compile to the CRF.
+    Args:
+        steps: Number of optimizer steps, at whose end the learning rate reaches 0.
+        learning_rate: The highest learning rate.
+        lr_warmup_steps: Steps over which the learning rate rises to ``learning_rate``.
+        adversarial_weight: Weight of the adversarial loss (lambda in eq. 13). Default 0: no adversary.
+        ema_decay: Decay of the moving average of the weights, which is the result. Default 0.999.
+        max_grad_norm: Norm to clip gradients to. Default 1.
+        gradient_accumulation_steps: Number of equal parts that a worker's batch is computed in. Default 1.
+        mixed_precision: "bf16" for forward passes in bfloat16 (autocast), with float32 weights. Default "no".
+        compile: Whether to apply ``torch.compile`` to the CRF. Default False.
     """
 
     steps: int
@@ -46,20 +51,20 @@ class TrainerConfig:
     compile: bool = False
 
     def fraction_at(self, step: int) -> float:
-        """The fraction of the learning rate that applies at ``step``."""
+        """Compute the fraction of ``learning_rate`` that applies at ``step``, counted from 0."""
         if step < self.lr_warmup_steps:
             return (step + 1) / self.lr_warmup_steps
         done = (step - self.lr_warmup_steps) / max(1, self.steps - self.lr_warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * done))
 
     def average(self, averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-        """Update the moving average; its decay grows with the updates, or a short run would keep its first weights."""
+        """Update the moving average. Its decay starts low and grows, so that a short run forgets its first weights."""
         decay = min(self.ema_decay, (1 + int(updates)) / (10 + int(updates)))
         return averaged.lerp(current, 1 - decay) if current.is_floating_point() else current
 
 
 class OptimizedModule:
-    """A module with its optimizer and learning rate: backward passes, then ``step``."""
+    """A module with its optimizer and learning-rate schedule. Run backward passes, then ``step``."""
 
     def __init__(self, module: nn.Module, optimization: TrainerConfig) -> None:
         self._optimization = optimization
@@ -69,7 +74,10 @@ class OptimizedModule:
         self.schedule = LambdaLR(self.optimizer, optimization.fraction_at)
 
     def step(self) -> Tensor:
-        """Take an optimizer step with clipped gradients and return their norm; a norm that is not finite skips it."""
+        """Clip the gradients, take an optimizer step, and return the norm before clipping.
+
+        If the norm is not finite, no step is taken.
+        """
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), self._optimization.max_grad_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -78,14 +86,14 @@ class OptimizedModule:
         return norm
 
     def defer_exchange(self, last: bool) -> AbstractContextManager[None]:
-        """Let workers exchange gradients only in the last backward pass of a step."""
+        """Make the context of a backward pass: workers exchange gradients only in the last one of a step."""
         if last or not isinstance(self.forward, DistributedDataParallel):
             return nullcontext()
         deferred: AbstractContextManager[None] = self.forward.no_sync()
         return deferred
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of module, optimizer and learning rate."""
+        """Return the state of module, optimizer and learning-rate schedule."""
         return {name: getattr(self, name).state_dict() for name in ("module", "optimizer", "schedule")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -95,16 +103,21 @@ class OptimizedModule:
 
 
 class Trainer:
-    """The CRF in training, its moving average (the result), and the adversary if there is one.
+    """Trains a CRF, with an adversary if the config asks for one. The result is the moving average of its weights.
 
-    With several workers each batch-norm sees its own worker's part of a batch, and the running statistics are
-    those of rank 0: training never reads them, so they are not exchanged.
+    In a ``torch.distributed`` process group, each worker passes its own part of the batch to ``step``. Each batch-norm
+    sees its own worker's part, and the running statistics are those of rank 0: training never reads them, so workers
+    do not exchange them.
+
+    Args:
+        crf: The CRF to train, on the device to train on. It is modified in place.
+        optimization: The options of the training.
     """
 
     def __init__(self, crf: LatentCRF, optimization: TrainerConfig) -> None:
         self.optimization = optimization
         self.steps_done = 0
-        # Batch-norm's statistics, which are buffers, are averaged like the weights.
+        # use_buffers: batch-norm's running statistics are averaged like the weights.
         self.ema = AveragedModel(crf, avg_fn=optimization.average, use_buffers=True).eval()
         self.history: dict[str, list[float]] = defaultdict(list)
         if optimization.compile:
@@ -116,7 +129,7 @@ class Trainer:
 
     @property
     def device(self) -> torch.device:
-        """Where the CRF trains."""
+        """The device that the CRF trains on."""
         return next(self.ema.parameters()).device
 
     @property
@@ -130,10 +143,17 @@ class Trainer:
         return float(self.crf.schedule.get_last_lr()[0])
 
     def step(self, pairs: Pairs) -> dict[str, float]:
-        """Take one optimizer step on this worker's part of the batch.
+        """Take one optimizer step.
 
-        Returns the losses and the gradient's norm, averaged over workers. Raises DivergedError, which names the
-        step and the batch's rows, on every worker alike.
+        Args:
+            pairs: This worker's part of the batch, on any device.
+
+        Returns:
+            "mse", "gradient_norm" and, with an adversary, "adversarial" and "discriminator": the losses and the norm
+            of the CRF's gradient before clipping, averaged over workers.
+
+        Raises:
+            DivergedError: A gradient is not finite. Raised on every worker; names the step and the batch's rows.
         """
         parts = pairs.to(self.device).split(self.optimization.gradient_accumulation_steps)
         outputs, losses = self._infer(parts)
@@ -152,13 +172,13 @@ class Trainer:
 
     @torch.no_grad()
     def infer(self, pairs: Pairs) -> Tensor:
-        """The output of the averaged CRF (B, C, H, W); changes nothing."""
+        """Infer clean latents (B, C, H, W) by the averaged CRF. Does not change the training's state."""
         on_device = pairs.to(self.device)
         output_BCHW: Tensor = self.result(on_device.z_BCHW, on_device.text_BD, on_device.x0_BCHW)
         return output_BCHW
 
     def state_dict(self) -> dict[str, Any]:
-        """The whole state as tensors, numbers and containers of them, safe to load with ``weights_only``."""
+        """Return the whole state as tensors, numbers and containers of them, loadable with ``weights_only=True``."""
         return {
             "steps_done": self.steps_done,
             "crf": self.crf.state_dict(),
@@ -168,7 +188,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` returned; the next steps are then those of an undisturbed run."""
+        """Restore what ``state_dict`` returned. Further steps are then identical to those of an uninterrupted run."""
         self.steps_done = state["steps_done"]
         self.crf.load_state_dict(state["crf"])
         self.ema.load_state_dict(state["ema"])
@@ -177,7 +197,7 @@ class Trainer:
         self.history = defaultdict(list, {name: values.tolist() for name, values in state["history"].items()})
 
     def _infer(self, parts: list[Pairs]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Compute the CRF's gradients (eq. 13); returns its outputs and the mean losses."""
+        """Compute the CRF's gradients (eq. 13). Returns its outputs and the mean losses."""
         outputs, losses = [], defaultdict(list)
         for part in parts:
             with self.crf.defer_exchange(last=part is parts[-1]):
@@ -194,7 +214,7 @@ class Trainer:
         return outputs, {name: torch.stack(values).mean() for name, values in losses.items()}
 
     def _discriminate(self, adversary: OptimizedModule, parts: list[Pairs], outputs: list[Tensor]) -> Tensor:
-        """Compute the discriminator's gradients (eq. 14); returns its mean loss."""
+        """Compute the discriminator's gradients (eq. 14). Returns its mean loss."""
         adversary.module.requires_grad_(True)
         losses = []
         for part, output_BCHW in zip(parts, outputs, strict=True):

@@ -1,4 +1,4 @@
-"""What the processes of one training exchange. A single process is its own only worker."""
+"""Exchange values between the worker processes of a training. A single process counts as one worker."""
 
 import torch
 from torch import Tensor, distributed, nn
@@ -6,12 +6,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def count_workers() -> int:
-    """Number of processes that train together."""
+    """Count the processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def distribute(module: nn.Module) -> nn.Module:
-    """Wrap a module so that its gradients are averaged over all workers, if there are several."""
+    """Wrap a module so that its gradients are averaged over workers. A single worker gets the module itself."""
     return DistributedDataParallel(module, broadcast_buffers=False) if count_workers() > 1 else module
 
 
@@ -25,7 +25,7 @@ def average_over_workers(figures: dict[str, Tensor]) -> dict[str, float]:
 
 
 def gather_rows(rows: list[int]) -> list[int]:
-    """Collect the rows of all workers, sorted."""
+    """Collect the row numbers of all workers, in ascending order if there are several workers."""
     if count_workers() == 1:
         return rows
     everyone: list[list[int]] = [[]] * count_workers()

@@ -15,13 +15,20 @@ from storage.inputs.rows import CAPTION_COLUMNS, Row, add_caption, new_row, repl
 from storage.inputs.unique_ids import check_unique_ids
 
 FORMATS = ".parquet, .json (COCO captions), .jsonl, .tsv, .csv or .txt"
-MAX_LINE = 1 << 24  # characters; a longer line means that the file has no lines
+MAX_LINE = 1 << 24  # characters; a file with a longer line is not a text file of lines
 
 
 def scan_captions(url: str, limit: int | None = None) -> Iterator[Row]:
-    """Yield a row per caption, in the file's order. Raises UserError if there are no captions.
+    """Yield one row per caption, in the file's order.
 
-    A caption that is too long is a rejected row. Empty captions are left out.
+    Empty captions are left out. A caption that is too long becomes a rejected row.
+
+    Args:
+        url: Path or fsspec URL of a file. Its suffix determines its format.
+        limit: Number of rows to yield at most. Default: all.
+
+    Raises:
+        UserError: There is no such file, its format is not supported, or it has no captions.
     """
     fs, path = fsspec.url_to_fs(url)
     if not fs.isfile(path):
@@ -73,7 +80,7 @@ def _read_parquet(url: str) -> Iterator[dict[str, object]]:
 
 
 def _read_lines(url: str) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, with or without a byte order mark. Raises UserError if it is not one."""
+    """Yield the lines of a UTF-8 file, with or without a byte order mark. Raises UserError if it is not UTF-8."""
     with fsspec.open(url, "rt", encoding="utf-8-sig", newline="") as file:
         number = 1
         try:
@@ -93,7 +100,7 @@ def _read_jsonl(url: str) -> Iterator[dict[str, object]]:
         if line.strip():
             try:
                 record = json.loads(line)
-            except (ValueError, RecursionError) as error:  # ValueError: also for a number of too many digits
+            except (ValueError, RecursionError) as error:  # ValueError: also if a number has too many digits
                 raise UserError(
                     "one JSON object per line", f"line {number} of {url}: {error}", "correct the line"
                 ) from None
@@ -109,15 +116,13 @@ def _read_csv(url: str) -> Iterator[dict[str, object]]:
 
 
 def _read_delimited(url: str, delimiter: str) -> Iterator[dict[str, object]]:
-    csv.field_size_limit(MAX_LINE)  # for the whole process; its 131,072 would fail at one long caption
+    csv.field_size_limit(MAX_LINE)  # for the whole process; the default of 131,072 fails at one long caption
     reader = csv.DictReader(_read_lines(url), delimiter=delimiter)
     try:
         yield from reader
     except csv.Error as error:
         found = f"line {reader.line_num} of {url}: {error}"
-        raise UserError(
-            "rows of delimited text", found, "correct the line; look for a quote that is not closed"
-        ) from None
+        raise UserError("rows of delimited text", found, "correct the line; look for a quote that is not closed") from None
 
 
 def _read_txt(url: str) -> Iterator[dict[str, object]]:

@@ -16,9 +16,9 @@ Event = tuple[str, Any]
 
 
 def read_annotations(url: str, piece: int = PIECE) -> Iterator[dict[str, Any]]:
-    """Yield the objects in ``annotations``, in order. Raises UserError if the file is not of this form.
+    """Yield the objects in ``annotations``, in order. Raises UserError if the file is not COCO captions JSON.
 
-    ``piece``: how many bytes to read at a time.
+    ``piece``: bytes to read at a time.
     """
     try:
         with fsspec.open(url, "rb") as file:
@@ -29,10 +29,10 @@ def read_annotations(url: str, piece: int = PIECE) -> Iterator[dict[str, Any]]:
 
 
 def _parse(pieces: "_Pieces", piece: int) -> Iterator[Event]:
-    """Yield the events of a JSON object.
+    """Yield ijson's events for a JSON object. Raises ValueError for any other JSON value.
 
-    ijson's ``items`` would hold a path per event, as long as it is deep. With ``use_float`` a number of too many
-    digits is an error; without it, ijson 3.6 leaves the interpreter in an undefined state.
+    Not ``ijson.items``: it holds a path per event, whose length grows with the depth. With ``use_float``, a number of
+    too many digits is an error; without it, ijson 3.6 leaves the interpreter in an undefined state.
     """
     for number, (event, value) in enumerate(ijson.basic_parse(pieces, buf_size=piece, use_float=True)):
         if number == 0 and event != "start_map":
@@ -42,7 +42,7 @@ def _parse(pieces: "_Pieces", piece: int) -> Iterator[Event]:
 
 
 def _build_members(events: Iterator[Event], wanted: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects in the wanted list, which is a value of the outermost object."""
+    """Yield the objects in the list that is the outermost object's value for the key ``wanted``."""
     opened: list[str] = []
     key, builder = "", ijson.ObjectBuilder()
     for event, value in events:
@@ -51,7 +51,7 @@ def _build_members(events: Iterator[Event], wanted: str) -> Iterator[dict[str, A
         if event.startswith("start"):
             opened.append(event)
             if len(opened) > MAX_DEPTH:
-                raise ValueError(f"more than {MAX_DEPTH} objects and lists in each other")
+                raise ValueError(f"objects and lists nested more than {MAX_DEPTH} deep")
         if len(opened) > 2 and opened[1:3] == ["start_array", "start_map"] and key == wanted:
             builder.event(event, value)
             if event == "end_map" and len(opened) == 3:
@@ -62,7 +62,7 @@ def _build_members(events: Iterator[Event], wanted: str) -> Iterator[dict[str, A
 
 
 class _Pieces:
-    """A file that raises ValueError if too many bytes bring no event. Skips a byte order mark."""
+    """A file that raises ValueError if MAX_VALUE bytes bring no event. Skips a byte order mark."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.pending = file, 0

@@ -11,9 +11,9 @@ MAX_PROFILE = 8 << 20  # bytes; real profiles are smaller
 
 
 def convert_to_srgb(image: Any, profile: bytes | None) -> Any:
-    """Convert an image to RGB on white. Raises ValueError if the range of its pixels is not known.
+    """Convert an image to sRGB on white. Raises ValueError if its mode does not define the range of its pixels.
 
-    ``profile``: the image's ICC profile; ignored if it is damaged or does not fit the mode.
+    ``profile``: the image's ICC profile; ignored if it is damaged or does not match the mode.
     """
     from PIL import Image
 
@@ -30,7 +30,7 @@ def convert_to_srgb(image: Any, profile: bytes | None) -> Any:
 
 
 def _reduce_to_eight_bits(image: Any) -> Any:
-    """Round 16-bit grey to the nearest of 256 levels, which Pillow would clip."""
+    """Round 16-bit grey to the nearest of 256 levels. Pillow would clip it instead."""
     from PIL import Image
 
     if not image.mode.startswith("I;16"):

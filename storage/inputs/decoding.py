@@ -1,4 +1,4 @@
-"""Decode images in a child process, so that an image which crashes, hangs or fills its decoder costs only its row."""
+"""Decode images in a child process, so that an image that crashes or hangs its decoder costs only its own row."""
 
 import functools
 import resource
@@ -18,14 +18,14 @@ from storage.inputs.rows import RejectedImageError
 Pixels = npt.NDArray[np.uint8]
 
 SECONDS = 60.0
-"""CPU time per image, which a busy machine does not stretch. The slowest image that can be decoded takes 11 s."""
+"""CPU time per image, which does not depend on the machine's load. The slowest valid image takes 11 s."""
 PATIENCE = 10
-"""Times ``SECONDS`` by the clock, for a decoder that waits and computes nothing."""
+"""Limit of elapsed time, in multiples of ``SECONDS``, for a decoder that waits without computing."""
 MEMORY = 6 << 30
-"""Bytes of writable memory per child. The largest image takes 2 GiB; numpy reserves up to 2.6, by its threads."""
+"""Bytes of writable memory per child. The largest image takes 2 GiB; NumPy's threads reserve up to 2.6 GiB."""
 TIMED_OUT = (-signal.SIGPROF, -signal.SIGALRM)
 TRIES = 2
-"""A child may also be killed from outside, or have leaked its memory while it decoded an earlier image."""
+"""Attempts per image: a child may also be killed from outside, or have leaked memory on an earlier image."""
 
 
 def decode_apart(
@@ -35,22 +35,29 @@ def decode_apart(
     memory: int = MEMORY,
     decode: Callable[[bytes, int], Pixels] = decode_image,
 ) -> Pixels:
-    """Run ``decode_image`` in this process's own child, which is kept. Call it from one thread at a time.
+    """Run ``decode_image`` in a child process, which is kept for further calls. Not thread-safe.
 
-    Returns (size, size, 3) uint8. Raises RejectedImageError, whatever the bytes are and do, and RuntimeError if no
-    child can be started. ``decode`` is for tests with decoders that crash.
+    Args:
+        data: The encoded image.
+        size: Pixels per side of the result.
+        seconds: Limit of CPU time per image. Default ``SECONDS``.
+        memory: Limit of the child's writable memory in bytes. Default ``MEMORY``.
+        decode: The decoder to run; tests pass decoders that crash. Default ``decode_image``.
+
+    Returns:
+        Pixels, uint8 (size, size, 3).
+
+    Raises:
+        RejectedImageError: The image cannot be decoded, whatever its bytes did to the decoder.
+        RuntimeError: No child can be started.
     """
     for _ in range(TRIES):
         pool = _start_child()
         try:
             return pool.schedule(_decode_bounded, (seconds, memory, decode, data, size)).result(PATIENCE * seconds)
-        except (
-            ProcessExpired,
-            TimeoutError,
-            MemoryError,
-            RuntimeError,
-        ) as end:  # RuntimeError: it died before the task began
-            _start_child.cache_clear()  # the whole pool: the dead process may hold its locks
+        # RuntimeError: the child died before the task began.
+        except (ProcessExpired, TimeoutError, MemoryError, RuntimeError) as end:
+            _start_child.cache_clear()  # the whole pool, because the dead process may hold its locks
             pool.stop()  # type: ignore[no-untyped-call]
             pool.join()
             if isinstance(end, TimeoutError) or getattr(end, "exitcode", 0) in TIMED_OUT:
@@ -61,7 +68,7 @@ def decode_apart(
 
 @functools.cache
 def _start_child() -> ProcessPool:
-    """A pool of one. Its first task does nothing, so that a child which cannot start rejects no image."""
+    """Start a pool of one child. Its first task does nothing, so that a child that cannot start rejects no image."""
     pool = ProcessPool(1, context=_Spawn())
     pool.schedule(bool).result()
     return pool
@@ -70,7 +77,7 @@ def _start_child() -> ProcessPool:
 def _decode_bounded(
     seconds: float, memory: int, decode: Callable[[bytes, int], Pixels], data: bytes, size: int
 ) -> Pixels:
-    """Decode in the child. The kernel ends it when its time is up, even inside C code or without its parent."""
+    """Decode in the child. The kernel ends it at its time limit, even inside C code or after its parent's death."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     signal.setitimer(signal.ITIMER_PROF, seconds)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
@@ -82,7 +89,7 @@ def _decode_bounded(
 
 
 class _Process(SpawnProcess):
-    """A child that does not import the parent's main module again: a user's script, or Ray's worker with all of Ray."""
+    """A child that does not import the parent's main module, which is a user's script or Ray's worker."""
 
     def start(self) -> None:
         main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")

@@ -1,4 +1,4 @@
-"""What a filesystem says of a file before any of its bytes are read: size, version and checksum."""
+"""Size, version and checksum of a file, as its filesystem reports them without reading the file."""
 
 import base64
 import os
@@ -14,9 +14,10 @@ VERSION_FIELDS = ("generation", "ETag", "etag", "mtime", "LastModified", "last_m
 
 
 class FileState(NamedTuple):
-    """``version`` differs once the content does, and is empty if the filesystem has none.
+    """A file's size in bytes, version and checksum.
 
-    ``checksum`` identifies the content, and is empty if the filesystem does not keep one.
+    ``version`` changes if the content does; empty if the filesystem has none. ``checksum`` identifies the content;
+    empty if the filesystem keeps none.
     """
 
     size: int
@@ -25,9 +26,10 @@ class FileState(NamedTuple):
 
 
 def read_local_state(path: str, root: str | None = None) -> FileState:
-    """Describe a local file. Raises RejectedImageError unless it is a regular file and, if given, below ``root``.
+    """Read the state of a local file.
 
-    ``root``: a folder, with its symbolic links resolved.
+    ``root``: a folder with its symbolic links resolved, which the file must be in. Raises RejectedImageError if it is
+    not in it, or is not a regular file.
     """
     if root is not None and os.path.islink(path) and not os.path.realpath(path).startswith(root.rstrip("/") + "/"):
         raise RejectedImageError("a symbolic link out of the folder")
@@ -41,7 +43,7 @@ def read_local_state(path: str, root: str | None = None) -> FileState:
 
 
 def parse_remote_state(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> FileState:
-    """Describe a file by its entry in an fsspec listing."""
+    """Parse the state of a file from its entry in an fsspec listing."""
     size = entry.get("size") or 0
     stamp = next((entry[field] for field in VERSION_FIELDS if entry.get(field)), None)
     version = "" if stamp is None else "".join(f"{size}-{stamp}".split())
@@ -49,7 +51,7 @@ def parse_remote_state(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> 
 
 
 def read_version(url: str) -> str:
-    """The version of a set's file; empty if its filesystem has none."""
+    """Read the version of a file; empty if its filesystem has none."""
     fs, path = fsspec.url_to_fs(url)
     if locations.is_local(fs):
         return _describe_version(os.stat(path))
@@ -57,19 +59,19 @@ def read_version(url: str) -> str:
 
 
 def read_state(fs: fsspec.AbstractFileSystem, path: str) -> FileState:
-    """Describe one file of any filesystem. Raises RejectedImageError, or the filesystem's own errors."""
+    """Read the state of a file on any filesystem. Raises RejectedImageError, or the filesystem's own errors."""
     if locations.is_local(fs):
         return read_local_state(path)
     return parse_remote_state(fs, fs.info(path))
 
 
 def _describe_version(status: os.stat_result) -> str:
-    """With the change time, as a file may be replaced by another of the same size and modification time."""
+    """Include the change time: a file may be replaced by another of equal size and modification time."""
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 def _parse_checksum(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> str:
-    """GCS keeps an MD5, or for composite objects only a CRC-32C; the ETag of S3 changes with the content."""
+    """Parse the checksum: GCS keeps an MD5, or only a CRC-32C for composite objects; S3 keeps an ETag."""
     for field, algorithm in (("md5Hash", "md5"), ("crc32c", "crc32c")):
         if entry.get(field):
             return f"{algorithm}:{base64.b64decode(entry[field]).hex()}"

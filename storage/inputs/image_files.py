@@ -1,4 +1,4 @@
-"""Encoded images that are files of their own, or members of a tar."""
+"""Read encoded images that are files, or members of a tar file."""
 
 import hashlib
 import re
@@ -10,14 +10,14 @@ from storage.inputs.file_states import FileState, read_local_state, read_state
 from storage.inputs.rows import RejectedImageError
 
 MAX_BYTES = 1 << 28
-"""A larger encoded image is rejected without being read."""
+"""Largest encoded image to read; a larger one is rejected."""
 PIECE = 1 << 20
 TAR_PLACE = re.compile(r"(?<=\.tar)#(\d+):(\d+)$")
 SHA256 = "sha256:"
 
 
 def hash_content(data: bytes) -> str:
-    """The checksum of an image that had to be read."""
+    """Compute the checksum of an image: "sha256:" and the hex digits."""
     return SHA256 + hashlib.sha256(data).hexdigest()
 
 
@@ -28,7 +28,7 @@ def check_size(size: int) -> None:
 
 
 def read_image(uri: str) -> bytes:
-    """Read the encoded bytes of ``{file}.tar#{offset}:{size}``, or of a whole file."""
+    """Read the encoded bytes of the file at ``uri``, or of a tar's member at ``{file}.tar#{offset}:{size}``."""
     place = TAR_PLACE.search(uri)
     if not place:
         return locations.read_bytes(uri)
@@ -37,7 +37,7 @@ def read_image(uri: str) -> bytes:
 
 
 def read_named_state(uri: str) -> FileState:
-    """Describe the file that a set names by its URI. Its version is empty if the file cannot be described.
+    """Read the state of an image that a set names by its URI. Its version is empty if the state cannot be read.
 
     Raises RejectedImageError if it is a local file that must not be opened, such as a pipe.
     """
@@ -46,13 +46,13 @@ def read_named_state(uri: str) -> FileState:
         state = read_state(*fsspec.url_to_fs(uri[: place.start()] if place else uri))
     except RejectedImageError:
         raise
-    except Exception:  # each filesystem raises its own; reading the file says more
+    except Exception:  # each filesystem raises its own; reading the file gives the reason
         return FileState(0, "")
     return FileState(int(place[2]), state.version) if place else state
 
 
 def read_named_image(uri: str) -> bytes:
-    """Read an image that a set names by its URI. Raises RejectedImageError, and no other error."""
+    """Read an image that a set names by its URI. Raises RejectedImageError whatever goes wrong."""
     try:
         place = TAR_PLACE.search(uri)
         fs, path = fsspec.url_to_fs(uri[: place.start()] if place else uri)
@@ -65,13 +65,13 @@ def read_named_image(uri: str) -> bytes:
         check_size(len(data))
     except RejectedImageError:
         raise
-    except Exception as error:  # each filesystem raises its own
+    except Exception as error:  # each filesystem raises its own errors
         raise RejectedImageError(f"cannot be read: {type(error).__name__}") from None
     return data
 
 
 def _read_up_to(fs: fsspec.AbstractFileSystem, path: str, size: int) -> bytes:
-    """Read in pieces: a web server may not say how long a file is, and may never end it."""
+    """Read at most ``size`` bytes, in pieces: a web server may send a file without an end."""
     data = bytearray()
     with fs.open(path, "rb") as file:
         while len(data) < size and (piece := file.read(min(PIECE, size - len(data)))):

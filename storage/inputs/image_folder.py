@@ -1,4 +1,4 @@
-"""A folder of images: captions in ``NAME.txt`` beside ``NAME.png``, or else the file's name. Rows by path."""
+"""A folder of images. The caption is in ``NAME.txt`` beside ``NAME.png``, or else is the file's name."""
 
 import os
 import posixpath
@@ -26,7 +26,7 @@ MAX_CAPTION_FILE = 8 * MAX_CAPTION
 
 
 def scan_folder(url: str, known: KnownRows) -> Iterator[Row]:
-    """Yield a row per image. A row is known if neither its image nor its caption file has changed."""
+    """Yield one row per image, by path. A row is known if neither its image nor its caption file has changed."""
     fs, root = fsspec.url_to_fs(url)
     folder = _Folder(fs, root)
     paths = folder.list_images()
@@ -44,7 +44,7 @@ def scan_folder(url: str, known: KnownRows) -> Iterator[Row]:
 
 
 class _Folder:
-    """The files of a folder. Local ones are described when they are asked for, remote ones by the listing."""
+    """The files of a folder. The states of local files are read on request, those of remote files from the listing."""
 
     def __init__(self, fs: fsspec.AbstractFileSystem, root: str) -> None:
         self.fs, self.local = fs, locations.is_local(fs)
@@ -56,12 +56,12 @@ class _Folder:
             self._paths, self._links = set(self._states), set()
 
     def list_images(self) -> list[str]:
-        """Paths of the images, and of links to folders, in the order of the set's rows."""
+        """List the paths of images, and of links to folders, in the order of the set's rows."""
         images = (path for path in self._paths if path.lower().endswith(SUFFIXES))
         return sorted([*images, *self._links], key=replace_surrogates)
 
     def read_state(self, path: str) -> FileState:
-        """Describe a file. Raises RejectedImageError if it must not be read."""
+        """Read the state of a file. Raises RejectedImageError if the file must not be read."""
         if path in self._links:
             raise RejectedImageError("a symbolic link to a folder")
         return read_local_state(path, self._real_root) if self.local else self._states[path]
@@ -71,7 +71,7 @@ class _Folder:
 
 
 def _walk(root: str) -> tuple[set[str], set[str]]:
-    """The files, and the links to folders. These are not followed: they may lead anywhere, or back."""
+    """List the files and the links to folders. Links are not followed: they may lead anywhere, or back."""
     files, links = set[str](), set[str]()
     for folder, folders, names in os.walk(root):
         files |= {posixpath.join(folder, name) for name in names}
@@ -80,7 +80,7 @@ def _walk(root: str) -> tuple[set[str], set[str]]:
 
 
 def _scan_image(folder: _Folder, path: str, row: Row, old: Row | None) -> Row:
-    """The row of one image, of which nothing is read that ``old`` knows."""
+    """Complete the row of one image. What ``old`` knows is not read again."""
     stem = posixpath.splitext(path)[0]
     image = folder.read_state(path)
     check_size(image.size)

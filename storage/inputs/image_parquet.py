@@ -1,6 +1,6 @@
 """Images in a Parquet file: as bytes, as Hugging Face's struct of ``bytes`` and ``path``, or as URIs.
 
-A relative URI, and a struct's ``path``, is relative to the Parquet file.
+URIs and paths may be relative to the Parquet file.
 """
 
 import bisect
@@ -22,11 +22,11 @@ from storage.inputs.parquet import holds_bytes, holds_text, open_parquet, read_c
 from storage.inputs.rows import CAPTION_COLUMNS, RejectedImageError, Row, add_caption, new_row, reject
 
 IMAGE_COLUMNS = ("image", "uri", "url")
-BATCH = 4  # images, held at a time
+BATCH = 4  # images in memory at a time
 
 
 def scan_parquet(url: str, known: KnownRows) -> Iterator[Row]:
-    """Yield the rows of a file. A row is known if neither the file nor the image that its URI names has changed."""
+    """Yield the rows of a file. A row is known if neither the file nor the image at its URI has changed."""
     known.version = version = read_version(url)
     count = 0
     for count, row in enumerate(known.take_version(version), start=1):  # noqa: B007
@@ -36,7 +36,7 @@ def scan_parquet(url: str, known: KnownRows) -> Iterator[Row]:
 
 
 def _scan_rows(url: str, known: KnownRows, version: str, start: int) -> Iterator[Row]:
-    """Read the file, and yield its rows from number ``start`` on."""
+    """Read the file, and yield its rows from row ``start`` on."""
     with open_parquet(url) as parquet:
         known.total = parquet.metadata.num_rows
         schema = parquet.schema_arrow
@@ -58,7 +58,7 @@ def _scan_rows(url: str, known: KnownRows, version: str, start: int) -> Iterator
 
 
 def _check_types(schema: pa.Schema, image: str, caption: str, url: str) -> None:
-    """Raise UserError unless the types of the columns can hold images and captions."""
+    """Raise UserError unless the columns' types can hold images and captions."""
     kind = schema.field(image).type
     parts = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)} if pa.types.is_struct(kind) else {}
     fits = holds_bytes(parts.get("bytes", pa.null())) and holds_text(parts.get("path", pa.null()))
@@ -70,9 +70,9 @@ def _check_types(schema: pa.Schema, image: str, caption: str, url: str) -> None:
 
 
 def _add_content(row: Row, value: Any, url: str, old: Row | None) -> Row:
-    """Return the row with its image's checksum and, if the file names the image by a URI, where it is.
+    """Return the row with its image's checksum and, if the file names the image by a URI, with that URI.
 
-    ``old``: the row that is known at this place of the file.
+    ``old``: the known row at this position in the file.
     """
     data, uri = _split_value(value)
     if row["reason"]:
@@ -89,9 +89,9 @@ def _add_content(row: Row, value: Any, url: str, old: Row | None) -> Row:
 
 
 def _scan_named(row: Row, version: str, old: Row | None) -> Row:
-    """Return the row, whose URI names its image, with the image's checksum and version.
+    """Return a row that names its image by a URI, with the image's checksum and version.
 
-    ``version``: that of the Parquet file. The image is not read if ``old`` was read from the same version of it.
+    ``version``: the Parquet file's version. The image is not read if ``old`` has the image's current version.
     """
     row = {**row, "version": f"{version} "}
     try:
@@ -113,7 +113,7 @@ def _split_value(value: Any) -> tuple[bytes | None, str | None]:
 
 
 def resolve(uri: str, parquet_url: str) -> str:
-    """Resolve a URI in a Parquet file. Raises RejectedImageError if a remote file names a local one."""
+    """Make a URI in a Parquet file absolute. Raises RejectedImageError if a remote file names a local one."""
     fs, path = fsspec.url_to_fs(parquet_url)
     local = locations.is_local(fs)
     if "://" in uri or "::" in uri:
@@ -128,7 +128,7 @@ def resolve(uri: str, parquet_url: str) -> str:
 
 
 def read_rows(url: str, rows: list[int]) -> Iterator[bytes]:
-    """Yield the images that the file holds as bytes. Ascending rows of one row group share a pass over it."""
+    """Yield the images that the file holds as bytes in these rows. Ascending rows share a pass over a row group."""
     with open_parquet(url) as parquet:
         sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.metadata.num_row_groups)]
         starts = [0, *itertools.accumulate(sizes)]

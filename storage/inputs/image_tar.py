@@ -1,4 +1,4 @@
-"""WebDataset tars: ``KEY.jpg`` with its caption in ``KEY.txt``, next to each other. Nothing is ever unpacked."""
+"""WebDataset tars: ``KEY.jpg`` next to its caption, ``KEY.txt``. Nothing is ever unpacked to disk."""
 
 import itertools
 import posixpath
@@ -17,7 +17,7 @@ from storage.inputs.rows import RejectedImageError, Row, add_caption, add_captio
 
 
 def scan_tar(url: str, known: KnownRows) -> Iterator[Row]:
-    """Yield a row per image. All rows are known if the tar has not changed."""
+    """Yield one row per image. All rows are known if the tar has not changed."""
     known.version = version = read_version(url)
     count = 0
     for count, row in enumerate(known.take_version(version), start=1):  # noqa: B007
@@ -29,12 +29,12 @@ def scan_tar(url: str, known: KnownRows) -> Iterator[Row]:
         groups = itertools.groupby(_read_members(file, url), key=lambda m: posixpath.splitext(m.name)[0])
         rows = itertools.chain.from_iterable(_scan_group(url, file, key, group) for key, group in groups)
         for row in itertools.islice(rows, count, None):
-            known.take()  # what is known at this place is of another version
+            known.take()  # the known row at this position has another version
             yield {**row, "version": version}
 
 
 def _read_members(file: IO[bytes], url: str) -> Iterator[tarfile.TarInfo]:
-    """Yield one member after the other and keep none. Raises UserError if the tar does not end as tars do."""
+    """Yield the members one by one and keep none. Raises UserError if the tar is damaged or truncated."""
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while member := tar.next():
@@ -49,7 +49,7 @@ def _read_members(file: IO[bytes], url: str) -> Iterator[tarfile.TarInfo]:
 
 
 def _scan_group(url: str, file: IO[bytes], key: str, group: Iterator[tarfile.TarInfo]) -> Iterator[Row]:
-    """Yield the rows of neighbouring members of one key, which share a caption."""
+    """Yield the rows of adjacent members with the same key. They share a caption."""
     images: list[Row] = []
     text: bytes | None = None
     for member in group:
@@ -73,7 +73,7 @@ def _scan_image(url: str, file: IO[bytes], member: tarfile.TarInfo) -> Row:
 
 
 def _is_plain(member: tarfile.TarInfo) -> bool:
-    return member.isreg() and not member.issparse()  # the size of a sparse file is only claimed
+    return member.isreg() and not member.issparse()  # a sparse file may claim any size
 
 
 def _read(file: Any, member: tarfile.TarInfo, limit: int) -> bytes:

@@ -1,13 +1,13 @@
 """Image input sets: a folder, a Parquet file or a WebDataset tar, at any fsspec URL.
 
-``scan_images`` yields a set's rows in the set's own order (a folder's by path), and ``read_images`` reads the bytes
-of some rows by their ``uri``:
+``scan_images`` yields a set's rows in the set's own order (a folder's by path). ``read_images`` reads the encoded
+images of rows by their ``uri``:
 
-    {folder}/cat.png            a file of its own
-    {file}.parquet#17           row 17, column ``image`` (bytes, or a struct with ``bytes``)
+    {folder}/cat.png            a file
+    {file}.parquet#17           row 17 of the column ``image`` (bytes, or a struct with ``bytes``)
     {file}.tar#1536:2048        2048 bytes from offset 1536
 
-Images that cannot be used are rejected row by row, with a reason. A set that cannot be read at all is a UserError.
+An image that cannot be used becomes a rejected row with a reason. A set that cannot be read raises UserError.
 """
 
 import itertools
@@ -32,10 +32,16 @@ Scan = Callable[[str, KnownRows], Iterator[Row]]
 
 
 def scan_images(url: str, limit: int | None = None, root: str | None = None) -> Iterator[Row]:
-    """Yield the rows of an image set, or its first ``limit``. Raises UserError if there is no set at ``url``.
+    """Yield the rows of an image set, in the set's own order. Shows a progress bar while it hashes images.
 
-    With ``root`` the rows are kept below it (see ``known_rows``), and only what has changed since is read. A progress
-    bar is shown as long as images are hashed.
+    Args:
+        url: Path or fsspec URL of a folder, a .parquet file or a .tar file.
+        limit: Number of rows to yield at most. Default: all.
+        root: Folder or URL to keep the rows below, so that the next scan reads only what has changed (see
+            ``known_rows``). Default: the rows are not kept.
+
+    Raises:
+        UserError: There is no image set at ``url``, it has no images, or an id occurs twice.
     """
     scan = _find_scan(url)
     rows = _scan_known(scan, url, limit, root) if root else itertools.islice(scan(url, KnownRows()), limit)
@@ -59,7 +65,7 @@ def _find_scan(url: str) -> Scan:
 
 
 def _scan_known(scan: Scan, url: str, limit: int | None, root: str) -> Iterator[Row]:
-    """Scan a set beside what is known of it, and keep what is new. A scan cut short keeps what it has read."""
+    """Scan a set together with its known rows, and keep the new ones. An interrupted scan keeps what it has read."""
     place = place_known_rows(url, root)
     with ExitStack() as stack:
         known = stack.enter_context(open_known_rows(place))
@@ -80,7 +86,7 @@ def _scan_known(scan: Scan, url: str, limit: int | None, root: str) -> Iterator[
 
 
 def read_images(uris: list[str]) -> Iterator[bytes]:
-    """Yield the encoded bytes of each row that was not rejected. Neighbouring rows of one Parquet file share a read."""
+    """Yield the encoded image at each URI, in order. Adjacent rows of one Parquet file share a read."""
     for parquet, group in itertools.groupby(uris, key=_find_parquet):
         if parquet:
             yield from read_rows(parquet, [int(uri.rpartition("#")[2]) for uri in group])
@@ -89,6 +95,6 @@ def read_images(uris: list[str]) -> Iterator[bytes]:
 
 
 def _find_parquet(uri: str) -> str:
-    """The Parquet file that holds a row, if any."""
+    """Return the URL of the Parquet file that holds the image; empty if it is elsewhere."""
     place = PARQUET_PLACE.search(uri)
     return uri[: place.start()] if place else ""

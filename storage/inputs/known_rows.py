@@ -1,6 +1,6 @@
-"""What is known of an image set: its rows as they were last scanned, in ``{root}/inputs/{digest of its URL}.parquet``.
+"""The known rows of an image set, as last scanned, in ``{root}/inputs/{digest of its URL}.parquet``.
 
-Beside each row stands its ``version``: the versions of what the row was read from, separated by spaces. A row whose
+Each row has a ``version``: the versions of the files that the row was read from, separated by spaces. A row whose
 version has not changed is taken from here, so that an unchanged set is listed and not read.
 """
 
@@ -22,18 +22,18 @@ WHOLE = b"whole"
 
 
 def place_known_rows(url: str, root: str) -> str:
-    """URL of what is known of the image set at ``url``."""
+    """Return the URL of the file with the known rows of the image set at ``url``."""
     return locations.join(locations.make_absolute(root), "inputs", f"{digest(locations.make_absolute(url))}.parquet")
 
 
 class KnownRows:
-    """The known rows of a set, handed out in the set's order to the function that scans it.
+    """The known rows of a set, in the set's order. The function that scans the set takes them one by one.
 
-    ``whole``: the version of the file whose rows these all are; empty for a folder, or if rows may be missing.
-    ``taken``: the row that was handed out last. ``skipped``: whether the set has lost rows meanwhile.
+    ``whole``: the version of the set's file if these are all of its rows; empty for a folder, or if rows may be
+    missing. ``taken``: the row that was taken last. ``skipped``: whether known rows are no longer in the set.
 
-    The function that scans the set fills in ``version``, the version of the file that it reads, and ``total``, the
-    number of the set's rows, as soon as it knows it.
+    The scanning function sets ``version``, the current version of the set's file, and ``total``, the number of the
+    set's rows, once it knows them.
     """
 
     def __init__(self, parquet: pq.ParquetFile | None = None) -> None:
@@ -48,33 +48,33 @@ class KnownRows:
 
     @property
     def left(self) -> bool:
-        """Whether there are rows that have not been handed out."""
+        """Whether there are rows that have not been taken."""
         return self._next is not None
 
     def take(self) -> Row | None:
-        """Hand out the next row."""
+        """Take the next row; None if there is none."""
         self.taken, self._next = self._next, next(self._rows, None)
         return self.taken
 
     def take_version(self, version: str) -> Iterator[Row]:
-        """Hand out rows as long as they were read from this version of the set's file."""
+        """Take rows as long as they were read from this version of the set's file."""
         while version and self._next and self._next["version"].split(" ")[0] == version and (row := self.take()):
             yield row
 
     def take_uri(self, uri: str) -> Row | None:
-        """Hand out the row with this URI, if there is one. The rows must be in the order of their URIs."""
+        """Take the row with this URI; None if there is none. Call it with ascending URIs."""
         self.taken = None
         while self._next and self._next["uri"] < uri:
             self._next, self.skipped = next(self._rows, None), True
         return self.take() if self._next and self._next["uri"] == uri else None
 
     def take_rest(self) -> Iterator[Row]:
-        """Hand out the rows that are left."""
+        """Take all remaining rows."""
         while row := self.take():
             yield row
 
     def repeat(self, count: int) -> Iterator[Row]:
-        """The first rows once more."""
+        """Yield the first ``count`` rows again."""
         return islice(self._read(), count)
 
     def _read(self) -> Iterator[Row]:
@@ -83,7 +83,7 @@ class KnownRows:
 
 @contextmanager
 def open_known_rows(place: str) -> Iterator[KnownRows]:
-    """Open what is known of a set: nothing, if the file is missing, damaged or of another version."""
+    """Open a set's known rows. There are none if the file is missing, damaged or of another version."""
     with ExitStack() as stack:
         try:
             path = stack.enter_context(locations.local_copy(place))
@@ -94,7 +94,7 @@ def open_known_rows(place: str) -> Iterator[KnownRows]:
 
 
 def read_known_rows(url: str, root: str, limit: int | None = None) -> Iterator[Row]:
-    """Yield the rows of the image set at ``url`` as they were last scanned: the first ``limit`` of them, or all."""
+    """Yield the rows of the image set at ``url`` as they were last scanned: at most ``limit``, or all."""
     place = place_known_rows(url, root)
     with locations.local_copy(place) as path, pq.ParquetFile(path, pre_buffer=False) as parquet:
         yield from islice(_read(parquet), limit)
@@ -106,7 +106,7 @@ def _read(parquet: pq.ParquetFile) -> Iterator[Row]:
 
 
 class KnownRowsUpdate:
-    """The rows of a scan, which replace what was known if they differ. The file is put in place in one step."""
+    """Collects the rows of a scan, which replace the known rows if they differ. The file is replaced in one step."""
 
     def __init__(self, place: str, known: KnownRows) -> None:
         self.count = 0
@@ -125,9 +125,9 @@ class KnownRowsUpdate:
         return new
 
     def finish(self, complete: bool) -> None:
-        """Put the file in place if something has changed.
+        """Replace the file if anything has changed.
 
-        ``complete``: whether the rows are all of the set's. If not, what is known beyond them is kept.
+        ``complete``: whether all rows of the set were scanned. If not, the known rows after them are kept.
         """
         whole = self._known.version if complete else ""
         if complete and (self._known.left or self._known.whole != whole):
@@ -145,10 +145,10 @@ class KnownRowsUpdate:
             locations.write_file(self._place, self._file.name)
 
     def _start(self) -> None:
-        """Nothing is written up to the first difference, and everything from there on."""
+        """Begin to write, at the first difference: first the equal rows before it."""
         if self._writer:
             return
-        self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115  # in memory, millions of rows would be too many
+        self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115  # millions of rows do not fit in memory
         self._writer = pq.ParquetWriter(self._file, SCHEMA, compression="zstd")
         for row in self._known.repeat(self.count):
             self._append(row)

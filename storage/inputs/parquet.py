@@ -15,7 +15,7 @@ BUFFER = 1 << 20
 
 @contextmanager
 def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
-    """Open a file so that its column chunks are streamed by pages. Raises UserError if it is damaged or not Parquet."""
+    """Open a file so that its columns are streamed page by page. Raises UserError if it is damaged or not Parquet."""
     fs, path = fsspec.url_to_fs(url)
     with fs.open(path, "rb") as file:
         try:
@@ -30,14 +30,14 @@ def open_parquet(url: str) -> Iterator[pq.ParquetFile]:
 def read_cells(
     parquet: pq.ParquetFile, columns: list[str], batch_rows: int, groups: list[int] | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield rows as tuples of the columns' values, in order. One batch is held at a time."""
+    """Yield rows as tuples of the columns' values, in order. Holds one batch in memory. ``groups``: row groups."""
     for batch in parquet.iter_batches(batch_rows, row_groups=groups, columns=columns):
         for row in range(len(batch)):
             yield tuple(batch.column(name)[row].as_py() for name in columns)
 
 
 def holds_text(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds text, or only nulls."""
+    """Return whether a column of this type holds text, or only nulls."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(
         pa.types.is_string(kind)
@@ -48,7 +48,7 @@ def holds_text(kind: pa.DataType) -> bool:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds bytes, or only nulls."""
+    """Return whether a column of this type holds bytes, or only nulls."""
     return bool(
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)

@@ -1,4 +1,4 @@
-"""Decode an image, however hostile its bytes, to pixels or to a reason why not."""
+"""Decode an image, however hostile its bytes, to pixels or a reason for its rejection."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from storage.inputs.colours import convert_to_srgb
 from storage.inputs.rows import RejectedImageError, replace_surrogates
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""The formats that are decoded, whatever the file's name. Some of Pillow's others start programs."""
+"""The formats that are decoded, whatever the file's name. Some other formats of Pillow's start programs."""
 MAX_PIXELS = 64_000_000
 MAX_SCANNED = 32 * MAX_PIXELS
 """Pixels of a JPEG times its scans: each scan passes over all pixels."""
@@ -21,9 +21,9 @@ REASON_LENGTH = 200
 
 
 def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
-    """Decode the first frame, turn upright, convert to sRGB, put on white, cut the middle square, scale.
+    """Decode an image's first frame: turn it upright, crop its central square, convert it to sRGB on white, resize it.
 
-    Returns (size, size, 3) uint8. Raises RejectedImageError or MemoryError, whatever the bytes are.
+    Returns uint8 (size, size, 3). Raises RejectedImageError or MemoryError, and nothing else, for any bytes.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -31,7 +31,7 @@ def decode_image(data: bytes, size: int) -> npt.NDArray[np.uint8]:
         raise RejectedImageError("empty: 0 bytes")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about harmless damage, and about sizes, which _check looks at
+            warnings.simplefilter("ignore")  # about harmless damage, and about sizes, which _check limits
             return _decode(data, size)
     except (RejectedImageError, MemoryError):
         raise
@@ -57,7 +57,7 @@ def _decode(data: bytes, size: int) -> npt.NDArray[np.uint8]:
 
 
 def _check(image: Any, data: bytes) -> None:
-    """Reject what would take too long, or too much memory, before a pixel is decoded."""
+    """Reject an image that would take too long or too much memory, before a pixel is decoded."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise RejectedImageError(f"too large: {width} x {height}, at most {MAX_PIXELS} pixels")
@@ -68,7 +68,7 @@ def _check(image: Any, data: bytes) -> None:
 
 
 def _count_scans(jpeg: bytes) -> int:
-    """Count the scans of a JPEG file's first image: start markers outside of the segments that have a length."""
+    """Count the scans of a JPEG file's first image: the start-of-scan markers outside of segments with a length."""
     place, scans = 2, 0
     while marker := JPEG_MARKER.search(jpeg, place):
         kind = jpeg[marker.start() + 1]
@@ -80,7 +80,7 @@ def _count_scans(jpeg: bytes) -> int:
 
 
 def _check_tiff(tags: Any) -> None:
-    """A tile is decoded whole, however little of it the image shows. Pillow does not know every kind of grey."""
+    """Reject too large tiles, which are decoded whole, and the kinds of grey that Pillow misreads."""
     width, length, bits, white = (
         tags.get(tag, default) for tag, default in ((322, 0), (323, 0), (258, (1,)), (262, 1))
     )
@@ -95,11 +95,11 @@ def _turn_upright(image: Any) -> Any:
 
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF turns nothing
+    except Exception:  # damaged EXIF is ignored
         return image
 
 
 def _one_line(error: Exception) -> str:
-    """The error in one line, without what cannot be printed."""
+    """Format an error in one line of printable characters."""
     text = " ".join(replace_surrogates(str(error)).split()) or type(error).__name__
     return "".join(letter for letter in text if letter.isprintable())[:REASON_LENGTH]

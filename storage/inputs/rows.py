@@ -1,32 +1,32 @@
 """Rows of an input set: ``id``, ``caption``, ``uri``, ``checksum`` and ``reason``, all text.
 
-``checksum`` identifies the content, with its algorithm in front ("sha256:…", "md5:…", "crc32c:…", "etag:…").
-``reason`` is empty unless the row was rejected: such a row keeps its place in the set, but cannot be used.
+``checksum`` identifies the content and begins with its algorithm ("sha256:…", "md5:…", "crc32c:…", "etag:…").
+``reason`` is empty unless the row was rejected: a rejected row keeps its place in the set, but cannot be used.
 """
 
 Row = dict[str, str]
 
 CAPTION_COLUMNS = ("caption", "Prompt", "prompt", "text")
 MAX_CAPTION = 10_000
-"""Characters. Text encoders read 77 to 512 tokens, but a tokenizer's time grows with the whole text."""
+"""Longest caption in characters. Text encoders read 77 to 512 tokens, but tokenizing takes time per character."""
 
 
 class RejectedImageError(Exception):
-    """The image cannot be used. The message is the reason that the store's index will give."""
+    """The image cannot be used. The message becomes the row's ``reason``."""
 
 
 def new_row(name: str, uri: str) -> Row:
-    """A row with the given id and URI, and as yet without caption, checksum and reason."""
+    """Make a row with an id and a URI; caption, checksum and reason are empty."""
     return {"id": replace_surrogates(name), "caption": "", "uri": uri, "checksum": "", "reason": ""}
 
 
 def reject(row: Row, reason: str) -> Row:
-    """Return the row with the reason why it cannot be used."""
+    """Return the row as rejected, with the reason why it cannot be used."""
     return {**row, "reason": reason}
 
 
 def add_caption(row: Row, caption: str) -> Row:
-    """Return the row with its caption, stripped. Rejects the row if the caption is too long."""
+    """Return the row with its caption, stripped of whitespace. Rejects the row if the caption is too long."""
     caption = replace_surrogates(caption.strip())
     row = {**row, "caption": caption[:MAX_CAPTION]}
     if len(caption) <= MAX_CAPTION:
@@ -35,8 +35,8 @@ def add_caption(row: Row, caption: str) -> Row:
 
 
 def add_caption_file(row: Row, data: bytes) -> Row:
-    """Return the row with the caption in a file's bytes. Rejects the row if they are too many, or not UTF-8."""
-    if len(data) > 4 * MAX_CAPTION + 3:  # the longest caption has as many bytes, and 3 of a byte order mark
+    """Return the row with the caption from a file's bytes. Rejects the row if they are too many or not UTF-8."""
+    if len(data) > 4 * MAX_CAPTION + 3:  # at most 4 bytes per character, and 3 of a byte order mark
         return reject(row, f"too long a caption: {len(data)} bytes, at most {MAX_CAPTION} characters")
     try:
         return add_caption(row, data.decode("utf-8-sig"))

@@ -19,9 +19,9 @@ SETTINGS = """
 
 
 def check_unique_ids(rows: Iterable[Row], url: str) -> Iterator[Row]:
-    """Yield the rows. Raises UserError at the second row with one id, naming it and the next few such ids.
+    """Yield the rows. Raises UserError at the first id that occurs twice; the message names up to NAMED such ids.
 
-    The ids are kept in a temporary database on disk: tens of millions of Python strings would fill the memory.
+    The ids are in a temporary database on disk, because tens of millions of Python strings do not fit in memory.
     """
     rows = iter(rows)
     with closing(sqlite3.connect("", isolation_level=None)) as database:

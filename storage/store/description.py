@@ -8,7 +8,7 @@ from storage.store.layout import FLAGS
 
 
 def summarize(store: OpenedStore) -> str:
-    """Number of rows and shards; how many shards are written or, once sealed, how many rows are valid."""
+    """Describe a store in one line: its rows, and its committed shards or, once sealed, its valid rows."""
     rows = f"{len(store):,} rows in shards of {store.shard_rows}"
     if not store.sealed:
         return f"{rows}, {len(store.committed())} of {store.shard_count} shards written"
@@ -16,7 +16,7 @@ def summarize(store: OpenedStore) -> str:
 
 
 def describe_arrays(store: OpenedStore) -> list[dict[str, Any]]:
-    """Name, shape, dtype and dimensions of each array; ``valid`` and ``seed`` come last."""
+    """List name, shape, dtype and dimensions of each array. ``valid`` and ``seed`` come last."""
     arrays = {name: store[name] for name in [*store.names, *FLAGS]}
     return [
         {
@@ -30,7 +30,7 @@ def describe_arrays(store: OpenedStore) -> list[dict[str, Any]]:
 
 
 def format_arrays(store: OpenedStore) -> list[dict[str, str]]:
-    """What ``describe_arrays`` returns, as text."""
+    """Format what ``describe_arrays`` returns as text."""
     return [
         {**record, "shape": str(tuple(record["shape"])), "dimensions": " ".join(record["dimensions"])}
         for record in describe_arrays(store)
@@ -38,18 +38,18 @@ def format_arrays(store: OpenedStore) -> list[dict[str, str]]:
 
 
 def read_first_rows(store: OpenedStore, count: int) -> list[dict[str, Any]]:
-    """The first lines of the index, at most those of the first shard."""
+    """Read the first ``count`` rows of the index, but at most those of the first shard."""
     return list(store.rows(0).slice(0, count).to_pylist()) if len(store) else []
 
 
 def drop_empty_columns(lines: list[dict[str, Any]], columns: Iterable[str]) -> list[dict[str, str]]:
-    """Keep those of the columns that have a value in any line; a missing value becomes ""."""
+    """Keep the columns that have a value in any line. A missing value becomes ""."""
     kept = [name for name in columns if any(line.get(name) for line in lines)]
     return [{name: line.get(name) or "" for name in kept} for line in lines]
 
 
 def format_provenance(provenance: dict[str, Any]) -> dict[str, str]:
-    """One line of text per entry, without nulls: ``{"parameters": "guidance_scale=4.0 seed=0 …"}``."""
+    """Format each entry as one line of text, without nulls: ``{"parameters": "guidance_scale=4.0 seed=0 …"}``."""
     return {name: _format_value(value) for name, value in provenance.items()}
 
 

@@ -1,7 +1,7 @@
-"""An opened store: its metadata, the rows of each shard, and where its objects are.
+"""An opened store: its arrays, metadata and records, and the URLs of its objects.
 
-Writing, reading, sealing and showing a store are functions that take an ``OpenedStore``. ``LatentStore`` extends it
-with these as methods.
+The functions that write, read, seal and show a store take an ``OpenedStore``. ``LatentStore`` extends it with these
+functions as methods.
 """
 
 from functools import cached_property
@@ -21,15 +21,16 @@ from storage.store.records import StoreManifest
 
 
 class OpenedStore:
-    """A store's arrays by name (``store["latents"]``, a zarr array), its metadata and its records."""
+    """A store's arrays by name, its metadata and its records: the part of ``LatentStore`` that its functions need."""
 
     def __init__(self, url: str, group: zarr.Group) -> None:
         self.url = url
         self._group = group
-        self._arrays: dict[str, zarr.Array[Any]] = {}  # zarr would parse an array's metadata at each access
+        self._arrays: dict[str, zarr.Array[Any]] = {}  # zarr parses an array's metadata at each access
         self.shard_rows: int = group.attrs["shard_rows"]  # type: ignore[assignment]
 
     def __getitem__(self, name: str) -> zarr.Array[Any]:
+        """Return an array by name, e.g. ``store["latents"]``. Values are read when it is indexed. Raises KeyError."""
         if name not in self._arrays:
             array = self._group[name]
             if not isinstance(array, zarr.Array):
@@ -38,7 +39,7 @@ class OpenedStore:
         return self._arrays[name]
 
     def __len__(self) -> int:
-        """Number of rows, rejected ones included."""
+        """Return the number of rows, including rejected ones."""
         return self["valid"].shape[0]
 
     @property
@@ -48,47 +49,79 @@ class OpenedStore:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """How the store was made: fingerprints of its inputs, parameters, versions of the software."""
+        """How the store was made: fingerprints of its inputs, parameters, versions of software."""
         return dict(self._group.attrs["provenance"])  # type: ignore[arg-type]
 
     @property
     def shard_count(self) -> int:
-        """Number of shards, written or not."""
+        """Number of shards, committed or not."""
         return -(-len(self) // self.shard_rows)
 
     @property
     def sealed(self) -> bool:
-        """Whether the store is finished."""
+        """Whether the store is finished: ``seal`` has written its manifest."""
         return is_sealed(self.url)
 
     @cached_property
     def manifest(self) -> StoreManifest:
-        """The manifest of a sealed store: number of rows, and the checksums of all of its objects."""
+        """The manifest of a sealed store: numbers of rows, valid rows and rejected rows, and checksums of all objects.
+
+        Raises:
+            FileNotFoundError: The store is not sealed.
+            DamagedStoreError: The manifest is not what was written.
+        """
         return read_record(locations.join(self.url, MANIFEST), StoreManifest)
 
     def committed(self) -> set[int]:
-        """Numbers of the shards that are complete."""
+        """List the numbers of the committed shards.
+
+        Returns:
+            A set of shard numbers, counted from 0.
+        """
         return list_committed_shards(self.url)
 
     def extent(self, shard: int) -> slice:
-        """The rows of a shard, as a slice of row numbers."""
+        """Compute which rows a shard holds.
+
+        Args:
+            shard: The shard's number, from 0 to ``shard_count`` - 1.
+
+        Returns:
+            A slice of row numbers.
+        """
         return slice(shard * self.shard_rows, min((shard + 1) * self.shard_rows, len(self)))
 
     def object_url(self, name: str, shard: int) -> str:
-        """URL of the object that holds one shard of one array."""
+        """Return the URL of the object that holds one shard of one array.
+
+        Args:
+            name: The array's name.
+            shard: The shard's number.
+        """
         return locations.join(self.url, name, object_path(self[name], shard))
 
     @property
     def index(self) -> pa.Table:
-        """The whole index, one line per row, with the columns that ``rows`` has. Millions of rows take gigabytes."""
+        """The whole index, one line per row, with the columns of ``rows``. Millions of rows take gigabytes.
+
+        Raises:
+            DamagedStoreError: The index of the sealed store is not what was written.
+        """
         if self.sealed:
             return parse_index(read_sealed(self.url, INDEX, self.manifest))
         return parse_index(locations.read_bytes(locations.join(self.url, INDEX)))
 
     def rows(self, shard: int) -> pa.Table:
-        """The index of one shard: one line per row, with the row's id, caption and source.
+        """Read the index of one shard.
 
-        In a sealed store the column ``reason`` says why a row was rejected; it is null for valid rows.
+        Args:
+            shard: The shard's number, from 0 to ``shard_count`` - 1.
+
+        Returns:
+            A table with one line per row and the columns ``id``, ``caption``, ``uri``, ``checksum`` and ``reason``.
+            ``uri`` says where the row's content came from, ``checksum`` identifies the content ("sha256:…"), and
+            ``reason`` says why the row was rejected; it is null for valid rows. ``reason`` is final once the
+            store is sealed.
 
         Raises:
             DamagedStoreError: The index of the sealed store is not what was written.
@@ -104,7 +137,7 @@ class OpenedStore:
 def open_group(url: str, mode: Literal["r", "r+"]) -> zarr.Group:
     """Open a store's Zarr group.
 
-    Raises NewerVersionError if its layout is newer than this version knows, UserError if it is no latent store's.
+    Raises NewerVersionError if its layout is newer than this version can read, UserError if it is not a latent store.
     """
     with translate_errors(url):
         group = zarr.open_group(url, mode=mode)
@@ -113,13 +146,13 @@ def open_group(url: str, mode: Literal["r", "r+"]) -> zarr.Group:
 
 
 def check_metadata(url: str) -> None:
-    """Raises DamagedStoreError if the Zarr metadata of a sealed store is not what was written."""
+    """Raise DamagedStoreError if the store is sealed and its Zarr metadata is not what was written."""
     if is_sealed(url):
         read_sealed(url, GROUP, read_record(locations.join(url, MANIFEST), StoreManifest))
 
 
 def check_layout_version(url: str, version: object) -> None:
-    """Raises NewerVersionError for a newer layout, UserError for none."""
+    """Raise NewerVersionError if the layout version is newer than LAYOUT_VERSION, UserError if there is none."""
     if not isinstance(version, int):
         raise UserError("a latent store", f"another Zarr group at {url}", "check the URL")
     if version > LAYOUT_VERSION:

@@ -1,4 +1,4 @@
-"""index.parquet: which sample each row holds. One row group per shard."""
+"""index.parquet: the id, caption, uri, checksum and reason of each row. One row group per shard."""
 
 import errno
 import io
@@ -20,12 +20,12 @@ SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "caption", "uri", "ch
 
 
 def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] | None = None) -> tuple[int, list[str]]:
-    """Write the tables as one row group each. Returns the number of rows, and each shard's checksum.
+    """Write the tables as one row group each. Returns the number of rows, and the checksum of each shard's rows.
 
-    ``rejected`` (row -> reason) takes the place of the reasons in the tables. Without it, an index that exists stays.
+    ``rejected`` (row -> reason) replaces the reasons in the tables. Without it, an existing index is not replaced.
     """
     row, checksums = 0, []
-    with tempfile.NamedTemporaryFile() as file:  # not in memory, which millions of rows would fill
+    with tempfile.NamedTemporaryFile() as file:  # millions of rows do not fit in memory
         # Values rarely repeat and no reader filters by them; dictionaries and statistics would be most of the file.
         with pq.ParquetWriter(file, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False) as writer:
             for table in shards:
@@ -41,25 +41,25 @@ def write_index(url: str, shards: Iterable[pa.Table], rejected: dict[int, str] |
 
 
 def hash_table(table: pa.Table) -> str:
-    """SHA-256 over the rows of a shard, whatever their encoding."""
+    """Compute the SHA-256 of a shard's rows. It does not depend on their encoding in Parquet."""
     return compute_sha256(json.dumps(table.to_pylist()).encode())
 
 
 def parse_index(data: bytes) -> pa.Table:
-    """The whole index, from its bytes."""
+    """Parse the whole index from its bytes."""
     return pq.read_table(io.BytesIO(data))
 
 
 def read_index_shard(url: str, shard: int) -> pa.Table:
-    """Read the rows of one shard, without those of the others."""
+    """Read the rows of one shard alone."""
     with translate_errors(url):
         return _read_row_group(url, shard)
 
 
 def _may_be_replaced(error: BaseException) -> bool:
-    """Tell whether an error may come from parts of two indexes: another process sealed while this one was reading."""
+    """Return whether the index may have been replaced during a read, because another process sealed the store."""
     if isinstance(error, OSError):
-        return error.errno == errno.EBUSY  # s3fs says so
+        return error.errno == errno.EBUSY  # raised by s3fs
     return isinstance(error, pa.ArrowException)
 
 
@@ -71,13 +71,27 @@ def _read_row_group(url: str, shard: int) -> pa.Table:
 
 
 def read_index_shards(url: str) -> Iterator[pa.Table]:
-    """Yield the rows of one shard after the other, as the index was at first: another process may replace it."""
+    """Yield the rows of each shard, in order. They are consistent even if another process replaces the index."""
     with locations.local_copy(url) as path, pq.ParquetFile(path) as parquet:
         yield from (parquet.read_row_group(shard) for shard in range(parquet.num_row_groups))
 
 
-def index_tables(rows: Iterable[dict[str, Any]], shard_rows: int) -> Iterable[pa.Table]:
-    """Group rows into one table per shard. ``reason`` is null unless a row was rejected. One shard is in memory."""
+def index_tables(rows: Iterable[dict[str, Any]], shard_rows: int) -> Iterator[pa.Table]:
+    """Group rows into one table per shard, as ``LatentStore.create`` takes them. Holds one shard in memory.
+
+    Args:
+        rows: Dicts with ``id``, ``caption``, ``uri``, ``checksum`` and, for a rejected row, ``reason``, all str. A
+            missing entry becomes null, as does an empty ``reason``.
+        shard_rows: Rows per shard.
+
+    Yields:
+        One table per shard; the last may have fewer rows.
+
+    Example:
+        >>> rows = [{"id": str(n), "caption": f"image {n}", "uri": "", "checksum": ""} for n in range(5)]
+        >>> [len(table) for table in index_tables(rows, shard_rows=2)]
+        [2, 2, 1]
+    """
     group: list[dict[str, Any]] = []
     for row in rows:
         group.append({**row, "reason": row.get("reason") or None})

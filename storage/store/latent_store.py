@@ -1,12 +1,12 @@
 """The latent store: a Zarr v3 group that is written shard by shard and then sealed.
 
     {url}/zarr.json, {array}/…    the arrays, readable by any Zarr v3 reader
-    {url}/index.parquet           which sample is in which row and, once sealed, why a row was rejected
+    {url}/index.parquet           id, caption, uri and checksum of each row and, once sealed, why it was rejected
     {url}/commits/00007.json      written after shard 7 is complete
     {url}/manifest.json           written by ``seal``; a store that has it is sealed
 
-The shard is the unit of work, retry and resume: one writer per shard, one object per array and shard, written in
-one step. Rows that were never written are NaN, so they cannot be taken for data.
+The shard is the unit of work, retry and resume. Each array has one object per shard, which is written in one step.
+Rows that were never written are NaN, so they cannot be mistaken for data.
 """
 
 from collections.abc import Iterable
@@ -19,11 +19,10 @@ import pyarrow as pa
 from storage import locations
 from storage.errors import UnsealedStoreError, UserError
 from storage.records import write_new_record
-from storage.store import notebook
+from storage.store import notebook, reading
 from storage.store.handle import OpenedStore, check_metadata, open_group
 from storage.store.index import write_index
 from storage.store.layout import CREATED, FLAGS, GROUP, INDEX, Array, ArraySpec, encode_metadata
-from storage.store.reading import read_row, read_shard, read_valid
 from storage.store.records import CreatedRecord
 from storage.store.sealing import seal
 from storage.store.verification import Problem, verify
@@ -31,17 +30,17 @@ from storage.store.writing import write_shard
 
 
 class LatentStore(OpenedStore):
-    """Latents, and what belongs to them, by row: a sealed store to read, or an unsealed one to write shards into.
+    """A Zarr v3 store of latents and other arrays, one row per sample, at any fsspec URL.
 
-    Use ``open`` to read, ``create`` to begin a store, ``resume`` to write further shards; there is no other
-    constructor. ``len(store)`` is the number of rows, and ``store["latents"]`` the zarr array (N, H, W, C), read
-    only when it is indexed. ``shuffled_batches`` reads batches for training.
+    Use ``open`` to read a store, ``create`` to begin one, and ``resume`` to write further shards; do not call the
+    constructor. ``len(store)`` is the number of rows N. ``store["latents"]`` is the zarr array (N, y, x, channel),
+    which is read when it is indexed. ``shuffled_batches`` reads batches for training.
 
     Attributes:
-        url: The store's URL; a local path is absolute.
+        url: The store's URL, or its absolute path.
         shard_rows: Rows per shard; the last shard may have fewer.
         names: Names of the arrays, without ``valid`` and ``seed``, which every store has.
-        provenance: How the store was made: fingerprints of its inputs, parameters, versions of the software.
+        provenance: How the store was made: fingerprints of its inputs, parameters, versions of software.
 
     Example:
         >>> store = LatentStore.open("runs/demo/encode/0123456789abcdef")
@@ -61,28 +60,23 @@ class LatentStore(OpenedStore):
         shard_rows: int,
         provenance: dict[str, Any],
     ) -> Self:
-        """Lay out an empty store and open it for writing. A store that exists already is opened unchanged.
+        """Create an empty store and open it for writing. If the store exists, it is opened unchanged.
 
-        Safe to call concurrently: both processes write identical objects.
+        Safe to call concurrently: all processes write identical objects.
 
         Args:
-            url: Where to put it: a path, or a URL of any fsspec filesystem.
+            url: Path or fsspec URL of the store.
             arrays: Name -> what the array holds per row. ``valid`` and ``seed`` are added.
             rows: The index: one table per shard, in order, as ``storage.store.index.index_tables`` makes them.
-            shard_rows: Rows per shard. Keep a shard of an array below 50 MiB on Google Cloud Storage.
-            provenance: How the store is made; anything that JSON can hold.
+            shard_rows: Rows per shard. On Google Cloud Storage, keep one array's shard below 50 MiB.
+            provenance: How the store is made, as JSON types.
 
         Returns:
-            The store, to write shards into.
+            The store, open for writing.
 
         Raises:
-            NewerVersionError: A newer version of latentcrf has created a store there.
+            NewerVersionError: A newer version of latentcrf has created a store at ``url``.
             EndpointError: The object store or the disk does not answer.
-
-        Example:
-            >>> tables = index_tables(rows, shard_rows=512)
-            >>> arrays = {"latents": ArraySpec.latent(64, 64, 8)}
-            >>> store = LatentStore.create("latents", arrays, tables, shard_rows=512, provenance={})
         """
         url = locations.make_absolute(url)
         if not locations.exists(locations.join(url, CREATED)):
@@ -94,9 +88,17 @@ class LatentStore(OpenedStore):
 
     @classmethod
     def resume(cls, url: str) -> Self:
-        """Open a store that was created, to write further shards. Each worker does so.
+        """Open an existing store to write further shards, as each worker does.
+
+        Args:
+            url: Path or fsspec URL of the store.
+
+        Returns:
+            The store, open for writing.
 
         Raises:
+            FileNotFoundError: There is no store at ``url``.
+            UserError: There is another Zarr group at ``url``.
             NewerVersionError: A newer version of latentcrf has created the store.
         """
         url = locations.make_absolute(url)
@@ -104,24 +106,25 @@ class LatentStore(OpenedStore):
 
     @classmethod
     def open(cls, url: str, *, allow_unsealed: bool = False) -> Self:
-        """Open a store to read.
+        """Open a store for reading.
 
-        Everything that is read from a sealed store is checked: an object that was changed since raises
-        DamagedStoreError, or zarr's own ValueError if it is read through ``store[name]``.
+        All reads from a sealed store are checked. A damaged object raises DamagedStoreError, or zarr's ValueError if
+        it is read through ``store[name]``.
 
         Args:
-            url: The store's URL or path.
-            allow_unsealed: Also open a store that is not finished. Rows that are not written yet are NaN and not
-                ``valid``.
+            url: Path or fsspec URL of the store.
+            allow_unsealed: Whether to open an unfinished store, too. Its unwritten rows are NaN and not ``valid``.
+                Default False.
 
         Returns:
-            The store, to read from.
+            The store, open for reading.
 
         Raises:
-            UserError: There is no latent store.
-            UnsealedStoreError: The store is not finished.
-            NewerVersionError: A newer version of latentcrf has written it.
-            DamagedStoreError: Its metadata or its manifest is not what was written.
+            UserError: There is no latent store at ``url``.
+            UnsealedStoreError: The store is not finished, and ``allow_unsealed`` is False.
+            NewerVersionError: A newer version of latentcrf has written the store.
+            DamagedStoreError: The store's metadata or manifest is not what was written.
+            EndpointError: The object store or the disk does not answer.
         """
         url = locations.make_absolute(url)
         if not locations.exists(locations.join(url, GROUP)):
@@ -138,12 +141,12 @@ class LatentStore(OpenedStore):
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
-        """Which rows hold data, bool (N,): False for a row that was rejected or never written.
+        """Which rows hold data, bool (N,): False for rows that were rejected or never written. Read at each access.
 
         Raises:
             DamagedStoreError: The flags are not what was written.
         """
-        return read_valid(self)
+        return reading.read_valid(self)
 
     def shard(self, shard: int) -> dict[str, Array]:
         """Read all arrays of one shard (n rows), with one request per array.
@@ -152,9 +155,9 @@ class LatentStore(OpenedStore):
             shard: The shard's number, from 0 to ``shard_count`` - 1.
 
         Returns:
-            Array by name: latents float16 (n, y, x, channel) in the teacher's latent units (its ``scaling_factor``
-            is applied, and is in the provenance), vectors float16 (n, feature), ``valid`` bool (n,) and ``seed``
-            uint64 (n,). The latents and vectors of a rejected row are NaN.
+            Array by name: latents float16 (n, y, x, channel), in the teacher's units (with its ``scaling_factor``
+            applied), vectors float16 (n, feature), ``valid`` bool (n,) and ``seed`` uint64 (n,). The latents and
+            vectors of a rejected row are NaN.
 
         Raises:
             DamagedStoreError: A value is not what was written.
@@ -162,14 +165,15 @@ class LatentStore(OpenedStore):
         return {name: self.values(name, shard) for name in [*self.names, *FLAGS]}
 
     def sample(self, row: int) -> dict[str, Any]:
-        """Read one row. To read many rows, read whole shards.
+        """Read one row of all arrays and of the index. To read many rows, read whole shards.
 
         Args:
             row: The row's number, from 0 to ``len(store)`` - 1.
 
         Returns:
-            The row's line of the index (id, caption, …), and its part of each array by name: latents float16
-            (y, x, channel), vectors float16 (feature,), ``valid`` bool () and ``seed`` uint64 ().
+            The row's ``id``, ``caption``, ``uri``, ``checksum`` and ``reason`` (None if it is valid), and its part of
+            each array by name: latents float16 (y, x, channel), vectors float16 (feature,), ``valid`` bool () and
+            ``seed`` uint64 ().
 
         Raises:
             IndexError: There is no such row.
@@ -179,16 +183,6 @@ class LatentStore(OpenedStore):
         shard, place = divmod(row, self.shard_rows)
         line: dict[str, Any] = self.rows(shard).slice(place, 1).to_pylist()[0]
         return {**line, **values}
-
-    def value(self, name: str, row: int) -> Array:
-        """Read one array's part of one row, without the index. Raises IndexError and DamagedStoreError."""
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {row} of {len(self)} in {self.url}")
-        return read_row(self, name, row)
-
-    def values(self, name: str, shard: int) -> Array:
-        """Read one array of one shard, with one request. Raises DamagedStoreError."""
-        return read_shard(self, name, shard)
 
     def write_shard(
         self,
@@ -203,20 +197,20 @@ class LatentStore(OpenedStore):
     ) -> None:
         """Write a whole shard (n rows), then its commit record, which completes it.
 
-        If another process has committed the shard already, nothing is written.
+        Does nothing if the shard is already committed.
 
         Args:
-            shard: The shard's number.
-            arrays: Name -> values (n, …), one for each of ``names``. They are converted to the array's dtype.
+            shard: The shard's number, from 0 to ``shard_count`` - 1.
+            arrays: Name -> values (n, …) for each of ``names``, which are converted to the array's dtype.
             valid: bool (n,): False for rejected rows.
-            seed: uint64 (n,): the seeds that the rows' noise came from.
-            rejected: Row number, counted from the store's first row -> why the row was rejected.
-            timing: What took time -> seconds; kept in the commit record.
-            fingerprint: Covers everything that the values depend on. Another store with a shard of the same
-                fingerprint copies this one instead of computing it.
+            seed: uint64 (n,): the seeds of the rows' noise.
+            rejected: Row number in the store -> why the row was rejected.
+            timing: Name -> seconds, kept in the commit record.
+            fingerprint: Fingerprint of everything that the values depend on. Another store that needs a shard with
+                this fingerprint copies it instead of computing it. Default None: never copied.
 
         Raises:
-            UserError: An array has another number of rows than the shard.
+            UserError: An array does not have the shard's number of rows.
             EndpointError: The object store or the disk does not answer.
         """
         write_shard(self, shard, {**arrays, "valid": valid, "seed": seed}, rejected, timing, fingerprint)
@@ -225,10 +219,11 @@ class LatentStore(OpenedStore):
         """Finish the store: write the final index and the manifest. Sealing again writes the same bytes.
 
         Args:
-            products: Paths, from the store's URL, of other objects that belong to it, such as a report.
+            products: Paths, relative to the store's URL, of other objects that belong to it, such as a report.
+                Default: none.
 
         Raises:
-            UserError: A shard is missing.
+            UserError: A shard is not committed.
             DamagedStoreError: A commit record is not what was written.
         """
         seal(self, products)
@@ -237,10 +232,15 @@ class LatentStore(OpenedStore):
         """Read every object and compare it with its checksum.
 
         Returns:
-            One problem per object that is damaged, missing or foreign, sorted by path; empty if all is well.
+            One problem per object that is damaged, missing or foreign, sorted by path; empty if there are none.
+
+        Raises:
+            EndpointError: The object store or the disk does not answer.
         """
         return verify(self.url)
 
+    value = reading.read_row
+    values = reading.read_shard
     _repr_html_ = notebook.to_html
     contact_sheet = notebook.contact_sheet
     to_xarray = notebook.to_xarray

@@ -1,4 +1,4 @@
-"""What a latent store consists of: the names of its objects, its arrays, and their Zarr metadata."""
+"""The layout of a latent store: the names of its objects, its arrays, and their Zarr metadata."""
 
 import warnings
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ GROUP, INDEX, CREATED = "zarr.json", "index.parquet", "commits/created.json"
 
 
 def commit_path(shard: int) -> str:
-    """Path of a shard's commit record, from the store's URL."""
+    """Return the path of a shard's commit record, relative to the store's URL."""
     return f"commits/{shard:05d}.json"
 
 
 def list_committed_shards(url: str) -> set[int]:
-    """Numbers of the complete shards of the store at ``url``."""
+    """List the numbers of the committed shards of the store at ``url``."""
     numbers = (name.removesuffix(".json") for name in locations.list_names(locations.join(url, "commits")))
     return {int(number) for number in numbers if number.isdigit()}
 
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of a store: what it holds for each row. ``latent`` and ``vector`` make the usual ones.
+    """What an array of a store holds per row. ``latent`` and ``vector`` make the usual ones.
 
     Args:
         row_shape: Shape of one row, without the row dimension; () for one value per row.
-        dtype: NumPy's name of the type of the values, e.g. "float16".
-        dimensions: Names of the row's dimensions, as many as ``row_shape`` has.
+        dtype: NumPy's name of the dtype, e.g. "float16".
+        dimensions: One name per dimension of ``row_shape``.
 
     Example:
         >>> ArraySpec.latent(64, 64, 8)
@@ -49,12 +49,24 @@ class ArraySpec:
 
     @classmethod
     def latent(cls, height: int, width: int, channels: int) -> Self:
-        """float16 latents (height, width, channels): ``permute(0, 3, 1, 2)`` is a channels-last view in torch."""
+        """Make the spec of float16 latents, channels last.
+
+        In PyTorch, ``permute(0, 3, 1, 2)`` of a batch is then a view in channels-last memory format.
+
+        Args:
+            height: Height in latent pixels.
+            width: Width in latent pixels.
+            channels: Number of channels.
+        """
         return cls((height, width, channels), "float16", ("y", "x", "channel"))
 
     @classmethod
     def vector(cls, size: int) -> Self:
-        """float16 vectors (size,), such as text embeddings or features."""
+        """Make the spec of float16 vectors, such as text embeddings or features.
+
+        Args:
+            size: Number of values per vector.
+        """
         return cls((size,), "float16", ("feature",))
 
 
@@ -62,10 +74,10 @@ FLAGS = {"valid": ArraySpec((), "bool", ()), "seed": ArraySpec((), "uint64", ())
 
 
 def create_array(group: zarr.Group, name: str, spec: ArraySpec, count: int, shard_rows: int) -> None:
-    """Add an array of ``count`` rows to a group: one chunk per row, one object per shard.
+    """Add an array of ``count`` rows to a group, with one chunk per row and one object per shard.
 
-    Flags are tiny: one chunk per shard. Every chunk carries a checksum, so that any Zarr reader raises an error on
-    a flipped bit.
+    A flag has one value per row, and one chunk per shard. Every chunk has a checksum, so that any Zarr reader raises
+    an error on a flipped bit.
     """
     flag = not spec.row_shape
     group.create_array(
@@ -83,9 +95,9 @@ def create_array(group: zarr.Group, name: str, spec: ArraySpec, count: int, shar
 def encode_metadata(
     arrays: dict[str, ArraySpec], count: int, shard_rows: int, provenance: dict[str, Any]
 ) -> dict[str, bytes]:
-    """All Zarr metadata of a store, consolidated: path -> bytes. Equal arguments give equal bytes.
+    """Encode all Zarr metadata of a store, consolidated: path -> bytes. Equal arguments give equal bytes.
 
-    It is made in memory, so that each document can be written in one step.
+    Works in memory, so that each document can then be written in one step.
     """
     documents: dict[str, Buffer] = {}
     attributes = {
@@ -99,13 +111,13 @@ def encode_metadata(
     for name, spec in {**arrays, **FLAGS}.items():
         create_array(group, name, spec, count, shard_rows)
     with warnings.catch_warnings():
-        # Other readers may ignore consolidated metadata without losing anything.
+        # Readers without support for consolidated metadata can ignore it.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(memory)
     return {path: document.to_bytes() for path, document in documents.items()}
 
 
 def object_path(array: zarr.Array[Any], shard: int) -> str:
-    """Path of the object that holds a shard of an array, from the array's URL."""
+    """Return the path of the object that holds a shard of an array, relative to the array's URL."""
     place = (shard, *(0 for _ in array.shape[1:]))
     return str(array.metadata.encode_chunk_key(place))

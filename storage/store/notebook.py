@@ -1,6 +1,6 @@
 """Show a store in a notebook: as HTML, as a sheet of pictures, and as an xarray dataset.
 
-The functions here are methods of ``LatentStore``. Text that comes from the data is escaped and cut short.
+The public functions are methods of ``LatentStore``. Text from the data is escaped and truncated.
 """
 
 import base64
@@ -31,18 +31,18 @@ Decode = Callable[[Array], Array]  # latents float16 (n, y, x, channel) -> pixel
 
 
 class Html(str):
-    """HTML that a notebook renders. As a string it is the source."""
+    """A string of HTML that a notebook renders."""
 
     def _repr_html_(self) -> str:
         return str(self)
 
     def __repr__(self) -> str:
-        """A short text: a notebook's file has it beside the HTML, and need not hold the pictures twice."""
+        """Return a short text: a notebook's file stores it beside the HTML, and should not hold the pictures twice."""
         return f"<HTML, {len(self)} characters>"
 
 
 def to_html(store: OpenedStore) -> str:
-    """Rows, arrays, provenance and the first captions of a store, as HTML. Reads no array."""
+    """Format a store's rows, arrays, provenance and first captions as HTML. Reads no latents."""
     name = "/".join(store.url.split("/")[-2:])  # a stage and its fingerprint
     lines = drop_empty_columns(read_first_rows(store, FIRST_ROWS), ("id", "caption", "reason"))
     provenance = format_provenance(store.provenance)
@@ -68,18 +68,18 @@ def contact_sheet(
     A rejected row shows its reason.
 
     Args:
-        decode: Latents float16 (n, y, x, channel) -> pixels uint8 (n, height, width, 3). They are shown at most
-            128 pixels wide and high.
+        decode: Function from latents float16 (n, y, x, channel) to pixels uint8 (n, height, width, 3). Pictures are
+            shrunk to at most 128 pixels per side.
         rows: Numbers of the rows to show. Default: the first eight.
-        names: The arrays to show. Default: all latents.
-        beside: Heading -> further latents (rows, y, x, channel) of the same rows, such as a CRF's output.
+        names: Names of the arrays to show. Default: all latents.
+        beside: Heading -> other latents (rows, y, x, channel) of the same rows, e.g. a CRF's output. Default: none.
 
     Returns:
         A table that a notebook renders; ``str`` of it is HTML.
 
     Raises:
         IndexError: There is no such row.
-        UserError: ``decode`` returns something else.
+        UserError: ``decode`` returns another dtype or shape.
         ValueError: A chunk's checksum is wrong.
 
     Example:
@@ -103,13 +103,13 @@ def contact_sheet(
 
 
 def to_xarray(store: OpenedStore) -> "xarray.Dataset":
-    """Open the arrays as an xarray dataset along ``sample``, with coordinates ``id``, ``caption``, ``valid``, ``seed``.
+    """Open the store as an xarray dataset along ``sample``. Coordinates: ``id``, ``caption``, ``valid``, ``seed``.
 
-    The index is read at once. An array's values are read when they are used, and only the samples that are indexed;
-    if a chunk's checksum is wrong, that raises zarr's ValueError. ``dataset.chunk()`` makes dask arrays.
+    The index is read at once. An array's values are read on use, and only the samples that are indexed. A wrong
+    checksum then raises zarr's ValueError. ``dataset.chunk()`` makes dask arrays.
 
     Returns:
-        The dataset; dimensions (sample, y, x, channel) or (sample, feature), as each array has them.
+        The dataset. Its arrays have the dimensions (sample, y, x, channel) or (sample, feature).
 
     Raises:
         UserError: xarray is not installed.
@@ -123,7 +123,7 @@ def to_xarray(store: OpenedStore) -> "xarray.Dataset":
     except ModuleNotFoundError:
         raise UserError("xarray", "none installed", "pip install 'latentcrf[notebook]'") from None
     with warnings.catch_warnings():
-        # Without consolidated metadata, zarr looks at all that lies beside the arrays.
+        # Without consolidated metadata, zarr inspects all objects beside the arrays.
         warnings.filterwarnings("ignore", message="Object at .* is not recognized")
         dataset: xarray.Dataset = xarray.open_zarr(store.url, chunks=None, decode_cf=False, consolidated=store.sealed)
     index = store.index
@@ -132,7 +132,7 @@ def to_xarray(store: OpenedStore) -> "xarray.Dataset":
 
 
 def _read_index_lines(store: OpenedStore, rows: Array) -> list[dict[str, Any]]:
-    """The rows' lines of the index. Raises IndexError if there is no such row."""
+    """Read the rows' lines of the index. Raises IndexError if there is no such row."""
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(store):
         raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(store)} in {store.url}")
     shards = {shard: store.rows(shard) for shard in np.unique(rows // store.shard_rows).tolist()}
@@ -141,7 +141,7 @@ def _read_index_lines(store: OpenedStore, rows: Array) -> list[dict[str, Any]]:
 
 
 def _draw_pictures(decode: Decode, latents: Array) -> list[str]:
-    """Latents (n, y, x, channel) -> n images in HTML."""
+    """Draw latents (n, y, x, channel) as n images in HTML."""
     if not len(latents):
         return []
     pixels = np.asarray(decode(latents))
@@ -164,17 +164,17 @@ def _draw_picture(pixels: Array) -> str:
 
 
 def _format_records(lines: list[dict[str, str]]) -> str:
-    """A table in HTML, of records of text that share their keys."""
+    """Format records of text, which share their keys, as an HTML table."""
     return _format_table(lines[0] if lines else (), ([_escape(value) for value in line.values()] for line in lines))
 
 
 def _format_table(headings: Iterable[str], body: Iterable[Iterable[str]]) -> str:
-    """A table in HTML. ``body``: its cells, in HTML."""
+    """Format an HTML table. ``body``: the cells of each line, as HTML."""
     head = "".join(f"<th>{_escape(heading)}</th>" for heading in headings)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in line)}</tr>" for line in body)
     return f"<table><tr>{head}</tr>{lines}</table>"
 
 
 def _escape(text: str) -> str:
-    """Escape text for HTML, and cut it to LONGEST_TEXT characters."""
+    """Truncate text to LONGEST_TEXT characters, and escape it for HTML."""
     return escape(text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…")

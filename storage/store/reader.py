@@ -1,7 +1,7 @@
-"""The training reader: shuffled batches of a sealed store, in an order that depends on the seed alone.
+"""The training reader: shuffled batches of a sealed store, in an order that a seed determines.
 
-A worker's samples are an endless sequence of epochs; batch b has its samples b*size to (b+1)*size. So the reader
-can start at any batch, and continues from there as if it had read all batches before.
+A worker's samples are an endless sequence of epochs. Batch b has its samples b*size to (b+1)*size, so the reader can
+start at any batch and continue as if it had read all batches before.
 """
 
 from collections import deque
@@ -22,14 +22,14 @@ WINDOW_SHARDS = 16
 AHEAD, THREADS = 4, 2
 
 OpenShard = dict[str, StoredRows]
-"""The arrays of a shard by name."""
+"""Array name -> its rows in one shard."""
 Place = tuple[int, OpenShard]
-"""The number of a row, and the shard that holds it."""
+"""A row's number, and the shard that holds it."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A part of an epoch: read these shards, then yield these rows, then drop those shards."""
+    """A part of an epoch: open the shards ``read``, then yield ``rows``, then drop the shards ``drop``."""
 
     read: list[int]
     rows: Array
@@ -38,12 +38,12 @@ class Step:
 
 @dataclass(frozen=True)
 class EpochOrder:
-    """Which rows a worker (``rank`` of ``ranks``) sees in each epoch, and in what order.
+    """The order in which a worker (``rank`` of ``ranks``) sees the valid rows in each epoch.
 
-    The shards of an epoch are dealt to the workers in random order. Every worker gets equally many valid rows; up to
-    ``ranks`` - 1 rows are left out of an epoch. A row is mixed with the rows of the WINDOW_SHARDS shards around it,
-    not counting shards without rows for the worker. So whole shards are read one after the other, and only a few are
-    held. The order is computed shard by shard: 10 million rows take no more memory than a thousand.
+    Each epoch distributes the shards to the workers in random order. Every worker gets the same number of valid rows;
+    up to ``ranks`` - 1 rows are left out of an epoch. A row is mixed with the rows of the worker's WINDOW_SHARDS
+    shards around it, so whole shards are read in sequence and only a few are open. The order is computed shard by
+    shard: its memory does not grow with the number of rows.
     """
 
     valid: Array
@@ -58,7 +58,7 @@ class EpochOrder:
         return int(self.valid.sum()) // self.ranks
 
     def steps(self, epoch: int) -> Iterator[Step]:
-        """One step per shard; together they yield ``share`` row numbers."""
+        """Yield one step per shard of an epoch. Together they have ``share`` row numbers."""
         random = np.random.default_rng([self.seed, epoch, self.rank])
         rows, times = np.empty(0, np.int64), np.empty(0)  # of the rows that were read but not yet yielded
         for ahead, (shard, dealt, last) in enumerate(self._deal(epoch)):
@@ -72,7 +72,7 @@ class EpochOrder:
             yield Step([shard], given, drop)
 
     def _deal(self, epoch: int) -> Iterator[tuple[int, Array, bool]]:
-        """The worker's shards in the epoch's order: the number, the worker's rows in it, and whether it is the last."""
+        """Yield the worker's shards in the epoch's order, as (number, the worker's rows in it, is it the last)."""
         starts = np.arange(0, len(self.valid), self.shard_rows)
         shards = np.argsort(np.random.default_rng([self.seed, epoch]).permutation(len(starts)))
         ends = np.add.reduceat(self.valid, starts, dtype=np.int64)[shards].cumsum()
@@ -86,7 +86,7 @@ class EpochOrder:
                 yield int(shards[place]), mine, bool(ends[place] >= stop)
 
     def steps_from(self, sample: int) -> Iterator[Step]:
-        """Steps of all epochs, without end, from the worker's sample number ``sample`` on."""
+        """Yield the steps of all epochs, without end, from the worker's sample number ``sample`` on."""
         first_epoch, skip = divmod(sample, self.share)
         held: list[int] = []
         steps = chain.from_iterable(self.steps(epoch) for epoch in count(first_epoch))
@@ -110,24 +110,24 @@ def shuffled_batches(
     rank: int = 0,
     ranks: int = 1,
 ) -> Iterator[dict[str, Array]]:
-    """Read shuffled batches of a store's valid rows, epoch after epoch, without end.
+    """Yield shuffled batches of a store's valid rows, epoch after epoch, without end.
 
-    The order depends on the seed, the store and the number of workers alone, so a training that resumes at
-    ``start_batch`` sees the batches that it would have seen. Threads read whole shards ahead; up to 2 * WINDOW_SHARDS
-    shards are held. A batch may span two epochs.
+    The order depends only on the store, the seed and the number of workers, so a training that resumes at
+    ``start_batch`` gets the batches of an uninterrupted one. Threads read whole shards ahead and keep up to 32 shards
+    open. A batch may span two epochs.
 
     Args:
         store: A sealed store.
-        names: The arrays to read.
+        names: Names of the arrays to read.
         batch_size: Samples per batch and worker.
-        seed: Decides the order.
-        start_batch: Number of the first batch to yield: how many this worker has seen already. Default 0.
+        seed: Seed of the order.
+        start_batch: Number of batches to skip, which this worker has already seen. Default 0.
         rank: This worker's number, from 0 to ``ranks`` - 1. Default 0.
-        ranks: Number of workers that share the rows; no row goes to two workers in an epoch. Default 1.
+        ranks: Number of workers that share the rows. In an epoch, each row goes to at most one worker. Default 1.
 
     Yields:
-        One batch (B = ``batch_size``): each array of ``names``, in its stored dtype (B, y, x, channel) or
-        (B, feature), and ``row`` int64 (B,), the rows' numbers in the store.
+        A batch of B = ``batch_size`` samples: each array of ``names`` in its stored dtype, (B, y, x, channel) or
+        (B, feature), and ``row`` int64 (B,), the row numbers in the store.
 
     Raises:
         UserError: The store has fewer valid rows than there are workers.
@@ -155,7 +155,7 @@ def shuffled_batches(
 
 
 def _list_places(store: LatentStore, names: list[str], steps: Iterator[Step]) -> Iterator[Place]:
-    """Yield row after row, with the shard that holds it, which stays open as long as the row is referred to."""
+    """Yield the rows one by one, with the open shard that holds each."""
     held: dict[int, OpenShard] = {}
     for step, opened in _read_ahead(store, names, steps):
         held |= opened
@@ -168,7 +168,7 @@ def _list_places(store: LatentStore, names: list[str], steps: Iterator[Step]) ->
 def _read_ahead(
     store: LatentStore, names: list[str], steps: Iterator[Step]
 ) -> Iterator[tuple[Step, dict[int, OpenShard]]]:
-    """Yield each step with the shards that it reads, while threads read those of the next AHEAD steps."""
+    """Yield each step with its opened shards, while threads open those of the next AHEAD steps."""
 
     def load(shard: int) -> OpenShard:
         return {name: open_shard(store, name, shard) for name in names}
@@ -186,7 +186,7 @@ def _read_ahead(
 
 
 def _read_batch(thread: ThreadPoolExecutor, store: LatentStore, name: str, places: list[Place]) -> Array:
-    """One array of a batch, every row checked. The thread copies every other row."""
+    """Copy and check the rows of one array of a batch. ``thread`` copies every other row."""
     array = store[name]
     batch = np.empty((len(places), *array.shape[1:]), array.dtype)
     rows = batch.reshape(len(places), -1).view(np.uint8)

@@ -1,4 +1,7 @@
-"""Read a store's arrays, checking every row. Objects that another writer laid out differently are read by zarr."""
+"""Read a store's arrays and check every row. zarr reads the objects that another writer laid out differently.
+
+``read_row`` and ``read_shard`` are the methods ``value`` and ``values`` of ``LatentStore``.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +16,7 @@ from storage.store.shards import StoredRows, open_rows
 
 
 def open_shard(store: OpenedStore, name: str, shard: int) -> StoredRows:
-    """Open one array of one shard, and let the system begin to read it."""
+    """Open one array of one shard, and let the system start reading it."""
     url = store.object_url(name, shard)
     rows = open_rows(url, store[name], store.extent(shard))
     if rows is None:
@@ -23,7 +26,18 @@ def open_shard(store: OpenedStore, name: str, shard: int) -> StoredRows:
 
 
 def read_shard(store: OpenedStore, name: str, shard: int) -> Array:
-    """Read one array of one shard (n rows)."""
+    """Read one array of one shard (n rows), with one request.
+
+    Args:
+        name: The array's name.
+        shard: The shard's number, from 0 to ``shard_count`` - 1.
+
+    Returns:
+        The values, in the array's dtype: (n, y, x, channel), (n, feature) or (n,).
+
+    Raises:
+        DamagedStoreError: A value is not what was written.
+    """
     array, extent, url = store[name], store.extent(shard), store.object_url(name, shard)
     rows = open_rows(url, array, extent) if array.shards else None
     if rows is None:
@@ -39,7 +53,7 @@ def read_shard(store: OpenedStore, name: str, shard: int) -> Array:
 
 
 def read_valid(store: OpenedStore) -> npt.NDArray[np.bool_]:
-    """Read the flag ``valid`` of all rows (N,)."""
+    """Read the flag ``valid`` of all rows, bool (N,). Raises DamagedStoreError."""
     url = locations.join(store.url, "valid")
     try:
         with translate_errors(url):
@@ -52,7 +66,21 @@ def read_valid(store: OpenedStore) -> npt.NDArray[np.bool_]:
 
 
 def read_row(store: OpenedStore, name: str, row: int) -> Array:
-    """Read one row of one array: of a local file only its bytes, elsewhere what zarr requests from the server."""
+    """Read one row of one array: only its bytes from a local file, two or more requests to an object store.
+
+    Args:
+        name: The array's name.
+        row: The row's number, from 0 to ``len(store)`` - 1.
+
+    Returns:
+        The row's values, in the array's dtype: (y, x, channel), (feature,) or ().
+
+    Raises:
+        IndexError: There is no such row.
+        DamagedStoreError: A value is not what was written.
+    """
+    if not 0 <= row < len(store):
+        raise IndexError(f"row {row} of {len(store)} in {store.url}")
     array, (shard, place) = store[name], divmod(row, store.shard_rows)
     url = store.object_url(name, shard)
     local = locations.local_path(url) is not None
@@ -75,5 +103,5 @@ def _read_by_zarr(store: OpenedStore, name: str, shard: int, selection: slice | 
 
 
 def _may_be_missing(values: Array) -> bool:
-    """Tell whether the values may come from no object: to zarr, a missing or empty one is full of fill values."""
+    """Return whether the values may come from a missing object, which zarr reads as fill values."""
     return bool(np.isnan(values.flat[0]) or not values.flat[0])

@@ -1,4 +1,4 @@
-"""The records of a latent store: what each says, and the types of its fields."""
+"""The records of a latent store, and the types of their fields."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -9,17 +9,20 @@ from storage.seals import Manifest
 
 @dataclass(frozen=True, kw_only=True)
 class CreatedRecord(Record):
-    """``commits/created.json``: the layout is complete. ``rows``: of the store, rejected ones included."""
+    """``commits/created.json``: the store's layout is complete.
+
+    ``rows``: number of rows in the store, including rejected ones.
+    """
 
     rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRecord(Record):
-    """What the commit record and the manifest both say about a shard.
+    """The fields that a shard's commit record and its entry in the manifest share.
 
-    ``shard``: its number. ``rows``: its first row, and the row after its last. ``fingerprint``: of everything that
-    its values depend on; None if the stage gave none. ``sha256``: array -> checksum of the shard's values in it.
+    ``shard``: its number. ``rows``: its first row, and the row after its last. ``fingerprint``: fingerprint of all
+    that its values depend on, or None. ``sha256``: array -> checksum of the shard's values.
     """
 
     shard: int
@@ -32,8 +35,8 @@ class ShardRecord(Record):
 class CommitRecord(ShardRecord):
     """``commits/00007.json``: shard 7 is complete.
 
-    ``valid``: how many of its rows are. ``rejected``: row -> reason. ``timing``: seconds, by what took them.
-    ``copied_from``: URL of the store that the shard was copied from, absent if it was computed.
+    ``valid``: number of valid rows. ``rejected``: row -> reason. ``timing``: name -> seconds. ``copied_from``: URL of
+    the store that the shard was copied from; not in the JSON if it was computed.
     """
 
     valid: int
@@ -55,16 +58,17 @@ class CommitRecord(ShardRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class ShardEntry(ShardRecord):
-    """A shard in the manifest. ``index``: checksum of its rows in the index."""
+    """A shard's entry in the manifest. ``index``: checksum of its rows in the index."""
 
     index: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreManifest(Manifest):
-    """``manifest.json``: the store is sealed. How many rows it has, how many of them are valid and how many rejected.
+    """``manifest.json``: the store is sealed.
 
-    ``shards``: one entry per shard, by number.
+    ``rows``, ``valid``, ``rejected``: number of all, valid and rejected rows. ``shards``: one entry per shard, in
+    order.
     """
 
     rows: int

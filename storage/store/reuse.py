@@ -1,8 +1,8 @@
-"""Copy and check the shards that an older store of the same stage has already, instead of computing them again.
+"""Copy and check shards from other stores of the same stage, instead of computing them again.
 
 A shard's fingerprint covers everything that its values depend on: its rows, and its store's identity without the
-row set. So equal fingerprints mean equal values. They also mean equal bytes, because nothing in a shard's objects
-depends on the shard's number. Only the commit record is new, and it is written last, in one step.
+row set. So equal fingerprints mean equal values, and equal bytes, because nothing in a shard's objects depends on the
+shard's number. Only the commit record is new. It is written last, in one step.
 """
 
 import logging
@@ -22,7 +22,7 @@ from storage.store.records import CommitRecord, ShardRecord, StoreManifest
 from storage.store.verification import hash_values
 
 LOGGER = logging.getLogger(__name__)
-COPIERS = 8  # shards at once: each mostly waits for the server, and holds one array in memory
+COPIERS = 8  # threads: each mostly waits for the server, and holds one array of a shard in memory
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class Source:
 def fingerprint_shards(identity: Identity, rows: list[str]) -> list[str]:
     """Compute the fingerprint of each shard of a store.
 
-    ``identity``: the store's, without its row set. ``rows``: the fingerprint of each shard's rows.
+    ``identity``: the store's identity without its row set. ``rows``: the fingerprint of each shard's rows.
     """
     return [digest([LAYOUT_VERSION, identity.fingerprint, fingerprint]) for fingerprint in rows]
 
 
 def find_sources(url: str, fingerprints: list[str]) -> dict[int, Source]:
-    """Find shards that are not committed at ``url`` in the stores beside it: shard -> where to copy it from.
+    """Find other stores' shards to copy into the store at ``url``: uncommitted shard -> where to copy it from.
 
-    ``fingerprints``: of all shards of the store at ``url``, which need not exist yet.
+    ``fingerprints``: the fingerprints of all shards of the store at ``url``, which need not exist yet.
     """
     stage_url, name = locations.make_absolute(url).rsplit("/", 1)
     committed = list_committed_shards(url)
@@ -59,9 +59,9 @@ def find_sources(url: str, fingerprints: list[str]) -> dict[int, Source]:
 
 
 def copy_shards(store: LatentStore, fingerprints: list[str]) -> Iterator[int]:
-    """Copy and commit what ``find_sources`` finds. Yields the number of each shard once it is committed.
+    """Copy and commit the shards that ``find_sources`` finds. Yields the number of each shard once it is committed.
 
-    A shard whose source is damaged is left to be computed; the log names the damaged object.
+    Skips a shard whose source is damaged, and logs the damaged object. The stage then computes the shard.
     """
     sources = find_sources(store.url, fingerprints)
     others = dict(_open_stores({source.url for source in sources.values()}))
@@ -76,7 +76,7 @@ def copy_shards(store: LatentStore, fingerprints: list[str]) -> Iterator[int]:
 
 
 def _list_committed(url: str) -> Sequence[ShardRecord]:
-    """One record per committed shard, from the manifest if the store is sealed. Damaged records offer nothing."""
+    """Read one record per committed shard, from the manifest if the store is sealed. Skips damaged records."""
     try:
         if is_sealed(url):
             place = locations.join(url, MANIFEST)
@@ -92,7 +92,7 @@ def _list_committed(url: str) -> Sequence[ShardRecord]:
 
 
 def _open_stores(urls: Iterable[str]) -> Iterator[tuple[str, LatentStore]]:
-    """The stores that can be opened, by URL."""
+    """Yield the URL and the store of each URL that can be opened."""
     for url in urls:
         try:
             yield url, LatentStore.open(url, allow_unsealed=True)
@@ -111,9 +111,10 @@ def _try_copy(store: LatentStore, shard: int, other: LatentStore, source: int) -
 
 
 def _copy_shard(store: LatentStore, shard: int, other: LatentStore, source: int) -> None:
-    """Check each object, then copy it; then write the commit record. Raises DamagedStoreError.
+    """Check and copy each object, then write the commit record. Raises DamagedStoreError.
 
-    Check first: another process may have committed the shard already, and readers trust what is committed.
+    Each object is checked before it is copied: another process may have committed the shard already, and readers
+    trust committed shards.
     """
     started, extent = time.time(), store.extent(shard)
     record = read_record(locations.join(other.url, commit_path(source)), CommitRecord)

@@ -1,4 +1,4 @@
-"""The last step of writing a store: once every shard is committed, the manifest says what belongs to it."""
+"""The last step of writing a store: once every shard is committed, write the final index and the manifest."""
 
 from collections.abc import Iterable
 
@@ -16,12 +16,14 @@ from storage.store.records import CommitRecord, ShardEntry, StoreManifest
 def seal(store: OpenedStore, products: Iterable[str]) -> None:
     """Write the final index, with the reasons of rejected rows, and then the manifest.
 
-    Both depend on the commit records alone, so processes that seal concurrently, or again, write the same bytes.
+    Both depend only on the commit records, so processes that seal concurrently, or again, write the same bytes.
     """
     missing = sorted(set(range(store.shard_count)) - store.committed())
     if missing:
         raise UserError(
-            f"{store.shard_count} committed shards", f"{len(missing)} missing, the first {missing[0]}", "run again"
+            f"{store.shard_count} committed shards",
+            f"{len(missing)} missing, the first {missing[0]}",
+            "run the stage again",
         )
     commits = [_read_commit(store, shard) for shard in range(store.shard_count)]
     rejected = {row: reason for commit in commits for row, reason in commit.rejected.items()}
@@ -38,7 +40,7 @@ def seal(store: OpenedStore, products: Iterable[str]) -> None:
 
 
 def hash_objects(store: OpenedStore, products: Iterable[str]) -> dict[str, str]:
-    """Checksums of all objects that are neither shards nor records. Removes what killed writers have left."""
+    """Hash all objects that are neither shards nor records: path -> SHA-256. Removes files of killed writers."""
     found = locations.find(store.url)
     for path in found:
         if path.endswith(".partial"):

@@ -4,8 +4,8 @@ In an array with one chunk per row, an object is one shard in Zarr's sharding co
 
     row 0, CRC-32C | row 1, CRC-32C | … | (offset, size) of each row, uint64 | CRC-32C of these
 
-For a whole shard this takes as long as copying it and computing its checksums, a tenth of the time that zarr takes
-through its codecs. In a flag, an object is one chunk: the values of all rows of the shard, and their CRC-32C.
+For a whole shard this takes as long as copying it and computing its checksums: a tenth of the time of zarr's own
+codecs. A flag's object is one chunk: the values of all rows of the shard, and their CRC-32C.
 """
 
 from collections.abc import Iterator
@@ -24,19 +24,19 @@ NO_CHUNK = np.iinfo(np.uint64).max
 
 
 class StoredRows:
-    """The rows of one shard, in an object that stays open. Each row is checked after it was copied."""
+    """The rows of one array in one shard, in an open object. Each row is checked after it is copied."""
 
     def __init__(self, url: str, stored: Object, row_bytes: int) -> None:
         self.url, self.stored, self._stride = url, stored, row_bytes + CRC
 
     @classmethod
     def from_values(cls, url: str, values_nX: Array) -> Self:
-        """Rows whose values were read from ``url`` by zarr."""
+        """Wrap values that zarr has read from ``url``."""
         pieces = b"".join(piece.data for piece in encode(values_nX, len(values_nX)))
         return cls(url, FetchedObject(pieces), values_nX[0].nbytes)
 
     def copy_to(self, place: Array, row: int) -> None:
-        """Copy the bytes of a row to ``place`` (uint8). Raises DamagedStoreError."""
+        """Copy the bytes of a row to ``place`` (uint8). Raises DamagedStoreError if its checksum is wrong."""
         checksum = bytearray(CRC)
         size = self.stored.read_into(row * self._stride, place, checksum)
         if size != self._stride or crc32c(place.data) != int.from_bytes(checksum, "little"):
@@ -46,8 +46,8 @@ class StoredRows:
 def open_rows(url: str, array: zarr.Array[Any], rows: slice) -> StoredRows | None:
     """Open the rows of one shard, whose object is at ``url``.
 
-    Returns None if there is no such object (to zarr it is full of NaN), or if another writer laid it out
-    differently. Raises DamagedStoreError if its index is not what was written.
+    Returns None if there is no such object (zarr reads NaN there), or if another writer laid it out differently.
+    Raises DamagedStoreError if the shard's index is not what was written.
     """
     try:
         stored = open_object(url)
@@ -67,9 +67,9 @@ def open_rows(url: str, array: zarr.Array[Any], rows: slice) -> StoredRows | Non
 
 
 def encode(values_nX: Array, shard_rows: int) -> Iterator[Array]:
-    """Yield the pieces (uint8) of the object that holds ``values_nX``. A store's last shard may have fewer rows.
+    """Yield the pieces (uint8) of the object that holds ``values_nX``, whose rows may be fewer than ``shard_rows``.
 
-    The pieces are views: copying a large shard takes as long as writing it.
+    The pieces are views, because copying a large shard takes as long as writing it.
     """
     rows = np.ascontiguousarray(values_nX).reshape(len(values_nX), -1).view(np.uint8)
     count, row_bytes = rows.shape
@@ -82,7 +82,7 @@ def encode(values_nX: Array, shard_rows: int) -> Iterator[Array]:
 
 
 def encode_flags(values_n: Array, shard_rows: int) -> Iterator[Array]:
-    """Yield the pieces (uint8) of a flag's object. Zeros stand for rows beyond the last: a chunk is always whole."""
+    """Yield the pieces (uint8) of a flag's object. A chunk is always whole: zeros stand for rows beyond the last."""
     chunk = np.zeros(shard_rows, values_n.dtype)
     chunk[: len(values_n)] = values_n
     yield chunk.view(np.uint8)
@@ -90,7 +90,7 @@ def encode_flags(values_n: Array, shard_rows: int) -> Iterator[Array]:
 
 
 def _encode_index(count: int, stride: int, shard_rows: int) -> Array:
-    """The offset and size of each row as bytes; a row that does not exist has the largest number for both."""
+    """Encode the offset and size of each row. For a row that does not exist, both are the largest uint64."""
     index = np.full((shard_rows, 2), NO_CHUNK, "<u8")
     index[:count, 0] = np.arange(count) * stride
     index[:count, 1] = stride
@@ -98,5 +98,5 @@ def _encode_index(count: int, stride: int, shard_rows: int) -> Array:
 
 
 def _compute_checksums(rows_nB: Array) -> Array:
-    """CRC-32C of each row, as (n, CRC) bytes."""
+    """Compute the CRC-32C of each row, uint8 (n, CRC)."""
     return np.array([crc32c(row.data) for row in rows_nB], "<u4").view(np.uint8).reshape(-1, CRC)

@@ -1,7 +1,7 @@
-"""Check a store against its checksums, byte for byte, and remove what is damaged so that its stage makes it again.
+"""Check a store against its checksums, byte for byte, and remove damaged objects so that its stage writes them again.
 
-The manifest of a sealed store has the checksum of every object that is not a shard, and of every shard's values;
-the manifest and the commit records carry their own. In an unsealed store only committed shards can be checked.
+The manifest of a sealed store has the checksums of every shard's values and of all other objects. The manifest and
+the commit records contain checksums of their own. In an unsealed store, only committed shards can be checked.
 """
 
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ CHANGED, MISSING, FOREIGN = "not what was written", "missing", "foreign: no part
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one object of a store.
+    """A problem with one object of a store.
 
     Args:
-        path: The object's path from the store's URL.
-        problem: CHANGED, MISSING or FOREIGN, in words.
-        shard: Number of the shard that it belongs to, if any.
+        path: The object's path, relative to the store's URL.
+        problem: "not what was written", "missing" or "foreign: no part of this store".
+        shard: Number of the shard that the object belongs to; None if it belongs to none.
     """
 
     path: str
@@ -43,13 +43,13 @@ def verify(url: str) -> list[Problem]:
     """Read every object of a store once and compare it with its checksum.
 
     Args:
-        url: The store's URL or path. The store may be unsealed; then its committed shards are checked.
+        url: Path or fsspec URL of the store. Of an unsealed store, the committed shards are checked.
 
     Returns:
-        One problem per object that is damaged, missing or foreign, sorted by path; empty if all is well.
+        One problem per object that is damaged, missing or foreign, sorted by path; empty if there are none.
 
     Raises:
-        UserError: There is no latent store.
+        UserError: There is no latent store at ``url``.
         NewerVersionError: A newer version of latentcrf has written the store.
         EndpointError: The object store or the disk does not answer.
 
@@ -77,19 +77,20 @@ def verify(url: str) -> list[Problem]:
 
 
 def repair(url: str, problems: list[Problem]) -> list[str]:
-    """Unseal a store, and delete its damaged objects and the commit records of the damaged shards.
+    """Remove a store's seal, its damaged objects and the commit records of its damaged shards.
 
-    The next run of the store's stage makes exactly these objects again, then seals. Foreign objects stay.
+    The next run of the store's stage writes these objects again, and seals the store. Foreign objects stay. Does
+    nothing if there is no other problem.
 
     Args:
-        url: The store's URL or path.
-        problems: What ``verify`` returned for it.
+        url: Path or fsspec URL of the store.
+        problems: The result of ``verify``.
 
     Returns:
-        Paths of the deleted objects, in the order in which they were deleted.
+        Paths of the removed objects, relative to ``url``, in the order of their removal.
 
     Raises:
-        EndpointError: The object store or the disk does not answer. Repeat the repair; nothing else is needed.
+        EndpointError: The object store or the disk does not answer. Verify and repair again to finish.
 
     Example:
         >>> repair(url, verify(url))
@@ -102,10 +103,10 @@ def repair(url: str, problems: list[Problem]) -> list[str]:
     found = set(locations.find(url))
     doomed = {problem.path for problem in curable}
     if any(path in (MANIFEST, CREATED, INDEX) or path.endswith(GROUP) for path in doomed):
-        # The layout follows from the stage's parameters and costs nothing: make all of it again.
+        # The layout follows from the stage's parameters and is cheap, so all of it is written again.
         doomed |= {CREATED, INDEX, *(path for path in found if path.endswith(GROUP))}
     doomed |= {commit_path(problem.shard) for problem in curable if problem.shard is not None}
-    # First the seal; the records last, so that an interrupted repair can be repeated.
+    # The seal first and the commit records last, so that an interrupted repair can be repeated.
     order = sorted(found & {*doomed, MANIFEST}, key=lambda path: (path != MANIFEST, path.startswith("commits/"), path))
     for path in order:
         locations.remove(locations.join(url, path))
@@ -127,7 +128,7 @@ def _check_records(url: str, found: set[str], manifest: StoreManifest | None) ->
 
 
 def _check_objects(url: str, found: set[str], manifest: StoreManifest | None) -> Iterator[Problem]:
-    """Check what is neither a record nor a shard. Without a manifest it can only be missing."""
+    """Check the objects that are neither records nor shards. Without a manifest, only whether they exist."""
     checksums: dict[str, str | None] = {**manifest.objects} if manifest else {GROUP: None, INDEX: None}
     for path, checksum in checksums.items():
         if path not in found:
@@ -137,7 +138,7 @@ def _check_objects(url: str, found: set[str], manifest: StoreManifest | None) ->
 
 
 def _check_group(url: str, undamaged: set[str]) -> Iterator[Problem]:
-    """Raises NewerVersionError if the layout is newer. In an unsealed store, only opening the group shows damage."""
+    """Check that the group can be opened, the only check without a manifest. Raises NewerVersionError."""
     if GROUP in undamaged:
         try:
             open_group(url, "r")
@@ -146,7 +147,7 @@ def _check_group(url: str, undamaged: set[str]) -> Iterator[Problem]:
 
 
 def _open_arrays(url: str, undamaged: set[str]) -> tuple[dict[str, zarr.Array[Any]], list[Problem]]:
-    """The arrays by name. In an unsealed store, only opening an array shows damage to its metadata."""
+    """Open the arrays, the only check of their metadata without a manifest. Returns arrays by name, and problems."""
     arrays, problems = {}, []
     for path in (path for path in undamaged if path.endswith(f"/{GROUP}")):
         name = path.removesuffix(f"/{GROUP}")
@@ -161,7 +162,7 @@ def _open_arrays(url: str, undamaged: set[str]) -> tuple[dict[str, zarr.Array[An
 def _check_shard(
     url: str, found: set[str], arrays: dict[str, zarr.Array[Any]], shard: int, sealed: ShardRecord | None
 ) -> Iterator[Problem]:
-    """Check a shard's commit record, and its values in each array. ``sealed``: its entry in the manifest."""
+    """Check a shard's commit record and its values in each array. ``sealed``: its entry in the manifest, if any."""
     path = commit_path(shard)
     commit = _read_record(url, path, CommitRecord) if path in found else None
     if path not in found:
@@ -178,7 +179,7 @@ def _check_shard(
 
 
 def hash_values(array: zarr.Array[Any], rows: slice) -> str | None:
-    """SHA-256 of these rows. None if their object cannot be read: a checksum in it is wrong, or it is cut off."""
+    """Compute the SHA-256 of these rows. None if their object is damaged, so that zarr cannot read it."""
     try:
         with translate_errors(str(array.store_path)):
             return compute_sha256(np.asarray(array[rows]).tobytes())
@@ -187,7 +188,7 @@ def hash_values(array: zarr.Array[Any], rows: slice) -> str | None:
 
 
 def _list_expected(found: set[str], arrays: dict[str, zarr.Array[Any]], manifest: StoreManifest) -> set[str]:
-    """Paths of everything that belongs to a sealed store, and of all objects in arrays that cannot be opened."""
+    """List the paths of everything in a sealed store, and of all objects in arrays that cannot be opened."""
     shards = [entry.shard for entry in manifest.shards]
     names = {path.removesuffix(f"/{GROUP}") for path in manifest.objects if path.endswith(f"/{GROUP}")}
     closed = tuple(f"{name}/" for name in names - set(arrays))

@@ -1,4 +1,4 @@
-"""Write one shard of a store: one object per array, then the commit record that completes it."""
+"""Write one shard of a store: one object per array, then the commit record, which completes it."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,20 +21,22 @@ def write_shard(
     timing: dict[str, float],
     fingerprint: str | None,
 ) -> None:
-    """Write all ``arrays``, with ``valid`` and ``seed`` among them, unless another process has committed the shard."""
+    """Write all ``arrays``, which include ``valid`` and ``seed``, unless the shard is already committed."""
     extent = store.extent(shard)
     _check_rows(arrays, extent.stop - extent.start, f"shard {shard} of {store.url}")
     commit = locations.join(store.url, commit_path(shard))
     if locations.exists(commit):
         return
     hashing = {}
-    with ThreadPoolExecutor(1) as thread:  # hash while writing: both take as long
+    with ThreadPoolExecutor(1) as thread:  # hash while writing: both take equally long
         try:
             for name, values in arrays.items():
                 stored = np.ascontiguousarray(values, dtype=store[name].dtype)
                 hashing[name] = thread.submit(compute_sha256, stored.data)
                 _write_object(store, name, shard, stored)
-        except FileNotFoundError:  # another process has sealed, and taken our partial file for a killed writer's
+        except (
+            FileNotFoundError
+        ):  # another process has sealed the store and removed our partial file as a killed writer's
             if not locations.exists(commit):
                 raise
             return

@@ -75,7 +75,7 @@ def test_any_schedule_is_read_as_it_is_printed(schedule: Schedule) -> None:
         "31@981..990", "31@30..1", "31@1981..", "33@981.. (dpm++)", "33@981.. + crf + 2/50 (recomputed)", "31@201",
     ],
 )  # fmt: skip
-def test_what_cannot_be_run_is_refused(text: str) -> None:
+def test_what_cannot_be_run_is_rejected(text: str) -> None:
     with pytest.raises(ScheduleError):
         Schedule.parse(text)
 

@@ -37,7 +37,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
         (["train", "--latents", "x", "--teacher", "{teacher}", "--crf.normalizer", "exact"], "use normalizer='batch'"),
         (["train", "--latents", "x", "--teacher", "{other}"], "found KandinskyPipeline"),
         (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{teacher}", "--lead", "40/31"], "40/31"),
-        (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{teacher}", "--tail", "100"], "the nearest is 101"),
+        (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{teacher}", "--tail", "100"], "use 101, the nearest"),
         (["frobnicate"], "frobnicate"),
     ],
 )

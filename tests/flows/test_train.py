@@ -233,7 +233,7 @@ def test_how_a_training_is_run_is_in_no_fingerprint(
     assert fingerprint(compile=True) != trained.fingerprint
 
 
-def test_a_batch_that_cannot_be_shared_out_is_refused(
+def test_a_batch_that_cannot_be_shared_out_is_rejected(
     stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"batch_size that 6 divides .* found 4; use a multiple of 6"):

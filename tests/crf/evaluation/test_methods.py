@@ -73,6 +73,6 @@ def test_keys_and_labels_tell_all_methods_apart(lead: str) -> None:
 
 
 @pytest.mark.parametrize("lead", ["31/40 + crf", "31 of 40", "33@981..", "40/40"])
-def test_what_is_no_lead_is_refused(lead: str) -> None:
+def test_what_is_no_lead_is_rejected(lead: str) -> None:
     with pytest.raises(ScheduleError):
         list_methods(lead, LEADING)

@@ -167,7 +167,7 @@ def test_output_types() -> None:
     assert np.array_equal(images, made["np"])
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_rejected(tmp_path: Path) -> None:
     pipeline = with_crf("sd")
     with pytest.raises(ValueError, match=r"made for, found \(8, 6, 4\)"):
         pipeline("a cat", height=48)
@@ -175,13 +175,13 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         pipeline("a cat", width=33)
     with pytest.raises(ValueError, match=r"expected latents of shape \(1, 8, 4, 4\)"):
         pipeline("a cat", latents=torch.zeros(2, 8, 4, 4))
-    with pytest.raises(ValueError, match="a generator for each of the 2 images, found 1"):
+    with pytest.raises(ValueError, match="2 generators, one per image, found 1"):
         pipeline(PROMPTS, generator=[seeded()])
     with pytest.raises(ValueError, match="prompt_embeds"):
         pipeline("a cat", callback_on_step_end_tensor_inputs=["prompt_embeds"])
     without = quiet(LatentCRFPipeline.from_teacher(TINY["sd"](), schedule=SHORT))
     without.unet.register_forward_pre_hook(lambda *_: pytest.fail("the U-Net ran"))
-    with pytest.raises(ScheduleError, match=r"a CRF, which the schedule .* needs, found none"):
+    with pytest.raises(ScheduleError, match=r"a CRF for the schedule .*, found none"):
         without("a cat")
     with pytest.raises(TeacherError, match="found LatentCRF"):
         LatentCRFPipeline.from_teacher(pipeline.crf)

@@ -98,7 +98,7 @@ def test_an_offloaded_pipeline_makes_the_same(family: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU to offload from")
 @pytest.mark.parametrize("how", ["enable_model_cpu_offload", "enable_sequential_cpu_offload"])
-def test_offloading_without_an_accelerator_is_refused(how: str) -> None:
+def test_offloading_without_an_accelerator_is_rejected(how: str) -> None:
     with pytest.raises(RuntimeError, match="requires accelerator"):
         getattr(with_crf("sd"), how)()
 

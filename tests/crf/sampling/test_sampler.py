@@ -62,9 +62,9 @@ def test_the_consistent_hand_over_of_x0_is_the_scheduled_jump(teacher: Teacher) 
     schedule = Schedule.parse("31/40 + x0 + 1@21", "consistent")
     given = teacher.condition(CAPTIONS, 7.5)
     reached = run_lead(teacher, schedule, noise(), given)
-    stepped = teacher.noise_schedule.step(reached.x0, reached.eps, 21)
+    stepped = teacher.noise_schedule.add_noise(reached.x0, reached.eps, 21)
     output = teacher.guided_output(stepped, 21, given)
-    expected = teacher.noise_schedule.step(*teacher.noise_schedule.split(output, stepped, 21), -1)
+    expected = teacher.noise_schedule.add_noise(*teacher.noise_schedule.split(output, stepped, 21), -1)
     assert torch.equal(run_tail(teacher, schedule, reached, given), expected)
 
 
@@ -74,7 +74,7 @@ def test_recomputed_noise_of_the_teachers_own_x0_is_its_own_noise(teacher: Teach
 
 
 def test_a_schedule_with_a_crf_needs_one(teacher: Teacher) -> None:
-    with pytest.raises(ScheduleError, match=r"a CRF, which the schedule .* needs, found none"):
+    with pytest.raises(ScheduleError, match=r"a CRF for the schedule .*, found none"):
         run(teacher, "31/40 + crf")
 
 

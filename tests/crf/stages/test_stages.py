@@ -69,7 +69,7 @@ def test_teach_stores_what_a_crf_on_x0_needs(folder: Path) -> None:
 
 
 def test_a_tail_is_where_the_teachers_own_steps_are(folder: Path) -> None:
-    with pytest.raises(ScheduleError, match="a timestep that the teacher's 50 steps visit, found 3; the nearest is"):
+    with pytest.raises(ScheduleError, match="a timestep that the teacher's 50 steps visit, found 3; use "):
         TeachTrajectories(str(folder), "cpu", 1, 7.5, 32, tail=3)
 
 

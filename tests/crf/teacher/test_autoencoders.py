@@ -136,7 +136,7 @@ def test_a_pipeline_draws_with_the_tiny_autoencoder(make: Callable[[int], Any]) 
     assert pipeline("a cat").images[0].size == (32, 32)
 
 
-def test_another_autoencoder_is_refused_before_its_weights_are_loaded(tiny_teacher: Path, tmp_path: Path) -> None:
+def test_another_autoencoder_is_rejected_before_its_weights_are_loaded(tiny_teacher: Path, tmp_path: Path) -> None:
     for part in tiny_teacher.iterdir():
         (tmp_path / part.name).symlink_to(part)
     index = json.loads((tiny_teacher / "model_index.json").read_text())

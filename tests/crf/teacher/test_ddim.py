@@ -25,7 +25,7 @@ def test_every_step_is_bit_equal_to_diffusers(prediction_type: str, spacing: str
     for timestep, to_timestep in noise_schedule.path(50):
         output = torch.randn(ours.shape, generator=generator)
         theirs = stock.step(output, timestep, theirs).prev_sample
-        ours = noise_schedule.step(*noise_schedule.split(output, ours, timestep), to_timestep)
+        ours = noise_schedule.add_noise(*noise_schedule.split(output, ours, timestep), to_timestep)
         assert torch.equal(ours, theirs)
 
 
@@ -51,6 +51,6 @@ def test_split_inverts_add_noise(prediction_type: str) -> None:
         torch.testing.assert_close(found, expected)
 
 
-def test_a_teacher_that_predicts_x0_is_refused() -> None:
+def test_a_teacher_that_predicts_x0_is_rejected() -> None:
     with pytest.raises(ValueError, match="found 'sample'"):
         DiffusionSchedule({**BASE, "prediction_type": "sample"})

@@ -38,10 +38,10 @@ def test_split_inverts_add_noise_and_an_euler_step_is_a_step() -> None:
     for found, expected in zip(noise_schedule.split(eps - x0, z, 301), (x0, eps), strict=True):
         torch.testing.assert_close(found, expected)
     advanced = noise_schedule.advance(eps - x0, z, 301, 101)
-    torch.testing.assert_close(advanced, noise_schedule.step(x0, eps, 101), rtol=1e-5, atol=1e-5)
-    assert torch.equal(noise_schedule.step(x0, eps, noise_schedule.final), x0)
+    torch.testing.assert_close(advanced, noise_schedule.add_noise(x0, eps, 101), rtol=1e-5, atol=1e-5)
+    assert torch.equal(noise_schedule.add_noise(x0, eps, noise_schedule.final), x0)
 
 
-def test_a_shift_that_depends_on_the_image_is_refused() -> None:
+def test_a_shift_that_depends_on_the_image_is_rejected() -> None:
     with pytest.raises(ValueError, match="use_dynamic_shifting"):
         FlowSchedule({"use_dynamic_shifting": True})

@@ -37,7 +37,7 @@ def test_one_byte_changes_one_fingerprint(tiny_teacher: Path, copied: Path, part
     assert [name for name in before if before[name] != after[name]] == [part]
 
 
-def test_what_is_no_teacher_is_refused(tmp_path: Path, copied: Path) -> None:
+def test_what_is_no_teacher_is_rejected(tmp_path: Path, copied: Path) -> None:
     with pytest.raises(TeacherError, match=r"model_index\.json"):
         check_teacher(tmp_path / "nothing")
     for weights in (copied / "unet").glob("*.safetensors"):
@@ -90,7 +90,7 @@ def test_a_side_must_hold_whole_patches(tmp_path: Path) -> None:
         shape.side(40)
 
 
-def test_another_kind_of_pipeline_is_refused(copied: Path) -> None:
+def test_another_kind_of_pipeline_is_rejected(copied: Path) -> None:
     index = copied / "model_index.json"
     index.write_text(index.read_text().replace("StableDiffusionPipeline", "FluxPipeline"))
     with pytest.raises(TeacherError, match="found FluxPipeline"):

@@ -47,7 +47,7 @@ def test_a_shard_is_one_object_an_array(tmp_path: Path) -> None:
     assert [p for p in (tmp_path / "s/latents/c").rglob("*") if p.is_file()] == [tmp_path / "s/latents/c/1/0/0/0"]
 
 
-def test_unsealed_is_refused_with_how_far_it_is(tmp_path: Path) -> None:
+def test_unsealed_is_rejected_with_how_far_it_is(tmp_path: Path) -> None:
     store = create_store(str(tmp_path / "s"), 5, 2)
     fill_shard(store, 0)
     with pytest.raises(UnsealedStoreError, match="1 of 3 shards"):
@@ -88,7 +88,7 @@ def test_rejected_rows_keep_their_place_and_say_why(tmp_path: Path) -> None:
     assert (store.manifest.rows, store.manifest.valid, store.manifest.rejected) == (4, 3, 1)
 
 
-def test_wrong_number_of_rows_is_refused(tmp_path: Path) -> None:
+def test_wrong_number_of_rows_is_rejected(tmp_path: Path) -> None:
     store = create_store(str(tmp_path / "s"), 4, 2)
     with pytest.raises(UserError, match=r"expected 2 rows for shard 0 .*, found 3 in 'latents'"):
         store.write_shard(

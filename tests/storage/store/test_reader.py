@@ -141,7 +141,7 @@ def test_the_seed_decides_the_order(tmp_path: Path) -> None:
     assert first(1) != first(2)
 
 
-def test_a_store_with_too_few_valid_rows_is_refused(tmp_path: Path) -> None:
+def test_a_store_with_too_few_valid_rows_is_rejected(tmp_path: Path) -> None:
     store = numbered_store(str(tmp_path / "s"), 3, 2, invalid={0, 1})
     with pytest.raises(UserError, match="at least 2 valid rows"):
         next(shuffled_batches(store, ["n"], 2, seed=0, ranks=2))

@@ -175,7 +175,7 @@ def test_what_a_killed_writer_left_is_gone_once_sealed(store: Path) -> None:
     assert verify(str(store)) == []
 
 
-def test_sealing_refuses_a_damaged_commit_record(store: Path) -> None:
+def test_sealing_rejects_a_damaged_commit_record(store: Path) -> None:
     (store / "manifest.json").unlink()
     record = json.loads((store / "commits/00001.json").read_text())
     (store / "commits/00001.json").write_text(json.dumps({**record, "valid": 0}))
