@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from flows.progress import Progress
 from flows.stage import StageResult, find_work, plan_stage
 from flows.train import TRAIN
 from storage import UserError, locations
@@ -194,6 +195,26 @@ def test_what_is_no_number_stops_the_run_and_is_named(tiny_teacher: Path, tmp_pa
         run_job(train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0))
 
 
+def test_the_progress_of_an_interrupted_run_is_not_shown_as_the_next_runs(tiny_teacher: Path, tmp_path: Path) -> None:
+    bad = write_training_store(str(tmp_path / "bad"), ["latents"], bad_row=17)
+    stage, params = train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0, batch_size=24)  # the first step fails
+    work = find_work(stage, params, params.root)
+    locations.write_json(f"{work.url}/progress.json", {"step": 19, "mse": 0.5})  # no checkpoint was written
+    with RecordedProgress("train", work.done, work.total) as progress, pytest.raises(UserError, match="step 1: "):
+        stage.compute(params, work, progress)
+    assert progress.units == 0
+
+
+class RecordedProgress(Progress):
+    """Count the units as well as showing them."""
+
+    units = 0
+
+    def advance(self, units: int = 1, **figures: float) -> None:
+        self.units += units
+        super().advance(units, **figures)
+
+
 def test_the_seal_names_what_belongs_to_the_crf(trained: StageResult) -> None:
     manifest = read_record(f"{trained.url}/manifest.json", TrainingManifest)
     assert (manifest.steps, manifest.workers, manifest.provenance["fingerprint"]) == (STEPS, 0, trained.fingerprint)
@@ -233,7 +254,7 @@ def test_how_a_training_is_run_is_in_no_fingerprint(
     assert fingerprint(compile=True) != trained.fingerprint
 
 
-def test_a_batch_that_cannot_be_shared_out_is_refused(
+def test_a_batch_that_cannot_be_shared_out_is_rejected(
     stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"batch_size that 6 divides .* found 4; use a multiple of 6"):
