@@ -1,4 +1,4 @@
-"""The command line: the pipeline, each stage, the commands on outputs, and ``generate``."""
+"""The command line: ``latentcrf`` and its commands, apart from those in ``flows.commands.browse``."""
 
 import os
 import sys
@@ -30,12 +30,12 @@ for command in browse.COMMANDS:
     app.command(command, group=OUTPUTS)
 app["--help"].group = app["--version"].group = Group("Options")
 Config = Annotated[str, Parameter(help='a YAML file, or "demo"')]
-Root = Annotated[str | None, Parameter(help="where outputs go; if not given, as the configuration says")]
+Root = Annotated[str | None, Parameter(help="where outputs go; by default the configuration's root")]
 
 
 @find_once()
 def run_flow(stage: Any, flow: Any, params: Any) -> Any:
-    """Run one stage's flow and return its result. A user's mistake is raised before any server or model starts."""
+    """Run a stage's flow and return its result. Raises user errors before any server or model starts."""
     from flows.prefect_server import start_temporary_server
 
     stage.identify(params)
@@ -45,7 +45,7 @@ def run_flow(stage: Any, flow: Any, params: Any) -> Any:
 
 
 def run_stage(stage: Any, flow: Any, params: Any, as_json: bool) -> None:
-    """Run one stage's flow and print where its output is."""
+    """Run a stage's flow and print the URL of its output."""
     result = run_flow(stage, flow, params)
     report(result.model_dump(exclude_none=True), f"{result.stage}: {result.state}, {result.url}", as_json)
 
@@ -101,19 +101,19 @@ def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json
 @app.command(group=PIPELINE, sort_key=1)
 @find_once()
 def run(config: Config, *, root: Root = None, json: Json = False) -> None:
-    """Run all five stages of a configuration, and skip each whose output is there."""
+    """Run all five stages of a configuration. Skips each stage whose output is sealed."""
     from flows.commands.configs import load_config
     from flows.commands.terminal import print_table
-    from flows.pipeline import pipeline, steps
+    from flows.pipeline import list_steps, pipeline
     from flows.prefect_server import start_temporary_server
     from flows.ray_session import ray_session
     from flows.stage import find_work
     from storage.identity import digest
 
     params = load_config(config, root)
-    work = [find_work(step.stage, step.params, params.root) for step in steps(params)]  # raises a user's mistake
+    work = [find_work(step.stage, step.params, params.root) for step in list_steps(params)]  # raises user errors
     start_temporary_server()
-    # Ray starts while the server does.
+    # Ray and the server start at the same time.
     with hold_native_stderr(), nullcontext() if all(each.sealed for each in work) else ray_session():
         results = pipeline(params)
     last = results[-1]
@@ -156,42 +156,44 @@ def generate(
     ignore_mismatched_lead: bool = False,
     json: Json = False,
 ) -> None:
-    """Draw one prompt by the teacher alone (50 steps) and with the CRF, side by side, and time both.
+    """Generate one prompt's image by the teacher alone (50 steps) and with the CRF, side by side, and time both.
 
     Parameters
     ----------
     prompt
-        what to draw
+        text prompt
     teacher
-        teacher folder in diffusers format; if not given, the demo's
+        teacher folder in diffusers format; by default the demo's
     crf
-        URL of a CRF, as distill or train printed it; if not given, the newest under ROOT/distill
+        URL of a CRF, as printed by distill or train; by default the newest under ROOT/distill
     schedule
-        steps of the image with the CRF; if not given, the lead that the CRF was distilled on, the CRF, the last 2 of 50
+        steps of the image with the CRF; by default the lead and tail that the CRF was distilled for
     output
-        PNG file to write
+        path of the PNG to write
     root
-        where to look for the newest CRF
+        root of the outputs, for the newest CRF
     seed
-        seed of the noise that both images start from
+        seed of the initial noise, which both images share
     guidance_scale
         classifier-free guidance scale
     ignore_mismatched_lead
-        run a schedule with another lead than the CRF was distilled on
+        accept a schedule with a lead other than the one the CRF was distilled on
     """
-    from flows.commands.generate import side_by_side
+    from flows.commands.generate import draw_side_by_side
 
-    record = side_by_side(prompt, teacher, crf, schedule, output, root, seed, guidance_scale, ignore_mismatched_lead)
+    record = draw_side_by_side(
+        prompt, teacher, crf, schedule, output, root, seed, guidance_scale, ignore_mismatched_lead
+    )
     text = (
-        f"{record['output']}: left the teacher, 50 steps, {record['teacher_seconds']:.2f} s; "
-        f"right {record['schedule']}, {record['crf_seconds']:.2f} s"
+        f"{record['output']}: left: teacher, 50 steps, {record['teacher_seconds']:.2f} s; "
+        f"right: {record['schedule']}, {record['crf_seconds']:.2f} s"
     )
     report(record, text, json)
 
 
 @app.command(group=PIPELINE, sort_key=3)
 def ui(*, port: int = 4200) -> None:
-    """Serve the Prefect UI on 127.0.0.1, with a worker and a deployment of each stage. Ctrl-C ends both.
+    """Serve the Prefect UI on 127.0.0.1, with a worker and a deployment of each stage, until Ctrl-C.
 
     Parameters
     ----------
@@ -204,7 +206,7 @@ def ui(*, port: int = 4200) -> None:
 
 
 def main() -> None:
-    """Run the command line. A user's mistake prints one line on stderr and exits with code 2."""
+    """Run the command line. For a user error, print one line on stderr and exit with code 2."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -223,5 +225,6 @@ def main() -> None:
 
 
 def fail(message: str) -> None:
+    """Print the message on stderr and exit with code 2."""
     print(f"latentcrf: {message}", file=sys.stderr)
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""CRFs at any fsspec URL; diffusers writes and reads folders, so they pass through a local one."""
+"""Save and load CRFs at any fsspec URL, by way of a local folder: diffusers knows only folders."""
 
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ CRF_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 
 def save_crf(crf: "LatentCRF", url: str) -> None:
-    """Write config.json and the safetensors weights, each object in one step."""
+    """Write a CRF's config.json and its weights (safetensors). No reader ever sees a part of an object."""
     with tempfile.TemporaryDirectory() as folder:
         crf.save_pretrained(folder)
         for file in sorted(Path(folder).iterdir()):
@@ -24,17 +24,18 @@ def save_crf(crf: "LatentCRF", url: str) -> None:
 
 
 def read_config(url: str) -> dict[str, Any]:
-    """Read a CRF's config.json; raises UserError if there is none."""
+    """Read a CRF's config.json. Raises UserError if there is none."""
     place = locations.join(url, "config.json")
     if not locations.exists(place):
-        raise UserError("a CRF (a folder with config.json)", f"none at {url}", "give the url that distill printed")
+        raise UserError("a CRF (a folder with config.json)", f"none at {url}", "give the URL that distill printed")
     return dict(locations.read_json(place))
 
 
 def choose_lead(config: dict[str, Any], lead: str | None, ignore_mismatched_lead: bool) -> str:
-    """The lead to run before a CRF with this config: ``lead``, or by default what the CRF was distilled on.
+    """Return the lead to run before a CRF with this config: ``lead`` or, by default, the CRF's own.
 
-    A config that does not say so stands for the paper's lead. Raises UserError if ``lead`` is another one.
+    The CRF's own lead is the one it was distilled on; the paper's, if the config names none. Raises UserError
+    if ``lead`` is another, unless ``ignore_mismatched_lead``.
     """
     own = Schedule.parse_lead(config.get("lead") or PAPERS_LEAD)
     chosen = Schedule.parse_lead(lead) if lead else own
@@ -48,8 +49,8 @@ def choose_lead(config: dict[str, Any], lead: str | None, ignore_mismatched_lead
 
 
 @contextmanager
-def local_crf(url: str) -> Iterator[str]:
-    """A local folder with the CRF's files, which lasts as long as the block."""
+def fetch_crf(url: str) -> Iterator[str]:
+    """Provide the CRF's files in a local folder for the block. Raises UserError if there is no CRF."""
     read_config(url)
     path = locations.local_path(url)
     if path is not None:
@@ -62,9 +63,9 @@ def local_crf(url: str) -> Iterator[str]:
 
 
 def load_crf(url: str) -> "LatentCRF":
-    """Load a CRF; raises UserError if there is none."""
+    """Load a CRF. Raises UserError if there is none."""
     from crf.model.latent_crf import LatentCRF
 
-    with local_crf(url) as folder:
+    with fetch_crf(url) as folder:
         crf: LatentCRF = LatentCRF.from_pretrained(folder)
     return crf

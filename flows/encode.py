@@ -7,18 +7,17 @@ from crf.teacher.folder import TeacherShape, teacher_fingerprints
 from flows.parameters import EncodeParameters
 from flows.progress import Progress
 from flows.shards.blocks import DecodeImages
-from flows.shards.job import fill_store
+from flows.shards.job import create_store, fill_store
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
-from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
-from storage import ArraySpec, Identity, LatentStore
-from storage.identity import check_unchanged, fingerprint_rows
+from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, run_stage
+from storage import ArraySpec, Identity
+from storage.identity import fingerprint_rows
 from storage.inputs.images import scan_images
 from storage.inputs.known_rows import read_known_rows
-from storage.store.index import index_tables
 
 
 def identify(params: EncodeParameters) -> Target:
-    """Find the target. It depends on the VAE and the text encoders, and not on the denoiser."""
+    """Return the target. It depends on the VAE and the text encoders, but not on the denoiser."""
     size = TeacherShape.read(params.teacher).side(params.size)
     teacher = teacher_fingerprints(params.teacher)
     rows = scan_images(params.images, params.limit, root=params.root)
@@ -32,17 +31,17 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
     teacher = TeacherShape.read(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
-    rows = read_known_rows(params.images, params.root, params.limit)
-    store = LatentStore.create(
-        work.url,
+    store = create_store(
+        work,
         {
             LATENTS: ArraySpec.latent(height, width, channels),
             TEXT: ArraySpec.vector(teacher.text_width),
             TRUNCATED: TRUNCATED_SPEC,
         },
-        index_tables(check_unchanged(rows, work.identity.inputs["images"]), params.shard_rows),
-        shard_rows=params.shard_rows,
-        provenance=provenance(work, scaling_factor=teacher.scaling_factor, shift_factor=teacher.shift_factor),
+        "images",
+        read_known_rows(params.images, params.root, params.limit),
+        scaling_factor=teacher.scaling_factor,
+        shift_factor=teacher.shift_factor,
     )
     arguments = {"teacher_path": params.teacher}
     fill_store(store, work.shards, DecodeImages(size), "crf.stages.encode:EncodeImages", arguments, progress)
@@ -56,4 +55,4 @@ ENCODE = Stage("encode", identify, compute)
 @flow(name="encode")
 def encode(params: EncodeParameters) -> StageResult:
     """Encode images into a natural store of latents and text embeddings."""
-    return prefect_state(run_stage(ENCODE, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_stage(ENCODE, params, params.root))  # type: ignore[return-value]

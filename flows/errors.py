@@ -1,4 +1,4 @@
-"""Tell the users' mistakes from our own, wherever they were raised: here, in a thread, or in a Ray worker."""
+"""Tell user errors from bugs, wherever they were raised: in this process, in a thread or in a Ray worker."""
 
 from crf.errors import CRFError
 from storage.endpoints import describe_error, is_endpoint_error
@@ -6,9 +6,9 @@ from storage.errors import EndpointError, UserError
 
 
 def find_user_error(error: BaseException) -> str | None:
-    """One line that tells the user what is wrong and what to do; None if the mistake is ours.
+    """Return one line that tells the user what is wrong and what to do; None if the error is a bug.
 
-    Looks at the error and everything that caused it. A server or a disk that does not answer is the user's to mend.
+    Looks at the error and all its causes. A server or disk that does not answer counts as a user error.
     """
     causes = list_causes(error)
     for cause in causes:
@@ -21,7 +21,7 @@ def find_user_error(error: BaseException) -> str | None:
 
 
 def list_causes(error: BaseException) -> list[BaseException]:
-    """The error, what caused it, what caused that, and so on."""
+    """List the error, its cause, the cause's cause, and so on."""
     causes: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in causes:
@@ -31,5 +31,5 @@ def list_causes(error: BaseException) -> list[BaseException]:
 
 
 def is_from_ray(error: BaseException) -> bool:
-    """Tell whether Ray made this error: it has the class of its ``cause``, but a stack trace as its message."""
+    """Tell whether this is Ray's wrapper of an error: it has the error's class, but a stack trace as its message."""
     return hasattr(error, "cause")

@@ -1,4 +1,4 @@
-"""evaluate: teacher, CRF, held-out captions and images -> the table, with every control."""
+"""The ``evaluate`` stage: teacher, CRF, held-out captions and images -> a report that compares all methods."""
 
 from collections.abc import Iterator
 
@@ -13,40 +13,48 @@ from flows.parameters import EvaluateParameters
 from flows.progress import Progress
 from flows.report.artifacts import publish
 from flows.shards.blocks import SeedRows
-from flows.shards.job import fill_store
+from flows.shards.job import create_store, fill_store
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
-from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, provenance, run_stage
+from flows.stage import (
+    Stage,
+    StageResult,
+    Target,
+    Work,
+    describe_provenance,
+    make_prefect_state,
+    parse_fingerprint,
+    run_stage,
+)
 from storage import ArraySpec, Identity, LatentStore, locations
 from storage.errors import UserError
-from storage.identity import check_unchanged, fingerprint_rows
+from storage.identity import check_unchanged, fingerprint_rows, read_identity
 from storage.inputs.captions import scan_captions
 from storage.inputs.images import scan_images
 from storage.inputs.known_rows import read_known_rows
 from storage.inputs.rows import Row
-from storage.store.index import index_tables
 
 MODEL = "crf.stages.evaluate:CompareMethods"
 
 
-def samples(params: EvaluateParameters) -> Iterator[Row]:
-    """Rows, one per noise of each caption; the noises of a caption are adjacent.
+def iterate_samples(params: EvaluateParameters) -> Iterator[Row]:
+    """Yield one row per sample: each caption's noises, one after another.
 
-    The table compares methods on all of them, so a caption that cannot be used is a UserError.
+    Raises UserError for a rejected caption, because the table compares the methods on all samples.
     """
     for row in scan_captions(params.captions, params.limit):
         if row["reason"]:
             found = f"row {row['id']}: {row['reason']}"
-            raise UserError("captions that can be used", found, "correct the row or remove it")
+            raise UserError("captions of which none is rejected", found, "correct the row or remove it")
         for number in range(params.noises):
             yield {**row, "id": f"{row['id']}/noise-{number}", "uri": row["id"]}
 
 
 def identify(params: EvaluateParameters) -> Target:
     size = TeacherShape.read(params.teacher).side(params.size)
-    captions, shards = fingerprint_rows(samples(params), params.shard_rows)
+    captions, shards = fingerprint_rows(iterate_samples(params), params.shard_rows)
     images, _ = fingerprint_rows(scan_images(params.images, root=params.root), params.shard_rows)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
-    inputs = {"distill": input_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
+    inputs = {"distill": parse_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
     lead, tail = find_place(params)
     parameters = {
         "size": size,
@@ -58,14 +66,15 @@ def identify(params: EvaluateParameters) -> Target:
         "tail": tail,
         "features": FEATURES,
     }
-    # Only the report depends on the images.
+    # Shards do not depend on the images, only the report does.
     return Target.store(Identity("evaluate", 3, inputs, parameters), shards, "captions", "images")
 
 
 def find_place(params: EvaluateParameters) -> tuple[str, int | None]:
-    """The lead and the tail to compare on: those given, or by default the CRF's own.
+    """Return the lead and the tail's first timestep to compare on: the given ones or, by default, the CRF's own.
 
-    A pipeline gives the lead because it plans before there is a CRF. Raises UserError if it is not the CRF's own.
+    A pipeline always gives them, because it plans before the CRF exists. Raises UserError if the given lead is
+    not the CRF's own.
     """
     if params.lead and not locations.exists(locations.join(params.crf, "config.json")):
         return str(Schedule.parse_lead(params.lead)), params.tail
@@ -77,16 +86,17 @@ def find_place(params: EvaluateParameters) -> tuple[str, int | None]:
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     from crf.teacher.noise_schedule import read_noise_schedule
     from crf.teacher.teacher import Teacher
-    from flows.crf_files import local_crf
+    from flows.crf_files import fetch_crf
     from flows.report.measurements import compute_real_features, measure_seconds, read_training_losses
     from flows.report.table import measure
     from flows.report.writing import PRODUCTS, write_report
 
+    check_crf(params.crf)
     size, lead, tail = (work.identity.parameters[name] for name in ("size", "lead", "tail"))
     noise_schedule = read_noise_schedule(TeacherShape.read(params.teacher).scheduler_config)
     methods = list_methods(lead, noise_schedule, tail)
     store = create_sample_store(params, work, methods)
-    with local_crf(params.crf) as crf_path:
+    with fetch_crf(params.crf) as crf_path:
         arguments = {
             "teacher_path": params.teacher,
             "crf_path": crf_path,
@@ -101,26 +111,27 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     measured = measure(store, methods, real_ND, timed, params.noises)
     teacher = Teacher.load(params.teacher)
     truncated = write_truncated(store, params.noises)
-    made = provenance(work, crf=read_config(params.crf))
+    made = describe_provenance(work, crf=read_config(params.crf))
     write_report(work.url, measured, store, teacher, read_training_losses(params), made, truncated)
     store.seal([*PRODUCTS, CAPTIONS])
 
 
+def check_crf(url: str) -> None:
+    """Raise UserError unless ``distill`` made the CRF: the report shows the losses of both training stages."""
+    stage = read_identity(url).stage
+    if stage != "distill":
+        raise UserError("a stage-2 CRF, made by distill", f"an output of {stage} at {url}", "run latentcrf distill")
+
+
 def create_sample_store(params: EvaluateParameters, work: Work, methods: tuple[Method, ...]) -> LatentStore:
-    """The store with the latents and features of every method."""
+    """Create the store of every method's latents and features."""
     shape = TeacherShape.read(params.teacher)
     channels, height, width = shape.latent_shape(work.identity.parameters["size"])
     arrays = {TRUNCATED: TRUNCATED_SPEC}
     for method in methods:
         arrays[f"latents_{method.key}"] = ArraySpec.latent(height, width, channels)
         arrays[f"features_{method.key}"] = ArraySpec((FEATURE_WIDTH,), "float32", ("feature",))
-    return LatentStore.create(
-        work.url,
-        arrays,
-        index_tables(check_unchanged(samples(params), work.identity.inputs["captions"]), params.shard_rows),
-        shard_rows=params.shard_rows,
-        provenance=provenance(work),
-    )
+    return create_store(work, arrays, "captions", iterate_samples(params))
 
 
 EVALUATE = Stage("evaluate", identify, compute)
@@ -128,7 +139,7 @@ EVALUATE = Stage("evaluate", identify, compute)
 
 @flow(name="evaluate")
 def evaluate(params: EvaluateParameters) -> StageResult:
-    """Teacher, CRF, captions and real images -> table, plots and contact sheet."""
+    """Compare the CRF with its teacher and every baseline on held-out captions: table, plots, images."""
     result = run_stage(EVALUATE, params, params.root)
     publish(result.url)
-    return prefect_state(result)  # type: ignore[return-value]
+    return make_prefect_state(result)  # type: ignore[return-value]

@@ -1,19 +1,22 @@
-"""The parameters of every stage, declared once: Prefect forms, YAML files and the command line are made from them.
+"""The parameters of every stage, for Prefect forms, YAML files and the command line alike.
 
-``...Options`` are what may change a stage's bytes; ``...Parameters`` add where its inputs are.
+``...Options`` say how a stage works; ``...Parameters`` add where its inputs are and where its output goes.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crf.model.config import CRFOptions
 
+TeacherFolder = Annotated[str, Field(description="teacher folder in diffusers format")]
+Root = Annotated[str, Field(description="outputs go to ROOT/STAGE/FINGERPRINT")]
+
 
 class Options(BaseModel):
-    """Unknown names are errors: a misspelt parameter must not silently leave the default in place."""
+    """Base of all parameters. Unknown names are errors, so that a misspelt option is not silently ignored."""
 
-    # The dataclasses among the fields are checked alike, and their attributes' docstrings are their descriptions.
+    # Fields that are dataclasses are validated alike; their attributes' docstrings are the descriptions.
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
@@ -24,11 +27,11 @@ class EncodeOptions(Options):
 
 
 class EncodeParameters(EncodeOptions):
-    """Images -> natural store: their latents and their captions' text embeddings."""
+    """Parameters of ``encode``: images -> natural store."""
 
     images: str = Field(description="image folder, .parquet or WebDataset .tar; any fsspec URL")
-    teacher: str = Field(description="teacher folder in diffusers format")
-    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+    teacher: TeacherFolder
+    root: Root = "runs"
 
 
 class TeachOptions(Options):
@@ -38,26 +41,28 @@ class TeachOptions(Options):
     guidance_scale: float = Field(7.5, ge=1, description="classifier-free guidance scale")
     seed: int = Field(0, ge=0, description="determines each sample's noise, together with its id")
     x0: bool = Field(False, description="also store the x0 prediction at step 40, for a CRF that sees it")
-    lead: str | None = Field(None, description="also store where this lead ends: 31/40, or 31@981..201")
+    lead: str | None = Field(
+        None, description="also store the state and x0 at the end of this lead: 31/40, or 31@981..201"
+    )
     tail: int | None = Field(
-        None, ge=1, description="also store the state at this timestep, such as 101, as a target of distill"
+        None, ge=1, description="also store the state at this timestep (such as 101), for distill --target tail"
     )
 
 
 class TeachParameters(TeachOptions):
-    """Captions -> teacher store: each trajectory's states at steps 40 and 50."""
+    """Parameters of ``teach``: captions -> teacher store."""
 
     captions: str = Field(description="caption file (.parquet, .json, .jsonl, .tsv, .csv, .txt); any fsspec URL")
-    teacher: str = Field(description="teacher folder in diffusers format")
-    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+    teacher: TeacherFolder
+    root: Root = "runs"
 
 
-# How a training runs: these are in no fingerprint.
+# Options of how a training runs. They change no bytes, so they are in no fingerprint.
 RUN_OPTIONS = {"workers", "checkpointing_steps", "checkpoints_total_limit"}
 
 
 class OptimizerOptions(Options):
-    """``batch_size`` is divided among the workers: a step has as many samples whatever their number."""
+    """The options of both training stages. The workers share each batch: their number does not change its size."""
 
     batch_size: int = Field(16, ge=1, description="samples per step, over all workers")
     ema_decay: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, which are the result")
@@ -83,24 +88,22 @@ class TrainOptions(OptimizerOptions):
     adversarial_weight: float = Field(
         0.1, ge=0, description="weight of the adversarial loss, lambda of the paper's eq. 13"
     )
-    noise_from: int = Field(1, ge=0, le=999, description="lowest timestep of the noise that the CRF trains on")
-    noise_to: int = Field(250, ge=0, le=999, description="highest timestep of that noise")
+    noise_from: int = Field(1, ge=0, le=999, description="lowest timestep of the training noise")
+    noise_to: int = Field(250, ge=0, le=999, description="highest timestep of the training noise")
 
     @model_validator(mode="after")
-    def _noise_is_a_range(self) -> Self:
+    def _check_noise_range(self) -> Self:
         if self.noise_from > self.noise_to:
-            raise ValueError(
-                f"expected noise_from of at most noise_to, found {self.noise_from} and {self.noise_to}; swap them"
-            )
+            raise ValueError(f"expected noise_from <= noise_to, found {self.noise_from} and {self.noise_to}; swap them")
         return self
 
 
 class TrainParameters(TrainOptions):
-    """Natural store -> stage-1 CRF: denoising and adversarial loss."""
+    """Parameters of ``train``: natural store -> stage-1 CRF."""
 
     latents: str = Field(description="natural store, made by encode")
     teacher: str = Field(description="teacher folder, for its noise schedule")
-    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+    root: Root = "runs"
 
 
 class DistillOptions(OptimizerOptions):
@@ -109,19 +112,19 @@ class DistillOptions(OptimizerOptions):
     learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
     lr_warmup_steps: int = Field(500, ge=0, description="steps of linear warm-up")
     observed: Literal["teacher", "lead"] = Field(
-        "teacher", description="what the CRF observes: the teacher's step 40, or where the lead of teach ends"
+        "teacher", description="what the CRF observes: the teacher's step 40, or the end of the lead given to teach"
     )
     target: Literal["step_50", "tail"] = Field(
-        "step_50", description="what the CRF leads to: the teacher's step 50, or the state at the tail of teach"
+        "step_50", description="what the CRF aims at: the teacher's step 50, or the state at the tail given to teach"
     )
 
 
 class DistillParameters(DistillOptions):
-    """Teacher store and stage-1 CRF -> stage-2 CRF: step 40 -> step 50."""
+    """Parameters of ``distill``: teacher store and stage-1 CRF -> stage-2 CRF."""
 
     pairs: str = Field(description="teacher store, made by teach")
     initial: str = Field(description="stage-1 CRF, made by train")
-    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+    root: Root = "runs"
 
 
 class EvaluateOptions(Options):
@@ -134,29 +137,29 @@ class EvaluateOptions(Options):
 
 
 class EvaluateParameters(EvaluateOptions):
-    """Teacher, CRF, captions and real images -> the table, with every control."""
+    """Parameters of ``evaluate``: teacher, CRF, held-out captions and images -> report."""
 
     crf: str = Field(description="stage-2 CRF, made by distill")
-    lead: str | None = Field(None, description="what comes before the CRF; by default what it was distilled on")
+    lead: str | None = Field(None, description="lead before the CRF; by default the one it was distilled on")
     tail: int | None = Field(
-        None, ge=1, description="timestep at which the last evaluations start; by default the CRF's own"
+        None, ge=1, description="first timestep of the tail after the CRF; by default the one it was distilled for"
     )
-    ignore_mismatched_lead: bool = Field(False, description="evaluate on another lead than the CRF's own")
+    ignore_mismatched_lead: bool = Field(False, description="accept a lead other than the one the CRF was distilled on")
     captions: str = Field(description="held-out captions")
     images: str = Field(description="held-out real images")
-    teacher: str = Field(description="teacher folder in diffusers format")
-    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+    teacher: TeacherFolder
+    root: Root = "runs"
 
 
 class PipelineParameters(Options):
-    """All stages, in the order of the data; each is skipped where its output is there."""
+    """Parameters of the pipeline, and the options of each stage."""
 
-    teacher: str = Field(description="teacher folder in diffusers format")
+    teacher: TeacherFolder
     images: str = Field(description="images to encode")
     captions: str = Field(description="captions for the teacher's trajectories")
     heldout_images: str = Field(description="real images to compare with")
     heldout_captions: str = Field(description="captions to evaluate on")
-    root: str = Field("runs", description="where outputs go: ROOT/STAGE/FINGERPRINT")
+    root: Root = "runs"
     encode: EncodeOptions = Field(default_factory=EncodeOptions)
     teach: TeachOptions = Field(default_factory=TeachOptions)
     train: TrainOptions = Field(default_factory=TrainOptions)
@@ -164,7 +167,7 @@ class PipelineParameters(Options):
     evaluate: EvaluateOptions = Field(default_factory=EvaluateOptions)
 
     @model_validator(mode="after")
-    def _teach_stores_what_distill_needs(self) -> Self:
+    def _check_teach_stores_what_distill_reads(self) -> Self:
         if self.distill.observed == "lead" and self.teach.lead is None:
             raise ValueError("expected teach.lead for distill.observed 'lead', found none; write it, such as 31/40")
         if self.distill.target == "tail" and self.teach.tail is None:

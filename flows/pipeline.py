@@ -1,4 +1,4 @@
-"""The pipeline: all stages, each as a subflow that does only what is stale."""
+"""The pipeline: every stage as a subflow, which does nothing if its output is sealed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,15 +27,15 @@ from storage import locations
 
 @dataclass(frozen=True)
 class Step:
-    """A stage with its parameters."""
+    """A stage of a pipeline run: the stage, its flow and its parameters."""
 
     stage: Stage[Any]
     subflow: Any
     params: Any
 
 
-def steps(params: PipelineParameters) -> list[Step]:
-    """Work out the parameters of every stage before anything runs: an output's URL depends only on its inputs."""
+def list_steps(params: PipelineParameters) -> list[Step]:
+    """List the stages with their parameters, in order. Runs nothing: an output's URL depends only on its inputs."""
     root = locations.make_absolute(params.root)
     common = {"teacher": params.teacher, "root": root}
 
@@ -50,7 +50,7 @@ def steps(params: PipelineParameters) -> list[Step]:
         {**dict(params.distill), "root": root, "pairs": pairs, "initial": initial}
     )
     heldout = {"captions": params.heldout_captions, "images": params.heldout_images}
-    # What distill writes into the CRF's config, which is not there before it has run.
+    # As distill will write them into the CRF's config, which does not exist yet.
     place = {
         "lead": params.teach.lead if params.distill.observed == "lead" else PAPERS_LEAD,
         "tail": params.teach.tail if params.distill.target == "tail" else None,
@@ -69,15 +69,15 @@ def steps(params: PipelineParameters) -> list[Step]:
 
 @find_once()
 def plan(params: PipelineParameters) -> list[StagePlan]:
-    """Tell what a run would do, stage by stage, and why. Runs nothing."""
-    return [plan_stage(step.stage, step.params, params.root) for step in steps(params)]
+    """Return what a run would do, stage by stage, and why. Runs nothing."""
+    return [plan_stage(step.stage, step.params, params.root) for step in list_steps(params)]
 
 
 @flow(name="pipeline")
 def pipeline(params: PipelineParameters) -> list[StageResult]:
-    """Images and captions -> latents -> stores -> training -> evaluation."""
+    """Run all five stages: encode, teach, train, distill, evaluate. Skips each stage whose output is sealed."""
     with find_once():
-        planned = steps(params)
+        planned = list_steps(params)
         if all(find_work(step.stage, step.params, params.root).sealed for step in planned):
             return [step.subflow(step.params) for step in planned]
         with ray_session():

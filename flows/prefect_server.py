@@ -1,6 +1,6 @@
-"""A temporary Prefect server for a driver whose user has none. It ends with the driver, even after kill -9.
+"""Start a temporary Prefect server for a driver without one. It ends with the driver, even after kill -9.
 
-Prefect starts one too, but waits for it and leaves it running if the driver is killed.
+Prefect's own temporary server blocks the driver while it starts, and stays running if the driver is killed.
 """
 
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 WATCH_SECONDS, SHUTDOWN_SECONDS = 0.5, 10
-# As Prefect's own temporary server: no UI, and only the services that a driver needs.
+# The settings of Prefect's own temporary server: no UI, and only the services that a driver needs.
 ENVIRONMENT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 
 
@@ -37,14 +37,17 @@ def start_temporary_server() -> None:
             [sys.executable, "-m", "flows.prefect_server", str(descriptor), str(os.getpid())],
             env={**os.environ, **settings.to_environment_variables(exclude_unset=True), **ENVIRONMENT},
             pass_fds=[descriptor],
-            start_new_session=True,  # Ctrl-C is the driver's: it still has its run's end to report
+            start_new_session=True,  # Ctrl-C must not end it: the driver still reports the run's final state
         )
     os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     refresh_global_settings_context()
 
 
 def serve(descriptor: int, driver: int) -> None:
-    """Run the server on an open socket until the process ``driver``, which started this one, has ended."""
+    """Run the server until the driver ends.
+
+    ``descriptor``: of the listening socket. ``driver``: process id of the parent.
+    """
     import uvicorn
 
     config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
@@ -54,7 +57,7 @@ def serve(descriptor: int, driver: int) -> None:
 
 
 def end_with_driver(server: "uvicorn.Server", driver: int) -> None:
-    """The server writes what it still holds to its database, then ends."""
+    """Wait until the driver ends, then stop the server; kill it if it does not stop in time."""
     while os.getppid() == driver:
         time.sleep(WATCH_SECONDS)
     server.should_exit = True

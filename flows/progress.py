@@ -1,4 +1,4 @@
-"""Show a stage's progress: a bar on the terminal and a progress artifact in the Prefect UI."""
+"""Show a stage's progress: a bar on the terminal and, in a flow run, a progress artifact in the Prefect UI."""
 
 from types import TracebackType
 from typing import Self
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Count a stage's units of work (shards or steps). Outside a flow run there is only the bar."""
+    """Count the units (shards or steps) that a stage has done, and show them until the block ends."""
 
     def __init__(self, stage: str, done: int, total: int) -> None:
         self._bar = tqdm(desc=f"{stage:>8}", initial=done, total=total, dynamic_ncols=True, mininterval=0.5)
@@ -27,7 +27,7 @@ class Progress:
         self._bar.close()
 
     def advance(self, units: int = 1, **figures: float) -> None:
-        """Count ``units`` more as done, and show ``figures`` beside the bar."""
+        """Add ``units`` to those done, and show ``figures``, such as a loss, beside the bar."""
         self._bar.update(units)
         if figures:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)

@@ -1,4 +1,4 @@
-"""Connect to the Ray cluster in RAY_ADDRESS, or start a local Ray that ends with the block."""
+"""Connect to the Ray cluster at RAY_ADDRESS or, if it is not set, start Ray on this machine."""
 
 import logging
 import os
@@ -13,9 +13,9 @@ LOCAL_OBJECT_STORE_BYTES = 2 * 2**30
 
 @contextmanager
 def ray_session() -> Iterator[None]:
-    """Provide Ray for the block. Nested blocks share the outermost one's.
+    """Provide Ray within the block. Nested blocks share the outermost block's connection.
 
-    The end of the block also ends the actors of a cancelled run.
+    When the block ends, so do all of the run's actors, even if it was cancelled.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -23,17 +23,17 @@ def ray_session() -> Iterator[None]:
     import ray.data
 
     context = ray.data.DataContext.get_current()
-    context.target_max_block_size = None  # a block is a shard; never split one
+    context.target_max_block_size = None  # a block is a shard: never split it
     context.enable_progress_bars = False
-    context.raise_original_map_exception = True  # tells a worker's UserError from a bug
+    context.raise_original_map_exception = True  # so that a worker's UserError is told from a bug
     if ray.is_initialized():
         yield
         return
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # failures are raised
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its failures are raised, too
     if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level=logging.ERROR, log_to_driver=False)
     else:
-        # This machine is not preempted: spare each training the process that watches for it.
+        # A local machine is not preempted: spare each training the process that watches for preemption.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         start_local_ray(object_store_memory=LOCAL_OBJECT_STORE_BYTES)
     try:

@@ -1,4 +1,4 @@
-"""Stages: parameters -> target -> plan -> result, in plain functions. The flows only wire them to Prefect."""
+"""Plan and run a stage, in plain functions: parameters -> target -> work -> result. Flows wire them to Prefect."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -25,7 +25,7 @@ PlanState = Literal["fresh", "stale", "partial", "missing"]
 
 @dataclass(frozen=True)
 class Target:
-    """The output to make: its identity, its number of units and, for a store, the fingerprint of each shard."""
+    """The output to make: its identity, its number of units and, for a store, each shard's fingerprint."""
 
     identity: Identity
     total: int
@@ -33,17 +33,19 @@ class Target:
 
     @classmethod
     def store(cls, identity: Identity, rows: list[str], *row_sets: str) -> Self:
-        """Describe a store.
+        """Return the target of a stage that makes a store.
 
-        ``rows``: the fingerprint of each shard's rows. ``row_sets``: the inputs that a shard depends on only through
-        its own rows, or not at all.
+        Args:
+            identity: Identity of the store.
+            rows: The fingerprint of each shard's rows.
+            row_sets: Names of the inputs that a shard depends on only through its own rows, or not at all.
         """
         return cls(identity, len(rows), fingerprint_shards(identity.without(*row_sets), rows))
 
 
 @dataclass(frozen=True)
 class Work:
-    """A target with the URL of its output and the number of units that are done."""
+    """A target with the URL of its output and the number of units done."""
 
     identity: Identity
     url: str
@@ -58,25 +60,30 @@ class Work:
 
 @dataclass(frozen=True)
 class Stage(Generic[P]):
-    """A stage: ``find_target`` is quick and loads no model; ``compute`` makes the output, or resumes it.
+    """A stage of the pipeline.
 
-    ``unit``: what progress counts. ``done``: the number of units that an unfinished output has.
+    Args:
+        name: Its name, which is also the folder of its outputs.
+        find_target: Returns the output that parameters lead to. Quick: loads no model.
+        compute: Makes the output, or resumes what an interrupted run left of it.
+        unit: What progress counts, in the plural.
+        count_done: Counts the units of an unfinished output, given its URL.
     """
 
     name: str
     find_target: Callable[[P], Target]
     compute: Callable[[P, Work, Progress], None]
     unit: str = "shards"
-    done: Callable[[str], int] = lambda url: len(list_committed_shards(url))
+    count_done: Callable[[str], int] = lambda url: len(list_committed_shards(url))
 
     def identify(self, params: P) -> Target:
-        """Find the target. Within ``find_once`` it is found once."""
+        """Return the target. Within ``find_once``, later calls with equal parameters reuse it."""
         return find_target(self.name, params.model_dump_json(), lambda: self.find_target(params))
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A line of ``latentcrf plan``: whether a run would make the output, and why."""
+    """One line of ``latentcrf plan``: whether a run would make the output, and why."""
 
     stage: str
     state: PlanState
@@ -87,7 +94,10 @@ class StagePlan:
 
 
 class StageResult(BaseModel):
-    """The result of a stage, as ``--json`` prints it. A store has counts: rows, valid, rejected, truncated captions."""
+    """The result of a stage, as ``--json`` prints it.
+
+    A store has counts: ``rows``, ``valid`` and ``rejected`` rows, ``truncated`` captions.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -102,15 +112,15 @@ class StageResult(BaseModel):
 
 
 def find_work(stage: Stage[P], params: P, root: str) -> Work:
-    """Find the stage's output for these parameters: its URL, and how much of it is done."""
+    """Return what there is to do: the output of these parameters, its URL, and how much of it is done."""
     target = stage.identify(params)
     url = target.identity.url(locations.make_absolute(root))
-    done = target.total if is_sealed(url) else stage.done(url)
+    done = target.total if is_sealed(url) else stage.count_done(url)
     return Work(target.identity, url, done, target.total, target.shards)
 
 
 def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
-    """Plan a stage: fresh or, if not, which inputs and parameters differ from the nearest output of the stage.
+    """Tell what a run would do, and why: progress so far, what changed since the most similar output, what is copied.
 
     Shards that can be copied from older outputs count as done.
     """
@@ -118,7 +128,7 @@ def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
     if work.sealed:
         return StagePlan(stage.name, "fresh", "sealed", work.done, work.total, work.identity.fingerprint)
     sources = find_sources(work.url, work.shards)
-    older = None if work.done else nearest_other(work, root)
+    older = None if work.done else find_nearest_other(work, root)
     reasons = [f"{work.done} of {work.total} {stage.unit} are done"] if work.done else []
     if older:
         reasons.append(f"changed: {', '.join(work.identity.changes_since(older))}")
@@ -131,8 +141,8 @@ def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
     return StagePlan(stage.name, state, reason, done, work.total, work.identity.fingerprint)
 
 
-def nearest_other(work: Work, root: str) -> Identity | None:
-    """Return the identity of the stage's sealed output that shares most with this one."""
+def find_nearest_other(work: Work, root: str) -> Identity | None:
+    """Return the identity of the stage's sealed output with the fewest differences; None if none is sealed."""
     stage_url = locations.join(locations.make_absolute(root), work.identity.stage)
     urls = [locations.join(stage_url, name) for name in locations.list_names(stage_url)]
     older = [read_identity(url) for url in urls if is_sealed(url) and locations.exists(locations.join(url, DOCUMENT))]
@@ -140,7 +150,7 @@ def nearest_other(work: Work, root: str) -> Identity | None:
 
 
 def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
-    """Make the output unless it exists. After an error the next run resumes what has been committed."""
+    """Make the output unless it is sealed. If a run fails, the next one resumes from what it committed."""
     work = find_work(stage, params, root)
     state: Literal["computed", "cached"] = "cached"
     if not work.sealed:
@@ -159,25 +169,25 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
 
 
 def count_rows(url: str) -> dict[str, int]:
-    """How many rows a sealed store has, and how many of them are valid and rejected."""
+    """Count a sealed store's rows: all, valid and rejected."""
     manifest = read_record(locations.join(url, MANIFEST), StoreManifest)
     return {"rows": manifest.rows, "valid": manifest.valid, "rejected": manifest.rejected}
 
 
-def prefect_state(result: StageResult) -> State[StageResult]:
-    """Wrap a result as a flow's final state, which the Prefect UI shows as ``Cached`` if nothing had to be done."""
+def make_prefect_state(result: StageResult) -> State[StageResult]:
+    """Wrap a result as a flow's final state. The Prefect UI shows ``Cached`` if there was nothing to do."""
     name = "Cached" if result.state == "cached" else "Completed"
     return Completed(name=name, message=f"{result.stage} {result.fingerprint} at {result.url}", data=result)
 
 
-def provenance(work: Work, **more: Any) -> dict[str, Any]:
-    """Describe how an output is made: its identity, the software's versions, and what else the stage knows."""
+def describe_provenance(work: Work, **more: Any) -> dict[str, Any]:
+    """Return how an output is made: its identity, the software's versions, and ``more``."""
     import importlib.metadata
 
     versions = {name: importlib.metadata.version(name) for name in ("latentcrf", "torch", "diffusers", "zarr", "ray")}
     return {**asdict(work.identity), "fingerprint": work.identity.fingerprint, "software": versions, **more}
 
 
-def input_fingerprint(url: str) -> str:
-    """Return the fingerprint of another stage's output, which is the last part of its URL."""
+def parse_fingerprint(url: str) -> str:
+    """Return the fingerprint of a stage's output, which is the last part of its URL."""
     return locations.name_of(url)

@@ -1,4 +1,4 @@
-"""The targets that a run has found: each input set is scanned once per run, however many flows ask for it."""
+"""Remember a run's targets, so that each input set is scanned once per run, however many flows need its target."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,10 @@ FOUND: ContextVar[dict[tuple[str, str], object]] = ContextVar("FOUND")
 
 @contextmanager
 def find_once() -> Iterator[None]:
-    """Find each stage's target once in this block, subflows included: their forms have no parameter to hand it down."""
+    """Find each stage's target at most once within the block, subflows included.
+
+    A context variable hands the targets down, because a flow's parameters are what its form in the Prefect UI shows.
+    """
     token = FOUND.set(FOUND.get({}))
     try:
         yield
@@ -20,7 +23,7 @@ def find_once() -> Iterator[None]:
 
 
 def find_target(stage: str, params: str, find: Callable[[], T]) -> T:
-    """Return the target of a stage with these parameters, and find it first if nobody has."""
+    """Return a stage's target for these parameters; call ``find`` unless it is known already."""
     found = FOUND.get({})
     if (stage, params) not in found:
         found[stage, params] = find()

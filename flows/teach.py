@@ -1,4 +1,4 @@
-"""teach: captions -> teacher store."""
+"""The ``teach`` stage: captions -> teacher store."""
 
 from prefect import flow
 
@@ -8,20 +8,19 @@ from crf.teacher.folder import TeacherShape, teacher_fingerprints
 from flows.parameters import TeachParameters
 from flows.progress import Progress
 from flows.shards.blocks import SeedRows
-from flows.shards.job import fill_store
+from flows.shards.job import create_store, fill_store
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
-from flows.stage import Stage, StageResult, Target, Work, prefect_state, provenance, run_stage
-from storage import ArraySpec, Identity, LatentStore
-from storage.identity import check_unchanged, fingerprint_rows
+from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, run_stage
+from storage import ArraySpec, Identity
+from storage.identity import fingerprint_rows
 from storage.inputs.captions import scan_captions
-from storage.store.index import index_tables
 
 
 def identify(params: TeachParameters) -> Target:
     check_tail(params)
     size = TeacherShape.read(params.teacher).side(params.size)
     teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
-    del teacher["teacher.vae"]  # trajectories never leave latent space
+    del teacher["teacher.vae"]  # trajectories stay in latent space
     captions, shards = fingerprint_rows(scan_captions(params.captions, params.limit), params.shard_rows)
     parameters = {
         "size": size,
@@ -38,7 +37,7 @@ def identify(params: TeachParameters) -> Target:
 
 
 def check_tail(params: TeachParameters) -> None:
-    """Raise ScheduleError if the teacher's 50 steps do not visit the tail's timestep."""
+    """Raise ScheduleError if the tail's first timestep is none of the teacher's 50."""
     if params.tail:
         from crf.sampling.paths import count_steps_before
         from crf.teacher.noise_schedule import read_noise_schedule
@@ -57,18 +56,14 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     names += [LEAD_STATE, LEAD_X0] if params.lead else []
     names += [TAIL_STATE] if params.tail else []
     latent = ArraySpec.latent(height, width, channels)
-    rows = check_unchanged(scan_captions(params.captions, params.limit), work.identity.inputs["captions"])
-    store = LatentStore.create(
-        work.url,
+    store = create_store(
+        work,
         {**dict.fromkeys(names, latent), TEXT: ArraySpec.vector(teacher.text_width), TRUNCATED: TRUNCATED_SPEC},
-        index_tables(rows, params.shard_rows),
-        shard_rows=params.shard_rows,
-        provenance=provenance(
-            work,
-            scheduler=teacher.scheduler_config,
-            timesteps=read_noise_schedule(teacher.scheduler_config).timesteps(TEACHER_STEPS),
-            dtype="float32",
-        ),
+        "captions",
+        scan_captions(params.captions, params.limit),
+        scheduler=teacher.scheduler_config,
+        timesteps=read_noise_schedule(teacher.scheduler_config).timesteps(TEACHER_STEPS),
+        dtype="float32",
     )
     arguments = {"teacher_path": params.teacher, "guidance_scale": params.guidance_scale, "size": size}
     arguments |= {"x0": params.x0, "lead": params.lead, "tail": params.tail}
@@ -82,5 +77,5 @@ TEACH = Stage("teach", identify, compute)
 
 @flow(name="teach")
 def teach(params: TeachParameters) -> StageResult:
-    """Captions -> teacher store of trajectories' states at steps 40 and 50."""
-    return prefect_state(run_stage(TEACH, params, params.root))  # type: ignore[return-value]
+    """Run the teacher on captions and store its latents at steps 40 and 50 of 50."""
+    return make_prefect_state(run_stage(TEACH, params, params.root))  # type: ignore[return-value]

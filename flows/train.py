@@ -1,18 +1,18 @@
-"""train: natural store -> stage-1 CRF."""
+"""The ``train`` stage: natural store -> stage-1 CRF."""
 
 from prefect import flow
 
 from crf.teacher.folder import teacher_fingerprints
 from flows.parameters import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
-from flows.stage import Stage, StageResult, Target, Work, input_fingerprint, prefect_state, run_stage
+from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
 from storage import Identity, locations
 from storage.checkpoints import find_newest_step
 
 
 def identify(params: TrainParameters) -> Target:
     inputs = {
-        "encode": input_fingerprint(params.latents),
+        "encode": parse_fingerprint(params.latents),
         "teacher.scheduler": teacher_fingerprints(params.teacher)["scheduler"],
     }
     options = params.model_dump(exclude={"latents", "teacher", "root", *RUN_OPTIONS})
@@ -21,17 +21,17 @@ def identify(params: TrainParameters) -> Target:
 
 def compute(params: TrainParameters, work: Work, progress: Progress) -> None:
     from flows.training.job import optimize
-    from flows.training.objectives import Denoise
+    from flows.training.objectives import DenoisingObjective
 
-    # Ray Train's workers run in a folder of their own.
-    places = {"latents": locations.make_absolute(params.latents), "teacher": locations.make_absolute(params.teacher)}
-    optimize(Denoise(params.model_copy(update=places)), work, progress)
+    # Ray Train's workers have a working directory of their own.
+    absolute = {"latents": locations.make_absolute(params.latents), "teacher": locations.make_absolute(params.teacher)}
+    optimize(DenoisingObjective(params.model_copy(update=absolute)), work, progress)
 
 
-TRAIN = Stage("train", identify, compute, unit="steps", done=find_newest_step)
+TRAIN = Stage("train", identify, compute, unit="steps", count_done=find_newest_step)
 
 
 @flow(name="train")
 def train(params: TrainParameters) -> StageResult:
-    """Natural store -> stage-1 CRF, by denoising and an adversary."""
-    return prefect_state(run_stage(TRAIN, params, params.root))  # type: ignore[return-value]
+    """Train the stage-1 CRF on a natural store, with a denoising and an adversarial loss."""
+    return make_prefect_state(run_stage(TRAIN, params, params.root))  # type: ignore[return-value]

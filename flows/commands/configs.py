@@ -1,4 +1,4 @@
-"""Read pipeline configurations in YAML. Paths in a file are relative to the file."""
+"""Read pipeline configurations in YAML. Relative paths in a file start at the file's folder."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ INPUTS = ("teacher", "images", "captions", "heldout_images", "heldout_captions")
 
 
 def load_config(name: str, root: str | None) -> PipelineParameters:
-    """Read a configuration: the name of an embedded one, or the path of a YAML file.
+    """Read a configuration. ``name``: that of an embedded one, or the path of a YAML file.
 
-    ``root`` replaces the configuration's own root.
+    ``root``: replaces the configuration's own, unless None. Raises UserError if anything in the file is not valid.
     """
     path = EMBEDDED.get(name, Path(name))
     if not path.is_file():

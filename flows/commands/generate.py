@@ -1,4 +1,4 @@
-"""One prompt, drawn by the teacher alone and with the CRF, side by side."""
+"""Generate one prompt's image by the teacher alone and with the CRF, side by side."""
 
 import time
 from pathlib import Path
@@ -15,15 +15,15 @@ from storage import UserError
 from storage.outputs import find_newest
 
 
-def newest_crf(root: str) -> str:
-    """URL of the stage-2 CRF that was sealed last below ROOT."""
+def find_newest_crf(root: str) -> str:
+    """Return the URL of the stage-2 CRF that was sealed last below ``root``. Raises UserError if there is none."""
     newest = find_newest(root, "distill")
     if newest is None:
         raise UserError("a distilled CRF", f"none below {root}", "run `latentcrf run demo` first, or give --crf")
     return newest
 
 
-def side_by_side(
+def draw_side_by_side(
     prompt: str,
     teacher: str | None,
     crf: str | None,
@@ -34,14 +34,15 @@ def side_by_side(
     guidance_scale: float,
     ignore_mismatched_lead: bool = False,
 ) -> dict[str, Any]:
-    """Draw both images from the same noise, each timed after a warm-up step, and write them as one PNG.
+    """Generate both images from the same noise, each timed after a warm-up run, and write them as one PNG.
 
-    ``schedule``: what runs with the CRF; by default that which the CRF was distilled for.
+    ``schedule``: of the image with the CRF; by default the one that the CRF was distilled for. Returns what
+    ``--json`` prints.
     """
     from PIL import Image
 
     given = Schedule.parse(schedule) if schedule else None
-    url = crf or newest_crf(root)
+    url = crf or find_newest_crf(root)
     config = read_config(url)
     with_crf = given or default_schedule(config.get("lead"), config.get("tail"))
     if with_crf.middle == "crf":

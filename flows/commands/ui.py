@@ -17,15 +17,15 @@ START_SECONDS = 90
 
 
 def serve(port: int) -> None:
-    """Block until interrupted, then end the server and the worker.
+    """Serve until interrupted, then end the server and the worker.
 
-    Relative paths in a run's parameters start in the folder where this was called.
+    Relative paths in a run's parameters are relative to the current directory.
     """
     address = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     if is_up(address):
         raise UserError("a free port", f"a server at {address}", "stop it, or choose another with --port")
-    for ending in (signal.SIGINT, signal.SIGTERM):  # also where the shell had them ignored
+    for ending in (signal.SIGINT, signal.SIGTERM):  # even if the shell ignores them, as for background jobs
         signal.signal(ending, signal.default_int_handler)
     server = start_prefect("server", "start", "--host", "127.0.0.1", "--port", str(port))
     processes = [server]

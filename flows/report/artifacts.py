@@ -1,4 +1,4 @@
-"""Show results in the Prefect UI: the report's table, contact sheet and plots, and each training's losses."""
+"""Publish results as Prefect artifacts: an evaluation's report and a training's loss curves."""
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
@@ -8,7 +8,7 @@ from storage import locations
 
 
 def publish(report_url: str) -> None:
-    """Attach an evaluation's report to the flow run."""
+    """Publish an evaluation's table, contact sheet and plots in the Prefect UI."""
     from flows.report.writing import encode_data_url
 
     report = locations.read_json(locations.join(report_url, "report.json"))
@@ -24,11 +24,11 @@ def publish(report_url: str) -> None:
 
 
 def publish_losses(stage: str, url: str) -> None:
-    """Attach a training's loss curves to the flow run; does nothing outside one."""
+    """Publish a training's loss curves in the Prefect UI. Does nothing outside a flow run."""
     if not FlowRunContext.get():
         return
     from flows.report.writing import encode_data_url
-    from flows.training.loss_curves import curves_png
+    from flows.training.loss_curves import draw_curves
 
     losses = locations.read_json(locations.join(url, "losses.json"))
-    create_image_artifact(encode_data_url(curves_png(losses)), key=f"{stage}-losses")
+    create_image_artifact(encode_data_url(draw_curves(losses)), key=f"{stage}-losses")

@@ -1,4 +1,4 @@
-"""Draw the contact sheet: one line per caption, one column per method."""
+"""Draw the contact sheet: one row per caption, one column per method."""
 
 import io
 from pathlib import Path
@@ -31,7 +31,7 @@ def draw_contact_sheet(rows: list[Measured], store: LatentStore, teacher: Teache
 
 
 def arrange_sheet(columns: list[tuple[str, list[Any]]], captions: list[str]) -> bytes:
-    """Arrange labelled columns of square PIL images, with a caption under each line; return the PNG."""
+    """Arrange labelled columns of square PIL images, with a caption under each row; return the PNG."""
     from PIL import Image, ImageDraw
 
     side = columns[0][1][0].width
@@ -45,12 +45,12 @@ def arrange_sheet(columns: list[tuple[str, list[Any]]], captions: list[str]) -> 
         below = HEADING + line * (side + MARGIN) + side + 6
         pen.text((4, below), cut_text(caption, font, sheet.width - 8), fill="dimgray", font=font)
     out = io.BytesIO()
-    sheet.quantize(256).save(out, "PNG")  # a third of the size; Prefect publishes no artifact above 1.5 MB
+    sheet.quantize(256).save(out, "PNG")  # a third of the size; Prefect rejects artifacts above 1.5 MB
     return out.getvalue()
 
 
 def load_font() -> Any:
-    """Load the font of the plots: Pillow's own knows only ASCII."""
+    """Load matplotlib's font: Pillow's default font has only ASCII."""
     import matplotlib
     from PIL import ImageFont
 
@@ -68,7 +68,7 @@ def wrap_label(label: str, font: Any, width: int) -> str:
 
 
 def cut_text(text: str, font: Any, width: int) -> str:
-    """Cut a text to ``width`` pixels on one line; "…" stands for what is missing."""
+    """Cut a text to ``width`` pixels on one line, with "…" at the end if anything is cut."""
     line = " ".join(text.split())
     if font.getlength(line) <= width:
         return line

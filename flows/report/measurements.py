@@ -1,4 +1,4 @@
-"""Measure what the stored samples do not hold: features of real images, wall time, loss curves."""
+"""Collect what the report needs besides the stored samples: real images' features, times, training losses."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,7 +26,7 @@ TIMED_IMAGES, TIMED_ROUNDS = 4, 2
 
 
 def compute_real_features(rows: Iterable[Row], size: int) -> Any:
-    """Compute the features (N, 1280) of the real images that can be read."""
+    """Compute the features (N, 1280) of the real images, except those that are rejected."""
     network = ImageFeatures()
     features, uris = [], [row["uri"] for row in rows if not row["reason"]]
     for start in range(0, len(uris), 32):
@@ -45,7 +45,7 @@ def compute_real_features(rows: Iterable[Row], size: int) -> Any:
 
 
 def measure_seconds(params: EvaluateParameters, size: int, methods: tuple[Method, ...]) -> dict[str, float]:
-    """Measure each method's seconds per image, alone on this machine's device."""
+    """Measure each method's seconds per image on this machine's device, one method after another."""
     device = default_device()
     teacher = Teacher.load(params.teacher, device)
     captions = [row["caption"] for row in scan_captions(params.captions, TIMED_IMAGES)]
@@ -55,7 +55,7 @@ def measure_seconds(params: EvaluateParameters, size: int, methods: tuple[Method
 
 
 def read_training_losses(params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:
-    """Read the loss curves of both training stages, if their outputs are under the same root."""
+    """Read the losses of both training stages: stage -> records. A stage whose output is gone is left out."""
     stage_1 = read_identity(params.crf).inputs["train"]
     root = params.crf.rstrip("/").rsplit("/", 2)[0]
     urls = {"train": locations.join(root, "train", stage_1), "distill": params.crf}

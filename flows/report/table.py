@@ -1,4 +1,4 @@
-"""Measure the table's rows from the stored samples."""
+"""Compute the rows of the report's table from the stored samples."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from storage import LatentStore
 
 @dataclass(frozen=True)
 class Measured:
-    """One method's row.
+    """One row of the table: a method and its figures.
 
     Distances are squared Fréchet distances of image features. ``latent_mse`` is the mean squared error
     to the latents of all 50 teacher steps from the same noise.
@@ -44,7 +44,7 @@ HEADINGS = {
 def measure(
     store: LatentStore, methods: tuple[Method, ...], real_ND: Any, seconds: dict[str, float], noises: int
 ) -> list[Measured]:
-    """Measure one row per method, in the table's order.
+    """Compute one row per method, in the order of ``methods``.
 
     ``real_ND``: features of the real images. ``seconds``: method key -> seconds per image.
     ``noises``: samples per caption.
@@ -74,7 +74,7 @@ def measure(
 
 
 def format_row(row: dict[str, Any]) -> dict[str, str]:
-    """Format a row of report.json: heading -> figure, rounded to its significant digits."""
+    """Format a row of report.json for display: heading -> label or figure with a fixed number of decimals."""
     digits = {"latent_mse": 4, "seconds_per_image": 3, "evaluations": 0, "distance_to_teacher": 3}
     return {
         heading: row[name] if name == "label" else f"{row[name]:.{digits.get(name, 2)}f}"

@@ -1,4 +1,4 @@
-"""Write report.json and a self-contained report.html: table, plots, contact sheet."""
+"""Write an evaluation's report: report.json, two pictures, and a report.html that needs no other file."""
 
 import base64
 import io
@@ -29,8 +29,17 @@ def write_report(
 ) -> None:
     """Write PRODUCTS to ``url``.
 
-    If another driver has written report.json first, everything is drawn from its figures, because
-    measured times differ.
+    If another driver has already written report.json, this one draws everything from it, because the times that
+    the two drivers measured differ.
+
+    Args:
+        url: URL of the evaluation's output.
+        rows: The table's rows.
+        store: The samples, for the contact sheet.
+        teacher: Decodes the contact sheet's images.
+        losses: Training stage -> loss records, for the plots.
+        made: Provenance of the report.
+        truncated: Number of captions that the text encoder truncated.
     """
     measured = {
         "rows": [asdict(row) for row in rows],
@@ -57,12 +66,12 @@ def write_report(
 
 
 def encode_data_url(png: bytes) -> str:
-    """Encode a PNG as a URL that holds it."""
+    """Encode a PNG as a data URL."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def draw_plots(rows: list[Measured], losses: Losses) -> bytes:
-    """Draw both distances of each method and the training losses; return the PNG."""
+    """Plot each method's two distances and the training losses; return the PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 4.2), layout="constrained")

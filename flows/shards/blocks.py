@@ -1,6 +1,6 @@
-"""What Ray's workers do to a block, apart from the model. A block is a shard: columns of arrays.
+"""The functions that Ray Data maps over blocks. A block is one shard: a dict of columns, one array each.
 
-Imports stay light: every worker process pays for them.
+Keep the imports light: every worker process pays for them.
 """
 
 import time
@@ -20,7 +20,10 @@ Block = dict[str, Any]
 
 
 class ReadRows:
-    """{shard} -> the shard's rows of the index, as columns. A rejected row is not valid, and has its reason."""
+    """Read a shard's rows from the store's index. Rejected rows have ``valid`` False and a ``reason``.
+
+    Takes a block with one column, ``shard``, of one number.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -33,7 +36,7 @@ class ReadRows:
         columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in ("id", "caption", "uri")}
         reasons = [reason or "" for reason in table["reason"].to_pylist()]
         valid = np.array([not reason for reason in reasons])
-        columns["caption"][~valid] = ""  # it may be why the row was rejected
+        columns["caption"][~valid] = ""  # a rejected caption may be too long for a tokenizer
         count = extent.stop - extent.start
         return {
             "row": np.arange(extent.start, extent.stop),
@@ -46,7 +49,10 @@ class ReadRows:
 
 
 class WriteShard:
-    """Writes a computed block as a shard with its commit record. Returns the shard's number."""
+    """Write a computed block as a shard with its commit record; return a block with the shard's number.
+
+    ``fingerprints``: of all shards of the store.
+    """
 
     def __init__(self, url: str, fingerprints: list[str]) -> None:
         self.url, self.fingerprints = url, fingerprints
@@ -56,7 +62,9 @@ class WriteShard:
         shard = int(block["row"][0]) // store.shard_rows
         extent = store.extent(shard)
         if list(block["row"]) != list(range(extent.start, extent.stop)):
-            raise ValueError(f"a block is not shard {shard} of {self.url}; was target_max_block_size changed?")
+            raise ValueError(
+                f"expected the rows of shard {shard} of {self.url}, found others; check target_max_block_size"
+            )
         valid = np.asarray(block["valid"], dtype=bool)
         store.write_shard(
             shard,
@@ -71,7 +79,7 @@ class WriteShard:
 
 
 class DecodeImages:
-    """Adds ``image`` uint8 (B, size, size, 3) to a block. A row whose image cannot be decoded stays, with a reason."""
+    """Add the column ``image``, uint8 (B, size, size, 3). Rows whose image cannot be decoded become rejected rows."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -88,7 +96,7 @@ class DecodeImages:
 
 
 class SeedRows:
-    """Sets each row's own seed in a block."""
+    """Set each row's seed from the run's seed and the row's id."""
 
     def __init__(self, run_seed: int) -> None:
         self.run_seed = run_seed
@@ -99,7 +107,7 @@ class SeedRows:
 
 
 class Chain:
-    """One operator from two functions, so that Ray moves no block between them."""
+    """Apply functions one after another in one Ray operator, so that no block moves between them."""
 
     def __init__(self, *functions: Any) -> None:
         self.functions = functions
@@ -111,10 +119,10 @@ class Chain:
 
 
 class Model:
-    """The model's part, named "module:class" so that only the actors import it: the import takes seconds.
+    """Apply the model. ``name`` is its class as "module:class", so that only the actors pay for the import.
 
-    A user's error in its constructor is raised with the first block: of an error while an actor is made, Ray brings
-    the driver only the text.
+    A user's error in the model's constructor is raised with the first block, because Ray reduces an error
+    in an actor's constructor to its text.
     """
 
     def __init__(self, name: str, **arguments: Any) -> None:

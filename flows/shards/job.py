@@ -1,31 +1,53 @@
-"""One Ray Data job: read a shard's rows, compute on actors, write the shard. A block is a shard."""
+"""Fill a store by a Ray Data job: read a shard's rows, compute on model actors, write the shard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from flows.progress import Progress
 from flows.ray_session import ray_session
 from flows.shards.blocks import Chain, Model, ReadRows, WriteShard
-from storage import LatentStore
+from flows.stage import Work, describe_provenance
+from storage import ArraySpec, LatentStore
+from storage.identity import check_unchanged
+from storage.inputs.rows import Row
+from storage.store.index import index_tables
 from storage.store.reuse import copy_shards
 
 
 @dataclass(frozen=True)
 class Actors:
-    """How many model actors, with what each: a GPU, or one CPU core."""
+    """The model actors of a job: how many, and the device and number of GPUs of each."""
 
     count: int
     device: str
     gpus: float
 
     @classmethod
-    def available(cls) -> "Actors":
+    def detect(cls) -> "Actors":
+        """Plan one actor per GPU of the Ray cluster or, if it has none, one per CPU core."""
         import ray
 
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))
         return cls(gpus, "cuda", 1) if gpus else cls(max(1, int(resources["CPU"])), "cpu", 0)
+
+
+def create_store(
+    work: Work, arrays: dict[str, ArraySpec], row_set: str, rows: Iterable[Row], **provenance: Any
+) -> LatentStore:
+    """Create a stage's store, or open what an interrupted run left of it.
+
+    Raises UserError if ``rows`` are no longer those of the input ``row_set`` of the store's identity.
+    """
+    shard_rows = work.identity.parameters["shard_rows"]
+    return LatentStore.create(
+        work.url,
+        arrays,
+        index_tables(check_unchanged(rows, work.identity.inputs[row_set]), shard_rows),
+        shard_rows=shard_rows,
+        provenance=describe_provenance(work, **provenance),
+    )
 
 
 def fill_store(
@@ -36,23 +58,29 @@ def fill_store(
     model_arguments: dict[str, Any],
     progress: Progress,
 ) -> None:
-    """Commit every shard that is not committed yet: copied where an older store has it, else computed.
+    """Commit every missing shard: copy it if an older output has it, otherwise compute it.
 
-    ``fingerprints``: of all shards. ``prepare`` is a callable from index columns to what the model
-    needs; ``model`` is "module:class", as ``Model`` takes it. A task that keeps failing ends the job:
-    its shard stays uncommitted, all others are kept.
+    If a task keeps failing, the job ends with its error, and all committed shards are kept.
+
+    Args:
+        store: The store to fill.
+        fingerprints: The fingerprint of each shard of the store.
+        prepare: Maps the rows' index columns to the columns that the model takes.
+        model: The model's class, as "module:class".
+        model_arguments: Arguments of its constructor, besides ``device`` and ``threads``.
+        progress: Counts shards.
     """
     for _ in copy_shards(store, fingerprints):
         progress.advance()
     shards = sorted(set(range(store.shard_count)) - store.committed())
-    if not shards:  # all copied, or the last driver ended before it sealed
+    if not shards:  # all copied, or an earlier run ended before the seal
         return
     with ray_session():
-        for _ in committed_shards(store, shards, fingerprints, prepare, model, model_arguments):
+        for _ in commit_shards(store, shards, fingerprints, prepare, model, model_arguments):
             progress.advance()
 
 
-def committed_shards(
+def commit_shards(
     store: LatentStore,
     shards: list[int],
     fingerprints: list[str],
@@ -60,10 +88,10 @@ def committed_shards(
     model: str,
     model_arguments: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    """A record for each shard once it is committed."""
+    """Compute and commit shards; yield a record per committed shard."""
     import ray.data
 
-    actors = Actors.available()
+    actors = Actors.detect()
     dataset = (
         ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
         .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=0.25)

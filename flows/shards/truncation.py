@@ -1,4 +1,4 @@
-"""How many captions of a store the teacher's text encoder read only the beginning of."""
+"""Count the captions of a store that the teacher's text encoder truncated."""
 
 import logging
 
@@ -14,17 +14,21 @@ CAPTIONS = "captions.json"
 
 
 def write_truncated(store: LatentStore, rows_per_caption: int = 1) -> int:
-    """Count the truncated captions of a full store, log the count, and put it beside the arrays as CAPTIONS."""
+    """Count the truncated captions of a complete store, write the count to CAPTIONS, and warn if there are any."""
     rows, total = int(np.asarray(store[TRUNCATED][:]).sum()), len(store)
     count = rows // rows_per_caption
     if count:
         logger = get_run_logger() if FlowRunContext.get() else logging.getLogger("latentcrf")
-        logger.warning("%d of %d captions are longer than the text encoder reads", count, total // rows_per_caption)
+        logger.warning(
+            "%d of %d captions are longer than the text encoder's input and were truncated",
+            count,
+            total // rows_per_caption,
+        )
     locations.write_new(locations.join(store.url, CAPTIONS), locations.encode_json({"truncated": count}))
     return count
 
 
 def read_truncated(url: str) -> dict[str, int]:
-    """The count that ``write_truncated`` left, if the output has captions."""
+    """Read the count that ``write_truncated`` wrote, as {"truncated": count}; empty if the output has none."""
     place = locations.join(url, CAPTIONS)
     return dict(locations.read_json(place)) if locations.exists(place) else {}

@@ -1,4 +1,4 @@
-"""A latent store as a PyTorch dataset. Needs neither Ray nor Prefect."""
+"""Read a latent store as a PyTorch dataset. Imports neither Ray nor Prefect."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,27 +14,27 @@ from storage.store.reader import shuffled_batches
 class LatentDataset(IterableDataset[dict[str, Tensor]]):
     """Shuffled batches of a sealed latent store, as tensors, epoch after epoch without end.
 
-    Give it to a ``DataLoader`` with ``batch_size=None``, as it makes batches itself. The loader's workers share the
-    rows: no row comes twice in an epoch. The order depends on the seed, on ``ranks`` and on the number of the
-    loader's workers. With these as before, ``start_batch`` continues with just the batches that would have followed.
+    The dataset makes the batches itself: pass it to a ``DataLoader`` with ``batch_size=None``. The loader's workers
+    share the rows, so no row comes twice in an epoch. The order depends on ``seed``, ``ranks`` and the loader's
+    number of workers. If these are unchanged, ``start_batch`` resumes with the very batches that would have followed.
 
     Args:
         store_url: URL or path of a sealed store.
         names: The arrays to read.
         batch_size: Samples per batch.
-        seed: Decides the order.
-        start_batch: How many batches the loader has yielded already on this rank. Default 0.
-        rank: Number of this training process, from 0 to ``ranks`` - 1. Default 0.
+        seed: Seed of the order.
+        start_batch: Number of batches that the loader has already yielded on this rank. Default 0.
+        rank: Rank of this training process, from 0 to ``ranks`` - 1. Default 0.
         ranks: Number of training processes that share the rows. Default 1.
 
     Yields:
         One batch (B = ``batch_size``): each array of ``names`` in its stored dtype, float16 for latents and vectors,
-        and ``row`` int64 (B,). Latents are (B, C, H, W) views in channels-last memory format: nothing is copied, and
-        half as much as in float32 goes through the loader. Call ``.float()`` on the device.
+        and ``row`` int64 (B,). Latents are (B, C, H, W) views in channels-last memory format, without a copy.
+        Call ``.float()`` on the device, so that the loader moves half the bytes of float32.
 
     Raises:
-        UserError: There is no sealed store, or it has fewer valid rows than there are workers.
-        DamagedStoreError: A value is not what was written.
+        UserError: The store is missing, unsealed, or has fewer valid rows than there are workers.
+        DamagedStoreError: Stored bytes do not match their checksum.
 
     Example:
         >>> dataset = LatentDataset("runs/demo/encode/0123456789abcdef", ["latents", "text"], batch_size=8, seed=0)
@@ -60,8 +60,8 @@ class LatentDataset(IterableDataset[dict[str, Tensor]]):
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        # The loader takes batches from its workers in turn, beginning with worker 0. So that it begins with batch
-        # number ``start_batch``, worker 0 continues the share which that batch belongs to, and the others follow.
+        # The loader takes batches from its workers in turn and starts with worker 0. So worker 0 resumes the share
+        # that batch ``start_batch`` belongs to, and the other workers the shares after it.
         share = (self.start_batch + worker) % workers
         batches = shuffled_batches(
             LatentStore.open(self.store_url),
@@ -77,6 +77,6 @@ class LatentDataset(IterableDataset[dict[str, Tensor]]):
 
 
 def to_tensor(values_BX: Any) -> Tensor:
-    """A tensor that shares the array's memory; (B, H, W, C) becomes (B, C, H, W)."""
+    """Return a tensor that shares the array's memory; (B, H, W, C) becomes (B, C, H, W)."""
     tensor = torch.from_numpy(values_BX)
     return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor

@@ -1,4 +1,4 @@
-"""What both training stages share: a Ray Train job that goes on from its newest checkpoint, then the seal."""
+"""Train a CRF, in either training stage: a Ray Train job that resumes from its newest checkpoint, then the seal."""
 
 import threading
 from concurrent.futures import Future, wait
@@ -11,7 +11,7 @@ from flows.crf_files import CRF_FILES
 from flows.parameters import OptimizerOptions
 from flows.progress import Progress
 from flows.ray_session import ray_session
-from flows.stage import Work, provenance
+from flows.stage import Work, describe_provenance
 from storage import UserError, locations
 from storage.records import hash_object
 from storage.seals import TrainingManifest, seal_output
@@ -21,18 +21,21 @@ if TYPE_CHECKING:
     from flows.training.objectives import Objective
 
 MAX_FAILURES = 3
-SECONDS_BETWEEN_LOOKS = 0.5
+POLL_SECONDS = 0.5
 
 
 def optimize(objective: "Objective", work: Work, progress: Progress) -> None:
-    """Train a CRF: write checkpoints, logs, the CRF, losses.json (one record per step) and, last, the seal."""
-    check_shares(objective.options)
+    """Train a CRF: write checkpoints, logs, the CRF, losses.json (one record per step) and finally the seal.
+
+    Raises UserError if the objective's options or inputs cannot work, or if the training diverges.
+    """
+    check_batch_size(objective.options)
     objective.check()
     with ray_session() if objective.options.workers else nullcontext():
-        diverged = run_showing(objective, work, progress)
-    if diverged:
+        divergence = train_and_show_progress(objective, work, progress)
+    if divergence:
         curves = locations.join(work.url, "tensorboard")
-        raise UserError("a training that converges", diverged, f"see the curves in {curves}")
+        raise UserError("a training that converges", divergence, f"see the curves in {curves}")
     from flows.report.artifacts import publish_losses
 
     publish_losses(work.identity.stage, work.url)
@@ -40,12 +43,13 @@ def optimize(objective: "Objective", work: Work, progress: Progress) -> None:
         objects={name: hash_object(locations.join(work.url, name)) for name in (*CRF_FILES, "losses.json")},
         steps=work.total,
         workers=objective.options.workers,
-        provenance=provenance(work),
+        provenance=describe_provenance(work),
     )
     seal_output(work.url, manifest)
 
 
-def check_shares(options: OptimizerOptions) -> None:
+def check_batch_size(options: OptimizerOptions) -> None:
+    """Raise UserError if a batch cannot be divided among the workers and their gradient accumulation steps."""
     parts = max(1, options.workers) * options.gradient_accumulation_steps
     if options.batch_size % parts:
         raise UserError(
@@ -56,27 +60,28 @@ def check_shares(options: OptimizerOptions) -> None:
         )
 
 
-def run_showing(objective: "Objective", work: Work, progress: Progress) -> str | None:
-    """Run the job and show how far it is; returns what made it diverge, if it did.
+def train_and_show_progress(objective: "Objective", work: Work, progress: Progress) -> str | None:
+    """Run the job and show its progress; return what diverged, or None.
 
-    The job waits in a thread, so that Ctrl-C and a cancelled flow run reach this one. They end Ray's
-    workers with Ray; a training in this process stops at its next step, before this returns.
+    The job runs in another thread, so that this one receives Ctrl-C and cancellation. Either ends Ray and its
+    workers; without workers, the training stops at its next step before this function returns.
     """
-    from flows.training.loop import TrainLoop, read_progress
+    from flows.training.loop import TrainLoop, read_progress, remove_progress
 
+    remove_progress(work.url)
     job: Future[str | None] = Future()
     stopped = threading.Event()
-    thread = threading.Thread(target=settle, args=(job, TrainLoop(objective, work.url), stopped), daemon=True)
+    thread = threading.Thread(target=run_job, args=(job, TrainLoop(objective, work.url), stopped), daemon=True)
     thread.start()
     shown, ended = work.done, False
     try:
         while not ended:
-            wait([job], SECONDS_BETWEEN_LOOKS)
+            wait([job], POLL_SECONDS)
             ended = job.done()
-            now = read_progress(work.url)
-            if now.get("step", 0) > shown:
-                progress.advance(now["step"] - shown, mse=now["mse"])
-                shown = now["step"]
+            progress_now = read_progress(work.url)
+            if progress_now.get("step", 0) > shown:
+                progress.advance(progress_now["step"] - shown, mse=progress_now["mse"])
+                shown = progress_now["step"]
     finally:
         stopped.set()
         if not objective.options.workers:
@@ -84,15 +89,19 @@ def run_showing(objective: "Objective", work: Work, progress: Progress) -> str |
     return job.result()
 
 
-def settle(job: "Future[str | None]", loop: "TrainLoop", stopped: threading.Event) -> None:
+def run_job(job: "Future[str | None]", loop: "TrainLoop", stopped: threading.Event) -> None:
+    """Run the job and put its return value or its error in the future."""
     try:
-        job.set_result(train_job(loop, stopped))
+        job.set_result(run_train_job(loop, stopped))
     except BaseException as error:
         job.set_exception(error)
 
 
-def train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
-    """A group of Ray Train workers; a lost one restarts the group at the newest checkpoint."""
+def run_train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
+    """Run the loop on Ray Train; return what diverged, or None.
+
+    If a worker dies, Ray restarts all of them, and they resume from the newest checkpoint.
+    """
     import ray.train
     from pyarrow.fs import FSSpecHandler, PyFileSystem
     from ray.train.torch import TorchTrainer
@@ -100,8 +109,8 @@ def train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
     fs, path = fsspec.url_to_fs(locations.join(loop.url, "ray"))
     workers = loop.objective.options.workers
     trainer = TorchTrainer(
-        loop.run if workers else lambda: loop.run_until(stopped.is_set),  # no event reaches another process
-        scaling_config=scaling(workers),
+        loop.run if workers else lambda: loop.run_until(stopped.is_set),  # an event does not reach other processes
+        scaling_config=choose_scaling(workers),
         run_config=ray.train.RunConfig(
             name="train",
             storage_path=path,
@@ -109,12 +118,15 @@ def train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
             failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
         ),
     )
-    diverged: str | None = trainer.fit().return_value
-    return diverged
+    divergence: str | None = trainer.fit().return_value
+    return divergence
 
 
-def scaling(workers: int) -> Any:
-    """A GPU a worker where Ray has any; otherwise the cores of a node, shared out. No workers: this process."""
+def choose_scaling(workers: int) -> Any:
+    """Give each worker a GPU or, if Ray has none, an equal share of its node's cores.
+
+    0 workers: train in this process. Raises UserError if there are fewer GPUs than workers.
+    """
     import ray
     from ray.train import ScalingConfig
 
@@ -122,7 +134,7 @@ def scaling(workers: int) -> Any:
         return ScalingConfig(num_workers=0)
     if gpus := int(ray.cluster_resources().get("GPU", 0)):
         if workers > gpus:
-            raise UserError(f"at most {gpus} workers, one a GPU", str(workers), "lower --workers")
+            raise UserError(f"at most {gpus} workers, one per GPU", str(workers), "lower --workers")
         return ScalingConfig(num_workers=workers, use_gpu=True)
     nodes = [node["Resources"]["CPU"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     cores = min(nodes) / -(-workers // len(nodes))

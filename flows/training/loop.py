@@ -1,4 +1,4 @@
-"""What each Ray Train worker runs, in either training stage: resume, step, log, checkpoint, save."""
+"""The training loop that each Ray Train worker runs: resume, step, log, checkpoint, save."""
 
 import io
 import json
@@ -22,34 +22,45 @@ from storage import locations
 from storage.checkpoints import find_newest_step, read_checkpoint, write_checkpoint
 
 SECONDS_BETWEEN_REPORTS = 1.0
+PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True)
 class TrainLoop:
-    """Rank 0 writes; all workers compute. Leaves the CRF and losses.json in ``url``."""
+    """Train an objective, from its newest checkpoint on, and write the CRF and losses.json to ``url``.
+
+    All workers compute; only rank 0 writes.
+    """
 
     objective: Objective
     url: str
 
     def run(self) -> str | None:
-        """None, or what made the training diverge: the same on every worker, and no use trying again."""
+        """Train to the last step. Return None, or what diverged.
+
+        A divergence is returned, not raised, because Ray Train would retry, and it would diverge again. Every worker
+        returns the same.
+        """
         return self.run_until(lambda: False)
 
     def run_until(self, stopped: Callable[[], bool]) -> str | None:
-        """The same; once ``stopped`` it ends before its next step, and what follows its last checkpoint is lost."""
-        state, share = self.resume(), self.share()
-        pairs = self.objective.pairs(state.steps_done, share)
-        writer = Rank0(self, state) if share.rank == 0 else None
+        """Train until the last step or, if earlier, until ``stopped`` returns true. Return None, or what diverged.
+
+        After a stop, the steps since the last checkpoint are lost.
+        """
+        trainer, share = self.resume(), self.find_share()
+        pairs = self.objective.read_pairs(trainer.steps_done, share)
+        writer = Rank0Writer(self, trainer) if share.rank == 0 else None
         try:
-            while state.steps_done < state.optimization.steps:
+            while trainer.steps_done < trainer.optimization.steps:
                 if stopped():
                     return None
                 batch = next(pairs)
-                figures = state.step(batch)
+                figures = trainer.step(batch)
                 if writer:
-                    writer.after_step(figures, batch)
+                    writer.write_step(figures, batch)
             if writer:
-                writer.save()
+                writer.write_result()
         except DivergedError as error:
             return str(error)
         finally:
@@ -58,17 +69,18 @@ class TrainLoop:
         return None
 
     def resume(self) -> Trainer:
-        """As the newest complete checkpoint left it, or before the first step."""
+        """Return the trainer, with the state of the newest complete checkpoint if there is one."""
         from ray.train.torch import get_device
 
         torch.manual_seed(self.objective.options.seed)
         device = get_device() if self.objective.options.workers else default_device()
-        state = Trainer(self.objective.crf().to(device), self.objective.optimization())
+        trainer = Trainer(self.objective.build_crf().to(device), self.objective.make_trainer_config())
         if saved := read_newest_checkpoint(self.url):
-            state.load_state_dict(torch.load(io.BytesIO(saved), map_location=device, weights_only=True))
-        return state
+            trainer.load_state_dict(torch.load(io.BytesIO(saved), map_location=device, weights_only=True))
+        return trainer
 
-    def share(self) -> Share:
+    def find_share(self) -> Share:
+        """Return this worker's share of every batch."""
         import ray.train
 
         context = ray.train.get_context()
@@ -76,61 +88,62 @@ class TrainLoop:
         return Share(context.get_world_rank(), ranks, self.objective.options.batch_size // ranks)
 
 
-class Rank0:
-    """Everything that leaves the process: logs, progress, checkpoints, the result."""
+class Rank0Writer:
+    """Write everything that leaves the process: logs, progress, checkpoints and the result."""
 
-    def __init__(self, loop: TrainLoop, state: Trainer) -> None:
+    def __init__(self, loop: TrainLoop, trainer: Trainer) -> None:
         self._url = loop.url
         self._options = loop.objective.options
-        self._state = state
-        self._logs = TrainLogs(loop.url, state.steps_done)
+        self._trainer = trainer
+        self._logs = TrainLogs(loop.url, trainer.steps_done)
         self._reported = 0.0
-        self._show()  # what an interrupted run wrote may be ahead of its last checkpoint
 
-    def after_step(self, figures: dict[str, float], batch: Pairs) -> None:
-        state, step = self._state, self._state.steps_done
-        self._logs.figures(step, {**figures, "learning_rate": state.learning_rate})
+    def write_step(self, figures: dict[str, float], batch: Pairs) -> None:
+        trainer, step = self._trainer, self._trainer.steps_done
+        self._logs.log_figures(step, {**figures, "learning_rate": trainer.learning_rate})
         if time.monotonic() > self._reported + SECONDS_BETWEEN_REPORTS:
             self._reported = time.monotonic()
-            self._show()
-        if step % self._options.checkpointing_steps == 0 or step == state.optimization.steps:
-            self._logs.samples(step, state, batch)
+            self._write_progress()
+        if step % self._options.checkpointing_steps == 0 or step == trainer.optimization.steps:
+            self._logs.log_samples(step, trainer, batch)
             saved = io.BytesIO()
-            torch.save(state.state_dict(), saved)
+            torch.save(trainer.state_dict(), saved)
             write_checkpoint(self._url, step, saved.getvalue(), self._options.checkpoints_total_limit)
 
     def close(self) -> None:
         self._logs.close()
-        self._show()
+        self._write_progress()
 
-    def _show(self) -> None:
-        if self._state.steps_done:
+    def _write_progress(self) -> None:
+        if self._trainer.steps_done:
             locations.write_json(
-                locations.join(self._url, "progress.json"),
-                {"step": self._state.steps_done, "mse": self._state.history["mse"][-1]},
+                locations.join(self._url, PROGRESS),
+                {"step": self._trainer.steps_done, "mse": self._trainer.history["mse"][-1]},
             )
 
-    def save(self) -> None:
-        save_crf(self._state.result, self._url)
-        names, values = zip(*self._state.history.items(), strict=True)
+    def write_result(self) -> None:
+        """Write the CRF, with averaged weights, and losses.json."""
+        save_crf(self._trainer.result, self._url)
+        names, values = zip(*self._trainer.history.items(), strict=True)
         records = [dict(zip(names, step, strict=True)) for step in zip(*values, strict=True)]
         locations.write_json(locations.join(self._url, "losses.json"), records)
 
 
 def was_removed(error: BaseException) -> bool:
-    """Tell whether another driver of the same training has removed the checkpoint: it has newer ones."""
-    return isinstance(error, FileNotFoundError) and count_workers() == 1  # several workers: Ray restarts all of them
+    """Tell whether a checkpoint vanished because another driver of this training has written newer ones."""
+    # Of several workers, the others would wait for this one's retry: let Ray restart all of them.
+    return isinstance(error, FileNotFoundError) and count_workers() == 1
 
 
 @retry(retry=retry_if_exception(was_removed), stop=stop_after_attempt(100), reraise=True)
 def read_newest_checkpoint(url: str) -> bytes | None:
-    """The state of the newest complete checkpoint; None if there is none."""
+    """Read the newest complete checkpoint; None if there is none."""
     step = agree_on_step(find_newest_step(url))
     return read_checkpoint(url, step) if step else None
 
 
 def agree_on_step(step: int) -> int:
-    """Rank 0's: another worker may list the checkpoints a moment later."""
+    """Return rank 0's step on all workers: each may have listed the checkpoints at another moment."""
     if count_workers() == 1:
         return step
     steps = [step]
@@ -138,9 +151,14 @@ def agree_on_step(step: int) -> int:
     return steps[0]
 
 
+def remove_progress(url: str) -> None:
+    """Forget the progress of an interrupted run, which may be ahead of its last checkpoint."""
+    locations.remove(locations.join(url, PROGRESS))
+
+
 def read_progress(url: str) -> dict[str, Any]:
-    """Step and loss that the running training last wrote; nothing before the first."""
+    """Read the newest step and its loss, as {"step": …, "mse": …}; empty before the training has written any."""
     try:
-        return dict(json.loads(locations.read_bytes(locations.join(url, "progress.json"))))
+        return dict(json.loads(locations.read_bytes(locations.join(url, PROGRESS))))
     except FileNotFoundError:
         return {}

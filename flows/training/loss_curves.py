@@ -1,4 +1,4 @@
-"""Training losses as curves, smoothed over a fiftieth of the run."""
+"""Draw training losses as curves: moving averages over 2 % of the steps."""
 
 import io
 from typing import Any
@@ -9,14 +9,15 @@ Records = list[dict[str, float]]
 
 
 def draw_curve(axes: Any, label: str, records: Records, name: str) -> None:
+    """Add the curve of the loss ``name`` to a plot."""
     values = np.array([record[name] for record in records])
     width = max(1, len(values) // 50)
     smooth = np.convolve(values, np.ones(width) / width, "valid")
     axes.plot(np.arange(len(smooth)) + width, smooth, label=label)
 
 
-def curves_png(records: Records) -> bytes:
-    """A panel for each loss."""
+def draw_curves(records: Records) -> bytes:
+    """Draw one panel per loss; return the PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.5 * len(records[0]), 3.6), layout="constrained")

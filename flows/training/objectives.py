@@ -1,4 +1,4 @@
-"""What each training stage trains, and on what; every worker makes these itself."""
+"""The objectives of the two training stages: initial CRF, trainer config and batches. Each worker builds its own."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,14 +20,14 @@ from flows.parameters import DistillParameters, OptimizerOptions, TrainParameter
 from storage import LatentStore, UserError
 from storage.store.reader import shuffled_batches
 
-# The arrays of the state and of the x0 prediction there.
+# `observed` -> the arrays of the observed state and of the x0 prediction there; `target` -> the array of the target.
 OBSERVED = {"teacher": (STEP_40, X0_40), "lead": (LEAD_STATE, LEAD_X0)}
 TARGETS = {"step_50": STEP_50, "tail": TAIL_STATE}
 
 
 @dataclass(frozen=True)
 class Share:
-    """A worker's part of every batch: ``size`` samples for each of ``ranks`` workers, of which this is ``rank``."""
+    """A worker's share of every batch: ``size`` samples. The worker is number ``rank`` of ``ranks``."""
 
     rank: int
     ranks: int
@@ -35,45 +35,45 @@ class Share:
 
 
 class Objective(Protocol):
-    """A training: everything follows from the parameters, the step and the share."""
+    """What to train, and on which data. Depends only on the options, the step and the share."""
 
     @property
     def options(self) -> OptimizerOptions:
-        """The parameters that both stages share."""
+        """The optimizer options, which both stages have."""
 
     def check(self) -> None:
-        """Raise UserError for inputs that no worker could train on."""
+        """Raise UserError if the inputs cannot be trained on. Loads no model."""
 
-    def optimization(self) -> TrainerConfig:
-        """The trainer's config."""
+    def make_trainer_config(self) -> TrainerConfig:
+        """Return the trainer's config."""
 
-    def crf(self) -> LatentCRF:
-        """The CRF before its first step; new weights come from torch's global generator."""
+    def build_crf(self) -> LatentCRF:
+        """Return the CRF as it is before the first step. New weights are drawn from torch's global generator."""
 
-    def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
-        """Endless batches, one per step, from ``first_step`` on."""
+    def read_pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
+        """Yield this worker's batches without end, one per step, starting with step ``first_step``."""
 
 
 @dataclass(frozen=True)
-class Denoise:
-    """Stage 1: infer natural latents from noisy versions of them, with an adversary."""
+class DenoisingObjective:
+    """Stage 1: infer natural latents from noisy ones, with a denoising and an adversarial loss."""
 
     options: TrainParameters
 
     def check(self) -> None:
         check_rows(self.options.latents, self.options.workers)
 
-    def optimization(self) -> TrainerConfig:
+    def make_trainer_config(self) -> TrainerConfig:
         return TrainerConfig(**pick_common_options(self.options), adversarial_weight=self.options.adversarial_weight)
 
-    def crf(self) -> LatentCRF:
+    def build_crf(self) -> LatentCRF:
         store = LatentStore.open(self.options.latents)
         _, height, width, channels = store[LATENTS].shape
         text_width = store[TEXT].shape[1]
         shape: dict[str, Any] = {"height": height, "width": width, "channels": channels, "text_width": text_width}
         return LatentCRF(LatentCRFConfig(**shape, **asdict(self.options.crf)))
 
-    def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
+    def read_pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
         stored = read_batches(self.options.latents, [LATENTS, TEXT], self.options.seed, first_step, share)
         return make_noisy_pairs(
             stored,
@@ -87,73 +87,74 @@ class Denoise:
 
 
 @dataclass(frozen=True)
-class Distil:
-    """Stage 2: distil the teacher's late steps into the stage-1 CRF."""
+class DistillationObjective:
+    """Stage 2: distill the teacher's late steps into the stage-1 CRF."""
 
     options: DistillParameters
 
     def check(self) -> None:
         check_rows(self.options.pairs, self.options.workers)
-        store, (state, _) = LatentStore.open(self.options.pairs), self.observed()
-        self.find_target()
+        store, (state, _) = LatentStore.open(self.options.pairs), self.choose_observed()
+        self.choose_target_map()
         config = read_config(self.options.initial)
-        made_for = (*(config[name] for name in ("height", "width", "channels")), config["text_width"])
-        taught = (*store[state].shape[1:], store[TEXT].shape[1])
-        if made_for != taught:
+        expected = tuple(config[name] for name in ("height", "width", "channels", "text_width"))
+        found = (*store[state].shape[1:], store[TEXT].shape[1])
+        if expected != found:
             raise UserError(
-                f"pairs of (height, width, channels, text width) {made_for}, which the CRF was made for",
-                f"{taught} in {store.url}",
+                f"pairs of (height, width, channels, text width) {expected}, as the CRF in {self.options.initial} has",
+                f"{found} in {store.url}",
                 "train a CRF on a natural store of the same teacher and size",
             )
 
-    def optimization(self) -> TrainerConfig:
+    def make_trainer_config(self) -> TrainerConfig:
         return TrainerConfig(**pick_common_options(self.options))
 
-    def crf(self) -> LatentCRF:
+    def build_crf(self) -> LatentCRF:
         crf = load_crf(self.options.initial)
-        crf.record_place(self.lead(), self.tail())
+        crf.record_place(self.find_lead(), self.find_tail())
         return crf
 
-    def pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
-        (state, x0), target = self.observed(), TARGETS[self.options.target]
+    def read_pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
+        (state, x0), target = self.choose_observed(), TARGETS[self.options.target]
         names = [state, *([x0] if x0 else []), target, TEXT]
         stored = read_batches(self.options.pairs, names, self.options.seed, first_step, share)
-        return make_teacher_pairs(stored, state=state, x0=x0, target=target, find_target=self.find_target())
+        target_map = self.choose_target_map()
+        return make_teacher_pairs(stored, state=state, x0=x0, target=target, find_target=target_map)
 
-    def taught(self) -> dict[str, Any]:
-        """What the teacher store says about its making."""
+    def read_provenance(self) -> dict[str, Any]:
+        """Read the provenance of the teacher store."""
         return dict(LatentStore.open(self.options.pairs).provenance)
 
-    def lead(self) -> str:
-        """What comes before the CRF; the teacher's own step 40 stands for the paper's lead."""
-        return str(self.taught()["parameters"]["lead"]) if self.options.observed == "lead" else PAPERS_LEAD
+    def find_lead(self) -> str:
+        """Return the lead that runs before this CRF: the paper's, if the CRF observes the teacher's step 40."""
+        return str(self.read_provenance()["parameters"]["lead"]) if self.options.observed == "lead" else PAPERS_LEAD
 
-    def tail(self) -> int | None:
-        """The timestep of the tail that the CRF is trained for, if any."""
-        return int(self.taught()["parameters"]["tail"]) if self.options.target == "tail" else None
+    def find_tail(self) -> int | None:
+        """Return the first timestep of the tail that this CRF is trained for, or None."""
+        return int(self.read_provenance()["parameters"]["tail"]) if self.options.target == "tail" else None
 
-    def find_target(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """A map from the observed state and the state at the tail to the clean latents to infer, if there is a tail.
+    def choose_target_map(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """Return the function (observed state, state at the tail) -> clean latents to infer; None without a tail.
 
         Raises UserError if the tail does not start below the timestep of the observed state.
         """
-        tail = self.tail()
+        tail = self.find_tail()
         if tail is None:
             return None
-        noise_schedule = read_noise_schedule(self.taught()["scheduler"])
-        at_step = noise_schedule.path(TEACHER_STEPS)[TEACHER_SPLIT - 1][1]
-        lead = Schedule.parse_lead(self.lead())
-        timestep = at_step if self.options.observed == "teacher" else find_lead_end(noise_schedule, lead)
+        noise_schedule = read_noise_schedule(self.read_provenance()["scheduler"])
+        split_timestep = noise_schedule.path(TEACHER_STEPS)[TEACHER_SPLIT - 1][1]
+        lead = Schedule.parse_lead(self.find_lead())
+        timestep = split_timestep if self.options.observed == "teacher" else find_lead_end(noise_schedule, lead)
         if tail >= timestep:
             raise UserError(
                 f"a tail below timestep {timestep}, where the CRF stands", str(tail), "teach again with a lower --tail"
             )
         return lambda state, at_tail: aim_at_tail(noise_schedule, state, timestep, at_tail, tail)
 
-    def observed(self) -> tuple[str, str | None]:
-        """Names of the arrays that this CRF observes: the state and, if it sees it, the x0 prediction.
+    def choose_observed(self) -> tuple[str, str | None]:
+        """Return the names of the arrays to observe: the state, and the x0 prediction or None if the CRF takes none.
 
-        Raises UserError if ``teach`` did not store them, or not the target.
+        Raises UserError if the teacher store lacks one of them or the target.
         """
         state, x0 = OBSERVED[self.options.observed]
         sees_x0 = read_config(self.options.initial)["crf_input"] != "state"
@@ -165,7 +166,7 @@ class Distil:
 
 
 def pick_common_options(options: TrainParameters | DistillParameters) -> dict[str, Any]:
-    """The part of the trainer's config that both stages share."""
+    """Return the fields of the trainer's config that both stages have."""
     names = (
         "steps",
         "learning_rate",
@@ -180,13 +181,17 @@ def pick_common_options(options: TrainParameters | DistillParameters) -> dict[st
 
 
 def check_rows(url: str, workers: int) -> None:
-    """Raise UserError if a store has no valid row for each worker."""
+    """Raise UserError if the store has fewer valid rows than there are workers."""
     valid = int(LatentStore.open(url).valid.sum())
     if valid < max(1, workers):
-        raise UserError(f"at least {max(1, workers)} valid rows, one per worker", f"{valid} in {url}", "see its index")
+        raise UserError(
+            f"at least {max(1, workers)} valid rows, one per worker",
+            f"{valid} in {url}",
+            "see the reasons in its index",
+        )
 
 
 def read_batches(url: str, names: list[str], seed: int, first_step: int, share: Share) -> Iterator[Stored]:
-    """A worker's share of the shuffled batches of a store."""
+    """Yield a worker's share of a store's shuffled batches."""
     store = LatentStore.open(url)
     return shuffled_batches(store, names, share.size, seed, start_batch=first_step, rank=share.rank, ranks=share.ranks)

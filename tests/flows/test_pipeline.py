@@ -13,12 +13,12 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from crf.evaluation.methods import list_methods
 from crf.teacher.ddim import DiffusionSchedule
-from flows.commands.generate import side_by_side
+from flows.commands.generate import draw_side_by_side
 from flows.evaluate import EVALUATE
 from flows.parameters import PipelineParameters
-from flows.pipeline import pipeline, plan, steps
+from flows.pipeline import list_steps, pipeline, plan
 from flows.progress import Progress
-from flows.stage import find_work
+from flows.stage import find_work, run_stage
 from storage import LatentStore, UserError
 from storage.store.verification import verify
 from tests.support.file_opens import count_opens
@@ -132,7 +132,7 @@ def test_other_real_images_leave_the_samples_as_they_are(
 
 
 def test_evaluated_alone_on_the_finished_crf_it_is_the_same(first: list[Any], params: PipelineParameters) -> None:
-    *_, step = steps(params)
+    *_, step = list_steps(params)
     assert (step.params.lead, step.params.tail) == (LEAD, TAIL)
     alone = step.params.model_copy(update={"lead": None, "tail": None})
     assert find_work(EVALUATE, alone, params.root).identity.fingerprint == first[-1].fingerprint
@@ -141,6 +141,16 @@ def test_evaluated_alone_on_the_finished_crf_it_is_the_same(first: list[Any], pa
         find_work(EVALUATE, other, params.root)
     ignoring = other.model_copy(update={"ignore_mismatched_lead": True})
     assert find_work(EVALUATE, ignoring, params.root).identity.fingerprint != first[-1].fingerprint
+
+
+def test_a_stage_1_crf_is_rejected_before_anything_is_computed(first: list[Any], params: PipelineParameters) -> None:
+    *_, step = list_steps(params)
+    stage_1 = step.params.model_copy(update={"crf": first[2].url, "lead": None, "tail": None})
+    with pytest.raises(
+        UserError, match="a stage-2 CRF, made by distill, found an output of train at .*; run latentcrf"
+    ):
+        run_stage(EVALUATE, stage_1, params.root)
+    assert not Path(find_work(EVALUATE, stage_1, params.root).url, "zarr.json").exists()
 
 
 @pytest.mark.parametrize(("stage", "needs"), [({"observed": "lead"}, "teach.lead"), ({"target": "tail"}, "teach.tail")])
@@ -173,7 +183,7 @@ def test_a_driver_that_was_measuring_while_another_sealed_changes_nothing(
     first: list[Any], params: PipelineParameters
 ) -> None:
     """Its times are others, but it is the report of the one that was first that counts."""
-    *_, evaluate = steps(params)
+    *_, evaluate = list_steps(params)
     before = read_objects(first[-1].url)
     with Progress("evaluate", 0, 1) as progress:
         evaluate.stage.compute(evaluate.params, find_work(evaluate.stage, evaluate.params, params.root), progress)
@@ -212,7 +222,7 @@ def test_generate_draws_teacher_and_crf_side_by_side(
     first: list[Any], params: PipelineParameters, tmp_path: Path
 ) -> None:
     output = tmp_path / "new/apple.png"
-    record = side_by_side("a red apple", params.teacher, None, f"{LEAD} + crf", str(output), params.root, 0, 7.5)
+    record = draw_side_by_side("a red apple", params.teacher, None, f"{LEAD} + crf", str(output), params.root, 0, 7.5)
     with Image.open(output) as picture:
         assert picture.size == (64, 32)
     assert record["schedule"] == f"{LEAD} + crf"
@@ -224,7 +234,9 @@ def test_generate_runs_what_the_crf_was_distilled_for(
 ) -> None:
     def draw(schedule: str | None, **more: bool) -> str:
         output = str(tmp_path / "apple.png")
-        record = side_by_side("an apple", params.teacher, first[3].url, schedule, output, params.root, 0, 7.5, **more)
+        record = draw_side_by_side(
+            "an apple", params.teacher, first[3].url, schedule, output, params.root, 0, 7.5, **more
+        )
         return str(record["schedule"])
 
     assert draw(None) == f"{LEAD} + crf + 2@{TAIL},21 (recomputed)"
