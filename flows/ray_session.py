@@ -51,8 +51,10 @@ def start_local_ray(**options: Any) -> Any:
     """Start Ray on this machine and return its context.
 
     Retried, because on a busy machine Ray's agents may need more than the 15 s that Ray allows
-    (ray-project/ray#65983).
+    (ray-project/ray#65983). Its workers run at the priority of any other process: at Ray's own, they would hardly
+    run at all beside another program that keeps the cores busy.
     """
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
     return ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False, **options)

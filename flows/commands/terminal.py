@@ -78,7 +78,8 @@ def print_table(report_url: str) -> None:
     rows = [format_row(row) for row in report["rows"]]
     table = Table(title=f"{report['captions']} held-out captions, {report['samples']} samples per row")
     for heading in rows[0]:
-        table.add_column(heading, justify="left" if heading == "method" else "right")
+        method = heading == "method"
+        table.add_column(heading, justify="left" if method else "right", no_wrap=method)
     for row in rows:
         table.add_row(*row.values())
     Console(width=120).print(table)

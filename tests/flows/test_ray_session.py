@@ -26,6 +26,14 @@ with ray_session():
 """
 
 
+@pytest.mark.usefixtures("ray_local")
+def test_workers_have_the_drivers_priority() -> None:
+    """At Ray's own they would hardly run beside a program that keeps every core busy."""
+    import ray
+
+    assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
+
+
 @pytest.mark.slow
 def test_a_ray_that_did_not_start_is_started_once_more(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(ONE_SLOW_AGENT)

@@ -49,7 +49,7 @@ def test_ids_and_limit(tmp_path: Path) -> None:
         ("c.json", '{"annotations": [{"caption": ' + "9" * 5000 + "}]}", "COCO captions JSON"),
         ("c.json", '{"info": "' + "x" * 40_000_000, "COCO captions JSON"),
         ("c.txt", "x" * (1 << 24), "line 1 of .* with 16777216 or more"),
-        ("c.csv", 'caption\n"not closed\n' + ("x" * 1000 + "\n") * 17_000, "quote that is not closed"),
+        ("c.csv", 'caption\n"not closed\n' + ("x" * 1000 + "\n") * 17_000, "closing quote"),
         ("c.parquet", "caption\nx\n", "a Parquet file"),
         ("c.doc", "x", "a caption file"),
     ],
