@@ -147,7 +147,7 @@ def test_a_stage_1_crf_is_rejected_before_anything_is_computed(first: list[Any],
     *_, step = list_steps(params)
     stage_1 = step.params.model_copy(update={"crf": first[2].url, "lead": None, "tail": None})
     with pytest.raises(
-        UserError, match="a stage-2 CRF, made by distill, found an output of train at .*; run latentcrf"
+        UserError, match=r"a stage-2 CRF, made by distill, found an output of train at .*; run latentcrf"
     ):
         run_stage(EVALUATE, stage_1, params.root)
     assert not Path(find_work(EVALUATE, stage_1, params.root).url, "zarr.json").exists()
