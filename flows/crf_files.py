@@ -51,7 +51,7 @@ def choose_lead(config: dict[str, Any], lead: str | None, ignore_mismatched_lead
 def local_crf(url: str) -> Iterator[str]:
     """A local folder with the CRF's files, which lasts as long as the block."""
     read_config(url)
-    path = locations.local_path(url)
+    path = locations.find_local_path(url)
     if path is not None:
         yield path
         return

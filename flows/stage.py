@@ -180,4 +180,4 @@ def provenance(work: Work, **more: Any) -> dict[str, Any]:
 
 def input_fingerprint(url: str) -> str:
     """Return the fingerprint of another stage's output, which is the last part of its URL."""
-    return locations.name_of(url)
+    return locations.get_name(url)

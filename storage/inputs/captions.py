@@ -122,7 +122,9 @@ def _read_delimited(url: str, delimiter: str) -> Iterator[dict[str, object]]:
         yield from reader
     except csv.Error as error:
         found = f"line {reader.line_num} of {url}: {error}"
-        raise UserError("rows of delimited text", found, "correct the line; look for a quote that is not closed") from None
+        raise UserError(
+            "rows of delimited text", found, "correct the line; look for a quote that is not closed"
+        ) from None
 
 
 def _read_txt(url: str) -> Iterator[dict[str, object]]:
