@@ -98,5 +98,5 @@ def test_the_schedule_that_a_crf_was_distilled_for() -> None:
 
 def test_a_lead_is_a_first_part_alone() -> None:
     assert Schedule.parse_lead("31/40") == Schedule.parse("31/40")
-    with pytest.raises(ScheduleError, match="first part of a schedule alone"):
+    with pytest.raises(ScheduleError, match="expected a lead alone"):
         Schedule.parse_lead("31/40 + crf + 2/50")
