@@ -3,7 +3,7 @@
 import torch
 
 
-def default_device() -> str:
+def choose_device() -> str:
     """Return "cuda" if a GPU is available, otherwise "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 

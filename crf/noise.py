@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def sample_seed(run_seed: int, sample_id: str) -> int:
+def derive_seed(run_seed: int, sample_id: str) -> int:
     """Derive the seed of a sample's noise: 63 bits of the SHA-256 of run seed and sample id."""
     digest = hashlib.sha256(f"{run_seed}:{sample_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -184,7 +184,7 @@ class Schedule:
         return " + ".join(parts) + "".join(f" ({name})" for name in brackets)
 
 
-def default_schedule(lead: str | None, tail: int | None = None) -> Schedule:
+def make_default_schedule(lead: str | None, tail: int | None = None) -> Schedule:
     """Make the schedule for a CRF from the place that its config records.
 
     Args:

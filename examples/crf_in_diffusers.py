@@ -13,7 +13,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from crf import LatentCRFPipeline, Schedule
-from crf.device import default_device
+from crf.device import choose_device
 
 
 def main(
@@ -28,7 +28,7 @@ def main(
     output: Path = Path("latentcrf.png"),
 ) -> None:
     # Your own pipeline, with whatever you changed in it: LoRA weights, a fine-tuned U-Net, another VAE.
-    stock = DiffusionPipeline.from_pretrained(teacher, use_safetensors=True).to(default_device())
+    stock = DiffusionPipeline.from_pretrained(teacher, use_safetensors=True).to(choose_device())
     pipeline = LatentCRFPipeline.from_teacher(stock, crf, Schedule.parse(schedule) if schedule else None)
     found = pipeline(
         prompt,

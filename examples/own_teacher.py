@@ -11,7 +11,7 @@ import cyclopts
 import torch
 
 from crf import LatentCRF, LatentCRFConfig, LatentCRFPipeline, Schedule
-from crf.device import default_device
+from crf.device import choose_device
 from crf.training.pairs import Pairs
 from crf.training.trainer import Trainer, TrainerConfig
 
@@ -20,7 +20,7 @@ Tensors = dict[str, torch.Tensor]
 
 def main(teacher: str, captions: str, crf: str, *, steps: int = 1000, lead: str = "31@981..201", seed: int = 0) -> None:
     prompts = Path(captions).read_text().splitlines()
-    pipeline = LatentCRFPipeline.from_teacher(teacher).to(default_device())
+    pipeline = LatentCRFPipeline.from_teacher(teacher).to(choose_device())
     shape = pipeline.teacher.latent_shape(pipeline.teacher.default_size)
     torch.manual_seed(seed)  # the noise, and the CRF's first weights
     noise_BCHW = torch.randn((len(prompts), *shape))

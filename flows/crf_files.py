@@ -52,7 +52,7 @@ def choose_lead(config: dict[str, Any], lead: str | None, ignore_mismatched_lead
 def fetch_crf(url: str) -> Iterator[str]:
     """Provide the CRF's files in a local folder for the block. Raises UserError if there is no CRF."""
     read_config(url)
-    path = locations.local_path(url)
+    path = locations.find_local_path(url)
     if path is not None:
         yield path
         return

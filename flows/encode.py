@@ -3,7 +3,7 @@
 from prefect import flow
 
 from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
-from crf.teacher.folder import TeacherShape, teacher_fingerprints
+from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters import EncodeParameters
 from flows.progress import Progress
 from flows.shards.blocks import DecodeImages
@@ -19,7 +19,7 @@ from storage.inputs.known_rows import read_known_rows
 def identify(params: EncodeParameters) -> Target:
     """Return the target. It depends on the VAE and the text encoders, but not on the denoiser."""
     size = TeacherShape.read(params.teacher).side(params.size)
-    teacher = teacher_fingerprints(params.teacher)
+    teacher = fingerprint_teacher(params.teacher)
     rows = scan_images(params.images, params.limit, root=params.root)
     images, shards = fingerprint_rows(rows, params.shard_rows)
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}

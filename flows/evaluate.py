@@ -7,7 +7,7 @@ from prefect import flow
 from crf.evaluation.methods import FEATURE_WIDTH, FEATURES, Method, list_methods
 from crf.schedule import Schedule
 from crf.stages.arrays import TRUNCATED
-from crf.teacher.folder import TeacherShape, teacher_fingerprints
+from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.crf_files import choose_lead, read_config
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
@@ -53,7 +53,7 @@ def identify(params: EvaluateParameters) -> Target:
     size = TeacherShape.read(params.teacher).side(params.size)
     captions, shards = fingerprint_rows(iterate_samples(params), params.shard_rows)
     images, _ = fingerprint_rows(scan_images(params.images, root=params.root), params.shard_rows)
-    teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
+    teacher = {f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()}
     inputs = {"distill": parse_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
     lead, tail = find_place(params)
     parameters = {

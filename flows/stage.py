@@ -190,4 +190,4 @@ def describe_provenance(work: Work, **more: Any) -> dict[str, Any]:
 
 def parse_fingerprint(url: str) -> str:
     """Return the fingerprint of a stage's output, which is the last part of its URL."""
-    return locations.name_of(url)
+    return locations.get_name(url)

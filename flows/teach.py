@@ -4,7 +4,7 @@ from prefect import flow
 
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
 from crf.stages.arrays import LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, TRUNCATED, X0_40
-from crf.teacher.folder import TeacherShape, teacher_fingerprints
+from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters import TeachParameters
 from flows.progress import Progress
 from flows.shards.blocks import SeedRows
@@ -19,7 +19,7 @@ from storage.inputs.captions import scan_captions
 def identify(params: TeachParameters) -> Target:
     check_tail(params)
     size = TeacherShape.read(params.teacher).side(params.size)
-    teacher = {f"teacher.{part}": value for part, value in teacher_fingerprints(params.teacher).items()}
+    teacher = {f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()}
     del teacher["teacher.vae"]  # trajectories stay in latent space
     captions, shards = fingerprint_rows(scan_captions(params.captions, params.limit), params.shard_rows)
     parameters = {

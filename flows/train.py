@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from crf.teacher.folder import teacher_fingerprints
+from crf.teacher.folder import fingerprint_teacher
 from flows.parameters import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
@@ -13,7 +13,7 @@ from storage.checkpoints import find_newest_step
 def identify(params: TrainParameters) -> Target:
     inputs = {
         "encode": parse_fingerprint(params.latents),
-        "teacher.scheduler": teacher_fingerprints(params.teacher)["scheduler"],
+        "teacher.scheduler": fingerprint_teacher(params.teacher)["scheduler"],
     }
     options = params.model_dump(exclude={"latents", "teacher", "root", *RUN_OPTIONS})
     return Target(Identity("train", 3, inputs, options), params.steps)

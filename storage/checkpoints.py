@@ -40,7 +40,7 @@ def list_complete_steps(url: str) -> list[int]:
     Safe to call while another driver writes and removes checkpoints: the listing is repeated if they change.
     """
     steps = list_steps(url)
-    complete = [step for step in steps if _find_marker(checkpoint_url(url, step))]
+    complete = [step for step in steps if _find_marker(make_checkpoint_url(url, step))]
     if list_steps(url) != steps:
         raise TryAgain
     return complete
@@ -56,7 +56,7 @@ def write_checkpoint(url: str, step: int, state: bytes, keep: int) -> None:
 
     A newer, incomplete checkpoint stays, because another driver of the same training may be writing it.
     """
-    folder = checkpoint_url(url, step)
+    folder = make_checkpoint_url(url, step)
     locations.write_bytes(locations.join(folder, "state.pt"), state)
     marker = Marker(step, len(state), hashlib.sha256(state).hexdigest(), VERSION)
     locations.write_json(locations.join(folder, MARKER), asdict(marker))
@@ -72,7 +72,7 @@ def read_checkpoint(url: str, step: int) -> bytes:
     Raises UserError if its checksum is wrong, NewerVersionError if a newer version of latentcrf wrote it, and
     FileNotFoundError if another driver has removed it.
     """
-    folder = checkpoint_url(url, step)
+    folder = make_checkpoint_url(url, step)
     state = locations.read_bytes(locations.join(folder, "state.pt"))
     found = hashlib.sha256(state).hexdigest()
     if found != _read_checksum(folder):
@@ -86,13 +86,13 @@ def read_checkpoint(url: str, step: int) -> bytes:
 
 def remove_checkpoint(url: str, step: int) -> None:
     """Remove a checkpoint, its marker first, so that an interrupted removal leaves an incomplete checkpoint."""
-    folder = checkpoint_url(url, step)
+    folder = make_checkpoint_url(url, step)
     for marker in MARKERS:
         locations.remove(locations.join(folder, marker))
     locations.remove_folder(folder)
 
 
-def checkpoint_url(url: str, step: int) -> str:
+def make_checkpoint_url(url: str, step: int) -> str:
     """Return the URL of a checkpoint's folder."""
     return locations.join(url, "checkpoints", f"step-{step:08d}")
 

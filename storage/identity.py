@@ -93,12 +93,12 @@ def read_identity(url: str) -> Identity:
         if version > DOCUMENT_VERSION:
             raise NewerVersionError(f"an identity of version {DOCUMENT_VERSION} or older", f"{version} in {url}")
         identity = Identity(**values)
-        if identity.fingerprint == locations.name_of(url):
+        if identity.fingerprint == locations.get_name(url):
             return identity
     except (ValueError, TypeError, AttributeError):  # no JSON, other fields, or no object
         pass
     raise UserError(
-        f"the identity of {locations.name_of(url)}",
+        f"the identity of {locations.get_name(url)}",
         f"another or none in {url}/{DOCUMENT}",
         "restore the folder's name, or run `latentcrf verify`",
     )

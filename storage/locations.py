@@ -27,7 +27,7 @@ fsspec.register_implementation("gcs", "storage.google.GoogleStorage", clobber=Tr
 fsspec.config.conf["s3"] = {**S3_OPTIONS, **fsspec.config.conf.get("s3", {})}  # the user's options come first
 
 
-def local_path(url: str) -> str | None:
+def find_local_path(url: str) -> str | None:
     """Return the absolute path of a local file; None if the URL is of another filesystem."""
     fs, path = fsspec.url_to_fs(url)
     return str(path) if is_local(fs) else None
@@ -35,16 +35,16 @@ def local_path(url: str) -> str | None:
 
 def is_local(fs: fsspec.AbstractFileSystem) -> bool:
     """Return whether a filesystem is this machine's own."""
-    return "file" in protocols(fs)
+    return "file" in list_protocols(fs)
 
 
 def make_absolute(url: str) -> str:
     """Make a local path absolute, so that it means the same file in every process. Other URLs stay as they are."""
-    path = local_path(url)
+    path = find_local_path(url)
     return url.rstrip("/") if path is None else path
 
 
-def protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+def list_protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
     """Return the schemes of a filesystem's URLs, e.g. ("gs", "gcs")."""
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
@@ -54,7 +54,7 @@ def join(url: str, *parts: str) -> str:
     return posixpath.join(url, *parts)
 
 
-def name_of(url: str) -> str:
+def get_name(url: str) -> str:
     """Return the last path component of a URL, which is the fingerprint of a stage's output."""
     return posixpath.basename(url.rstrip("/"))
 
@@ -129,7 +129,7 @@ def read_many(urls: list[str]) -> list[bytes]:
 
 
 @contextmanager
-def local_copy(url: str) -> Iterator[str]:
+def open_local_copy(url: str) -> Iterator[str]:
     """Provide an object as a local file: the object itself if it is local, otherwise a temporary copy."""
     fs, path = fsspec.url_to_fs(url)
     if is_local(fs):
@@ -137,7 +137,7 @@ def local_copy(url: str) -> Iterator[str]:
         return
     with tempfile.NamedTemporaryFile() as file:
         with translate_errors(url):
-            if "memory" in protocols(fs):  # its readers share one position in the object
+            if "memory" in list_protocols(fs):  # its readers share one position in the object
                 file.write(fs.cat_file(path))
                 file.flush()
             else:
@@ -176,7 +176,7 @@ def write_file(url: str, file: str, *, new: bool = False) -> None:
             return
         mode = "create" if new else "overwrite"
         with suppress(*[FileExistsError] if new else []):
-            if "memory" in protocols(fs):  # put_file would show others an object that grows
+            if "memory" in list_protocols(fs):  # put_file would show others an object that grows
                 fs.pipe_file(path, Path(file).read_bytes(), mode=mode)
             else:
                 fs.put_file(file, path, mode=mode)

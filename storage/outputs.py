@@ -35,7 +35,7 @@ class Output:
     @property
     def fingerprint(self) -> str:
         """The fingerprint in the output's URL."""
-        return locations.name_of(self.url)
+        return locations.get_name(self.url)
 
     @property
     def kind(self) -> Literal["store", "checkpoint", "report"]:

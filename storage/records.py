@@ -67,7 +67,7 @@ def compute_sha256(data: bytes | memoryview) -> str:
 
 def hash_object(url: str) -> str:
     """Compute the SHA-256 of an object of any size, in hexadecimal digits."""
-    with locations.local_copy(url) as path, open(path, "rb") as file:
+    with locations.open_local_copy(url) as path, open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

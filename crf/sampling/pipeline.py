@@ -15,7 +15,7 @@ from torch import Tensor
 from crf.errors import InputError, TeacherError
 from crf.model.latent_crf import LatentCRF
 from crf.sampling.sampler import Generators, OnStep, require_crf, run_lead, run_tail
-from crf.schedule import Schedule, default_schedule
+from crf.schedule import Schedule, make_default_schedule
 from crf.teacher.families import find_family
 from crf.teacher.teacher import Teacher
 
@@ -98,7 +98,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         # Only if it changes: diffusers warns about every conversion.
         if crf and crf.dtype != self.teacher.dtype:
             crf.to(self.teacher.dtype)
-        default = default_schedule(crf.settings.lead, crf.settings.tail) if crf else Schedule.parse("50/50")
+        default = make_default_schedule(crf.settings.lead, crf.settings.tail) if crf else Schedule.parse("50/50")
         self.schedule = Schedule.parse(schedule) if schedule else default
 
     @property

@@ -37,10 +37,10 @@ class EncodeImages:
     def _encode(self, image_BHWC: Any, captions: Any) -> dict[str, Any]:
         x_BCHW = torch.from_numpy(np.ascontiguousarray(image_BHWC)).permute(0, 3, 1, 2).float() / 127.5 - 1
         pooled_BD = self.teacher.pooled_text([str(caption) for caption in captions])
-        latents = half_channels_last(self.teacher.encode(x_BCHW))
+        latents = make_half_channels_last(self.teacher.encode(x_BCHW))
         return {LATENTS: latents, TEXT: pooled_BD.cpu().numpy().astype(np.float16)}
 
 
-def half_channels_last(z_BCHW: torch.Tensor) -> Any:
+def make_half_channels_last(z_BCHW: torch.Tensor) -> Any:
     """Convert latents (B, C, H, W) to the store's form: a NumPy array, float16 (B, H, W, C)."""
     return z_BCHW.permute(0, 2, 3, 1).contiguous().cpu().numpy().astype(np.float16)

@@ -11,7 +11,7 @@ from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
 from crf.stages.arrays import TRUNCATED
 from crf.stages.captions import find_truncated, silence_truncation
-from crf.stages.encode import half_channels_last
+from crf.stages.encode import make_half_channels_last
 from crf.stages.micro_batches import map_micro_batches
 from crf.teacher.teacher import Teacher
 
@@ -57,6 +57,6 @@ class CompareMethods:
         )
         arrays = {}
         for key in (method.key for method in self.methods):
-            arrays[f"latents_{key}"] = half_channels_last(latents[key])
+            arrays[f"latents_{key}"] = make_half_channels_last(latents[key])
             arrays[f"features_{key}"] = self.features(self.teacher.decode(latents[key])).numpy()
         return arrays

@@ -13,7 +13,7 @@ from crf.sampling.sampler import follow, run_lead
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
 from crf.stages.arrays import LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, TRUNCATED, X0_40
 from crf.stages.captions import find_truncated, silence_truncation
-from crf.stages.encode import half_channels_last
+from crf.stages.encode import make_half_channels_last
 from crf.stages.micro_batches import map_micro_batches
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
@@ -70,7 +70,7 @@ class TeachTrajectories:
         if self.lead:
             reached = run_lead(self.teacher, self.lead, noise_BCHW, given)
             latents |= {LEAD_STATE: reached.state, LEAD_X0: reached.x0}
-        arrays = {name: half_channels_last(z_BCHW) for name, z_BCHW in latents.items()}
+        arrays = {name: make_half_channels_last(z_BCHW) for name, z_BCHW in latents.items()}
         return {**arrays, TEXT: given.pooled_BD.cpu().numpy().astype(np.float16)}
 
     def _follow_trajectory(self, noise_BCHW: Tensor, given: Condition) -> dict[str, Tensor]:

@@ -52,7 +52,7 @@ def make_load_arguments(folder: Path) -> dict[str, Any]:
     return {**absent, **({"requires_safety_checker": False} if "requires_safety_checker" in index else {})}
 
 
-def teacher_fingerprints(path: str | Path) -> dict[str, str]:
+def fingerprint_teacher(path: str | Path) -> dict[str, str]:
     """Compute a fingerprint (16 hex digits) of each component's files. Moving the folder does not change it."""
     folder = check_teacher(path)
     fingerprints = {}

@@ -19,11 +19,11 @@ class Discriminator(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(128, 1, 1))
 
 
-def generator_loss(fake_logits: Tensor) -> Tensor:
+def compute_generator_loss(fake_logits: Tensor) -> Tensor:
     """Compute the CRF's adversarial loss: non-saturating sigmoid cross-entropy (eq. 13)."""
     return F.softplus(-fake_logits).mean()
 
 
-def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def compute_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """Compute the discriminator's loss (eq. 14)."""
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()

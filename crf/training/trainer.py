@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from crf.model.latent_crf import LatentCRF
-from crf.training.discriminator import Discriminator, discriminator_loss, generator_loss
+from crf.training.discriminator import Discriminator, compute_discriminator_loss, compute_generator_loss
 from crf.training.pairs import Pairs
 from crf.training.workers import average_over_workers, distribute, gather_rows
 
@@ -206,7 +206,7 @@ class Trainer:
                     total = F.mse_loss(output_BCHW.float(), part.target_BCHW)
                     losses["mse"].append(total.detach())
                     if self.adversary:
-                        against = generator_loss(self.adversary.module.requires_grad_(False)(output_BCHW))
+                        against = compute_generator_loss(self.adversary.module.requires_grad_(False)(output_BCHW))
                         losses["adversarial"].append(against.detach())
                         total = total + self.optimization.adversarial_weight * against
                 (total / len(parts)).backward()  # type: ignore[no-untyped-call]
@@ -221,7 +221,7 @@ class Trainer:
             with adversary.defer_exchange(last=part is parts[-1]):
                 with self._autocast(output_BCHW.device):
                     real, fake = adversary.forward(part.target_BCHW), adversary.forward(output_BCHW)
-                    loss = discriminator_loss(real, fake)
+                    loss = compute_discriminator_loss(real, fake)
                 (loss / len(parts)).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         return torch.stack(losses).mean()

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from crf.device import default_device, synchronize
+from crf.device import choose_device, synchronize
 from crf.sampling.family_pipelines import LatentCRFPipeline
-from crf.schedule import Schedule, default_schedule
+from crf.schedule import Schedule, make_default_schedule
 from flows.commands.configs import EMBEDDED
 from flows.crf_files import choose_lead, load_crf, read_config
 from storage import UserError
@@ -44,12 +44,12 @@ def draw_side_by_side(
     given = Schedule.parse(schedule) if schedule else None
     url = crf or find_newest_crf(root)
     config = read_config(url)
-    with_crf = given or default_schedule(config.get("lead"), config.get("tail"))
+    with_crf = given or make_default_schedule(config.get("lead"), config.get("tail"))
     if with_crf.middle == "crf":
         choose_lead(config, str(with_crf.first), ignore_mismatched_lead)
     model = load_crf(url)
     pipeline = LatentCRFPipeline.from_teacher(teacher or EMBEDDED["demo"].parent / "teacher", model)
-    pipeline.to(default_device()).set_progress_bar_config(disable=True)
+    pipeline.to(choose_device()).set_progress_bar_config(disable=True)
     images, seconds = [], []
     for each in (Schedule.parse("50/50"), with_crf):
         pipeline.schedule = Schedule.parse("1/40 + crf")

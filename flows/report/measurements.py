@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from crf.device import default_device
+from crf.device import choose_device
 from crf.evaluation.comparison import time_methods
 from crf.evaluation.features import ImageFeatures
 from crf.evaluation.methods import Method
@@ -46,7 +46,7 @@ def compute_real_features(rows: Iterable[Row], size: int) -> Any:
 
 def measure_seconds(params: EvaluateParameters, size: int, methods: tuple[Method, ...]) -> dict[str, float]:
     """Measure each method's seconds per image on this machine's device, one method after another."""
-    device = default_device()
+    device = choose_device()
     teacher = Teacher.load(params.teacher, device)
     captions = [row["caption"] for row in scan_captions(params.captions, TIMED_IMAGES)]
     silence_truncation(teacher)

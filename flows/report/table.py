@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from crf.evaluation.methods import REFERENCE, Method
-from crf.evaluation.metrics import frechet_distance, mean_vendi
+from crf.evaluation.metrics import compute_frechet_distance, compute_mean_vendi
 from storage import LatentStore
 
 
@@ -63,10 +63,10 @@ def measure(
                 schedule=str(method.schedule),
                 renoise=method.schedule.renoise,
                 evaluations=method.schedule.evaluations,
-                distance_to_real=frechet_distance(features, real_ND),
-                distance_to_teacher=frechet_distance(features, teacher_features),
+                distance_to_real=compute_frechet_distance(features, real_ND),
+                distance_to_teacher=compute_frechet_distance(features, teacher_features),
                 latent_mse=float(np.square(latents - teacher_latents).mean()),
-                vendi=mean_vendi(features, groups),
+                vendi=compute_mean_vendi(features, groups),
                 seconds_per_image=seconds[method.key],
             )
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crf.errors import CRFError
-from crf.noise import sample_seed
+from crf.noise import derive_seed
 from storage import LatentStore, UserError
 from storage.inputs.decoding import decode_apart
 from storage.inputs.images import read_images
@@ -102,7 +102,7 @@ class SeedRows:
         self.run_seed = run_seed
 
     def __call__(self, block: Block) -> Block:
-        seeds = np.array([sample_seed(self.run_seed, str(name)) for name in block["id"]], dtype=np.uint64)
+        seeds = np.array([derive_seed(self.run_seed, str(name)) for name in block["id"]], dtype=np.uint64)
         return {**block, "seed": seeds}
 
 

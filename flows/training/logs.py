@@ -26,10 +26,10 @@ class TrainLogs:
     """
 
     def __init__(self, url: str, steps_done: int) -> None:
-        self._wandb = start_wandb(locations.name_of(url)) if is_wandb_configured() else None
+        self._wandb = start_wandb(locations.get_name(url)) if is_wandb_configured() else None
         self._url = locations.join(url, "tensorboard")
-        self._remote = locations.local_path(self._url) is None
-        self._folder = Path(locations.local_path(self._url) or tempfile.mkdtemp())
+        self._remote = locations.find_local_path(self._url) is None
+        self._folder = Path(locations.find_local_path(self._url) or tempfile.mkdtemp())
         self._writer = SummaryWriter(str(self._folder), purge_step=steps_done + 1)
 
     def log_figures(self, step: int, figures: dict[str, float]) -> None:

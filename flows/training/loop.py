@@ -11,7 +11,7 @@ import torch
 from tenacity import retry, retry_if_exception, stop_after_attempt
 from torch import distributed
 
-from crf.device import default_device
+from crf.device import choose_device
 from crf.training.pairs import Pairs
 from crf.training.trainer import DivergedError, Trainer
 from crf.training.workers import count_workers
@@ -73,7 +73,7 @@ class TrainLoop:
         from ray.train.torch import get_device
 
         torch.manual_seed(self.objective.options.seed)
-        device = get_device() if self.objective.options.workers else default_device()
+        device = get_device() if self.objective.options.workers else choose_device()
         trainer = Trainer(self.objective.build_crf().to(device), self.objective.make_trainer_config())
         if saved := read_newest_checkpoint(self.url):
             trainer.load_state_dict(torch.load(io.BytesIO(saved), map_location=device, weights_only=True))

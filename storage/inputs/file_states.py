@@ -75,6 +75,6 @@ def _parse_checksum(fs: fsspec.AbstractFileSystem, entry: dict[str, Any]) -> str
     for field, algorithm in (("md5Hash", "md5"), ("crc32c", "crc32c")):
         if entry.get(field):
             return f"{algorithm}:{base64.b64decode(entry[field]).hex()}"
-    if "s3" in locations.protocols(fs) and entry.get("ETag"):
+    if "s3" in locations.list_protocols(fs) and entry.get("ETag"):
         return f"etag:{entry['ETag'].strip(chr(34))}"
     return ""

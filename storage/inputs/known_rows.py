@@ -86,7 +86,7 @@ def open_known_rows(place: str) -> Iterator[KnownRows]:
     """Open a set's known rows. There are none if the file is missing, damaged or of another version."""
     with ExitStack() as stack:
         try:
-            path = stack.enter_context(locations.local_copy(place))
+            path = stack.enter_context(locations.open_local_copy(place))
             parquet = stack.enter_context(pq.ParquetFile(path, pre_buffer=False))
         except (FileNotFoundError, pa.ArrowInvalid):
             parquet = None
@@ -96,7 +96,7 @@ def open_known_rows(place: str) -> Iterator[KnownRows]:
 def read_known_rows(url: str, root: str, limit: int | None = None) -> Iterator[Row]:
     """Yield the rows of the image set at ``url`` as they were last scanned: at most ``limit``, or all."""
     place = place_known_rows(url, root)
-    with locations.local_copy(place) as path, pq.ParquetFile(path, pre_buffer=False) as parquet:
+    with locations.open_local_copy(place) as path, pq.ParquetFile(path, pre_buffer=False) as parquet:
         yield from islice(_read(parquet), limit)
 
 

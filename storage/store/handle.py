@@ -16,7 +16,7 @@ from storage.errors import DamagedStoreError, NewerVersionError, UserError
 from storage.records import compute_sha256, read_record
 from storage.seals import MANIFEST, is_sealed
 from storage.store.index import hash_table, parse_index, read_index_shard
-from storage.store.layout import GROUP, INDEX, LAYOUT_VERSION, list_committed_shards, object_path
+from storage.store.layout import GROUP, INDEX, LAYOUT_VERSION, list_committed_shards, make_object_path
 from storage.store.records import StoreManifest
 
 
@@ -98,7 +98,7 @@ class OpenedStore:
             name: The array's name.
             shard: The shard's number.
         """
-        return locations.join(self.url, name, object_path(self[name], shard))
+        return locations.join(self.url, name, make_object_path(self[name], shard))
 
     @property
     def index(self) -> pa.Table:

@@ -72,7 +72,7 @@ def _read_row_group(url: str, shard: int) -> pa.Table:
 
 def read_index_shards(url: str) -> Iterator[pa.Table]:
     """Yield the rows of each shard, in order. They are consistent even if another process replaces the index."""
-    with locations.local_copy(url) as path, pq.ParquetFile(path) as parquet:
+    with locations.open_local_copy(url) as path, pq.ParquetFile(path) as parquet:
         yield from (parquet.read_row_group(shard) for shard in range(parquet.num_row_groups))
 
 

@@ -18,7 +18,7 @@ LAYOUT_VERSION = 3
 GROUP, INDEX, CREATED = "zarr.json", "index.parquet", "commits/created.json"
 
 
-def commit_path(shard: int) -> str:
+def make_commit_path(shard: int) -> str:
     """Return the path of a shard's commit record, relative to the store's URL."""
     return f"commits/{shard:05d}.json"
 
@@ -117,7 +117,7 @@ def encode_metadata(
     return {path: document.to_bytes() for path, document in documents.items()}
 
 
-def object_path(array: zarr.Array[Any], shard: int) -> str:
+def make_object_path(array: zarr.Array[Any], shard: int) -> str:
     """Return the path of the object that holds a shard of an array, relative to the array's URL."""
     place = (shard, *(0 for _ in array.shape[1:]))
     return str(array.metadata.encode_chunk_key(place))

@@ -57,6 +57,6 @@ Object = LocalFile | FetchedObject
 
 def open_object(url: str) -> Object:
     """Open an object to read parts of it. Raises FileNotFoundError if there is none, and EndpointError."""
-    path = locations.local_path(url)
+    path = locations.find_local_path(url)
     with translate_errors(url):
         return FetchedObject(locations.read_bytes(url)) if path is None else LocalFile(path)

@@ -83,7 +83,7 @@ def read_row(store: OpenedStore, name: str, row: int) -> Array:
         raise IndexError(f"row {row} of {len(store)} in {store.url}")
     array, (shard, place) = store[name], divmod(row, store.shard_rows)
     url = store.object_url(name, shard)
-    local = locations.local_path(url) is not None
+    local = locations.find_local_path(url) is not None
     rows = open_rows(url, array, store.extent(shard)) if array.shards and local else None
     if rows is None:
         values = _read_by_zarr(store, name, shard, row)

@@ -17,7 +17,7 @@ from storage.identity import Identity, digest
 from storage.records import parse_record, read_record, write_new_record
 from storage.seals import MANIFEST, is_sealed
 from storage.store.latent_store import LatentStore
-from storage.store.layout import LAYOUT_VERSION, commit_path, list_committed_shards
+from storage.store.layout import LAYOUT_VERSION, list_committed_shards, make_commit_path
 from storage.store.records import CommitRecord, ShardRecord, StoreManifest
 from storage.store.verification import hash_values
 
@@ -82,7 +82,7 @@ def _list_committed(url: str) -> Sequence[ShardRecord]:
             place = locations.join(url, MANIFEST)
             manifest = parse_record(locations.read_bytes(place), StoreManifest, place)
             return manifest.shards if manifest else []
-        commits = [locations.join(url, commit_path(shard)) for shard in sorted(list_committed_shards(url))]
+        commits = [locations.join(url, make_commit_path(shard)) for shard in sorted(list_committed_shards(url))]
         read = zip(commits, locations.read_many(commits), strict=True)
         records = [parse_record(data, CommitRecord, place) for place, data in read]
         return [record for record in records if record]
@@ -117,7 +117,7 @@ def _copy_shard(store: LatentStore, shard: int, other: LatentStore, source: int)
     trust committed shards.
     """
     started, extent = time.time(), store.extent(shard)
-    record = read_record(locations.join(other.url, commit_path(source)), CommitRecord)
+    record = read_record(locations.join(other.url, make_commit_path(source)), CommitRecord)
     for name, checksum in record.sha256.items():
         there = other.object_url(name, source)
         if hash_values(other[name], other.extent(source)) != checksum:
@@ -132,4 +132,4 @@ def _copy_shard(store: LatentStore, shard: int, other: LatentStore, source: int)
         timing={"seconds": time.time() - started},
         copied_from=other.url,
     )
-    write_new_record(locations.join(store.url, commit_path(shard)), here)
+    write_new_record(locations.join(store.url, make_commit_path(shard)), here)

@@ -9,7 +9,7 @@ from storage.records import hash_object, read_record
 from storage.seals import seal_output
 from storage.store.handle import OpenedStore
 from storage.store.index import read_index_shards, write_index
-from storage.store.layout import FLAGS, GROUP, INDEX, commit_path
+from storage.store.layout import FLAGS, GROUP, INDEX, make_commit_path
 from storage.store.records import CommitRecord, ShardEntry, StoreManifest
 
 
@@ -51,7 +51,7 @@ def hash_objects(store: OpenedStore, products: Iterable[str]) -> dict[str, str]:
 
 
 def _read_commit(store: OpenedStore, shard: int) -> CommitRecord:
-    return read_record(locations.join(store.url, commit_path(shard)), CommitRecord)
+    return read_record(locations.join(store.url, make_commit_path(shard)), CommitRecord)
 
 
 def _make_entry(commit: CommitRecord, index: str) -> ShardEntry:

@@ -18,7 +18,7 @@ from storage.errors import UserError
 from storage.records import R, compute_sha256, hash_object, parse_record
 from storage.seals import MANIFEST
 from storage.store.handle import open_group
-from storage.store.layout import CREATED, GROUP, INDEX, commit_path, object_path
+from storage.store.layout import CREATED, GROUP, INDEX, make_commit_path, make_object_path
 from storage.store.records import CommitRecord, CreatedRecord, ShardRecord, StoreManifest
 
 CHANGED, MISSING, FOREIGN = "not what was written", "missing", "foreign: no part of this store"
@@ -66,7 +66,7 @@ def verify(url: str) -> list[Problem]:
     problems += _check_group(url, found - {problem.path for problem in problems})
     arrays, unreadable = _open_arrays(url, found - {problem.path for problem in problems})
     problems += unreadable
-    committed: dict[int, ShardRecord | None] = {n: None for n in range(len(found)) if commit_path(n) in found}
+    committed: dict[int, ShardRecord | None] = {n: None for n in range(len(found)) if make_commit_path(n) in found}
     if manifest is not None:
         committed = {entry.shard: entry for entry in manifest.shards}
     for shard, sealed in committed.items():
@@ -105,7 +105,7 @@ def repair(url: str, problems: list[Problem]) -> list[str]:
     if any(path in (MANIFEST, CREATED, INDEX) or path.endswith(GROUP) for path in doomed):
         # The layout follows from the stage's parameters and is cheap, so all of it is written again.
         doomed |= {CREATED, INDEX, *(path for path in found if path.endswith(GROUP))}
-    doomed |= {commit_path(problem.shard) for problem in curable if problem.shard is not None}
+    doomed |= {make_commit_path(problem.shard) for problem in curable if problem.shard is not None}
     # The seal first and the commit records last, so that an interrupted repair can be repeated.
     order = sorted(found & {*doomed, MANIFEST}, key=lambda path: (path != MANIFEST, path.startswith("commits/"), path))
     for path in order:
@@ -163,7 +163,7 @@ def _check_shard(
     url: str, found: set[str], arrays: dict[str, zarr.Array[Any]], shard: int, sealed: ShardRecord | None
 ) -> Iterator[Problem]:
     """Check a shard's commit record and its values in each array. ``sealed``: its entry in the manifest, if any."""
-    path = commit_path(shard)
+    path = make_commit_path(shard)
     commit = _read_record(url, path, CommitRecord) if path in found else None
     if path not in found:
         yield Problem(path, MISSING, shard)
@@ -174,7 +174,7 @@ def _check_shard(
         return
     for name, checksum in record.sha256.items():
         if name in arrays and hash_values(arrays[name], slice(*record.rows)) != checksum:
-            path = f"{name}/{object_path(arrays[name], shard)}"
+            path = f"{name}/{make_object_path(arrays[name], shard)}"
             yield Problem(path, CHANGED if path in found else MISSING, shard)
 
 
@@ -196,7 +196,7 @@ def _list_expected(found: set[str], arrays: dict[str, zarr.Array[Any]], manifest
         MANIFEST,
         CREATED,
         *manifest.objects,
-        *(commit_path(shard) for shard in shards),
-        *(f"{name}/{object_path(array, shard)}" for name, array in arrays.items() for shard in shards),
+        *(make_commit_path(shard) for shard in shards),
+        *(f"{name}/{make_object_path(array, shard)}" for name, array in arrays.items() for shard in shards),
         *(path for path in found if path.startswith(closed)),
     }

@@ -8,7 +8,7 @@ from storage import locations
 from storage.errors import UserError
 from storage.records import compute_sha256, write_new_record
 from storage.store.handle import OpenedStore
-from storage.store.layout import Array, commit_path
+from storage.store.layout import Array, make_commit_path
 from storage.store.records import CommitRecord
 from storage.store.shards import encode, encode_flags
 
@@ -24,7 +24,7 @@ def write_shard(
     """Write all ``arrays``, which include ``valid`` and ``seed``, unless the shard is already committed."""
     extent = store.extent(shard)
     _check_rows(arrays, extent.stop - extent.start, f"shard {shard} of {store.url}")
-    commit = locations.join(store.url, commit_path(shard))
+    commit = locations.join(store.url, make_commit_path(shard))
     if locations.exists(commit):
         return
     hashing = {}

@@ -24,7 +24,7 @@ from storage import ArraySpec, Identity, LatentStore
 from storage.outputs import find_outputs
 from storage.records import write_record
 from storage.store.index import SCHEMA
-from storage.store.layout import commit_path
+from storage.store.layout import make_commit_path
 from storage.store.reader import EpochOrder
 from storage.store.records import CommitRecord
 from tests.support.memory import peak_mib
@@ -63,7 +63,7 @@ def commit(url: str) -> None:
             rejected={},
             timing={},
         )
-        write_record(f"{url}/{commit_path(shard)}", record)
+        write_record(f"{url}/{make_commit_path(shard)}", record)
 
 
 def read(url: str) -> None:

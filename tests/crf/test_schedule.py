@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crf.errors import ScheduleError
-from crf.schedule import PAPER, Schedule, default_schedule
+from crf.schedule import PAPER, Schedule, make_default_schedule
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,13 @@ def test_a_changed_schedule_is_checked(changes: dict[str, Any]) -> None:
 
 
 def test_the_schedule_that_a_crf_was_distilled_for() -> None:
-    assert str(default_schedule(None)) == PAPER
-    assert str(default_schedule("31@981..201 (trailing)")) == "31@981..201 + crf + 2/50 (trailing)"
-    assert str(default_schedule("31/40", 101)) == "31/40 + crf + 2@101,21 (recomputed)"
-    assert str(default_schedule("31/40", 1)) == "31/40 + crf + 1@1 (recomputed)"
+    assert str(make_default_schedule(None)) == PAPER
+    assert str(make_default_schedule("31@981..201 (trailing)")) == "31@981..201 + crf + 2/50 (trailing)"
+    assert str(make_default_schedule("31/40", 101)) == "31/40 + crf + 2@101,21 (recomputed)"
+    assert str(make_default_schedule("31/40", 1)) == "31/40 + crf + 1@1 (recomputed)"
 
 
 def test_a_lead_is_a_first_part_alone() -> None:
     assert Schedule.parse_lead("31/40") == Schedule.parse("31/40")
-    with pytest.raises(ScheduleError, match="first part of a schedule alone"):
+    with pytest.raises(ScheduleError, match="expected a lead alone"):
         Schedule.parse_lead("31/40 + crf + 2/50")

@@ -11,9 +11,9 @@ from storage import UserError, locations
 from storage.checkpoints import (
     MARKER,
     VERSION,
-    checkpoint_url,
     find_newest_step,
     list_complete_steps,
+    make_checkpoint_url,
     read_checkpoint,
     remove_checkpoint,
     write_checkpoint,
@@ -74,9 +74,9 @@ def test_what_has_no_marker_is_no_checkpoint(tmp_path: Path) -> None:
 
 
 def write_by_version_1(url: str, step: int, state: bytes) -> None:
-    locations.write_bytes(f"{checkpoint_url(url, step)}/state.pt", state)
+    locations.write_bytes(f"{make_checkpoint_url(url, step)}/state.pt", state)
     marker = {"step": step, "bytes": len(state), "sha256": hashlib.sha256(state).hexdigest()}
-    locations.write_json(f"{checkpoint_url(url, step)}/manifest.json", marker)
+    locations.write_json(f"{make_checkpoint_url(url, step)}/manifest.json", marker)
 
 
 def test_checkpoints_of_version_1_are_found_read_and_removed(url: str) -> None:
@@ -90,7 +90,7 @@ def test_checkpoints_of_version_1_are_found_read_and_removed(url: str) -> None:
 
 def test_a_checkpoint_of_a_newer_version_is_named(url: str) -> None:
     write_checkpoint(url, 5, b"whole", keep=1)
-    place = f"{checkpoint_url(url, 5)}/{MARKER}"
+    place = f"{make_checkpoint_url(url, 5)}/{MARKER}"
     locations.write_json(place, {**locations.read_json(place), "version": VERSION + 1, "codec": "zstd"})
     expected = f"expected a checkpoint of version {VERSION} or older, found {VERSION + 1} in .*; update latentcrf"
     with pytest.raises(NewerVersionError, match=expected):
@@ -100,6 +100,6 @@ def test_a_checkpoint_of_a_newer_version_is_named(url: str) -> None:
 @pytest.mark.parametrize("name", ["state.pt", MARKER])
 def test_a_damaged_checkpoint_is_named(url: str, name: str) -> None:
     write_checkpoint(url, 5, b"whole", keep=1)
-    locations.write_bytes(f"{checkpoint_url(url, 5)}/{name}", b"[broken")
+    locations.write_bytes(f"{make_checkpoint_url(url, 5)}/{name}", b"[broken")
     with pytest.raises(UserError, match="step-00000005; delete that folder"):
         read_checkpoint(url, 5)

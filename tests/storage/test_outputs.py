@@ -6,7 +6,7 @@ import pytest
 from storage import Identity, UserError, locations
 from storage.outputs import Output, find_newest, find_outputs, find_teacher_parts, remove_output, split_by_use
 from storage.seals import TrainingManifest, is_sealed, seal_output
-from storage.store.layout import commit_path
+from storage.store.layout import make_commit_path
 from tests.support.outputs import write_training_output
 from tests.support.stores import make_store
 
@@ -34,7 +34,7 @@ def test_what_lies_below_a_root(outputs: dict[str, Output]) -> None:
 def test_all_shards_of_a_large_store_are_counted() -> None:
     identity = Identity("encode", 1, {}, {"shard_rows": 2})
     numbers = (0, 99_999, 100_000, 2_345_678)
-    sizes = dict.fromkeys(["commits/created.json", *map(commit_path, numbers)], 1)
+    sizes = dict.fromkeys(["commits/created.json", *map(make_commit_path, numbers)], 1)
     assert Output("runs/encode/0", identity, sizes, 6_000_000).progress == (4, 3_000_000)
 
 

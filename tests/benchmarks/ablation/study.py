@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from crf.evaluation.deepcache import cache_features
 from crf.evaluation.methods import list_every_method
-from crf.noise import sample_noise, sample_seed
+from crf.noise import derive_seed, sample_noise
 from crf.sampling.paths import count_steps_before
 from crf.sampling.sampler import Trajectory, run_lead, run_tail
 from crf.schedule import Schedule
@@ -39,7 +39,7 @@ class Sampled:
     @classmethod
     def draw(cls, teacher: Teacher, guidance_scale: float, file: str, count: int, run_seed: int) -> "Sampled":
         rows = list(scan_captions(str(DEMO / file), count))
-        seeds = [sample_seed(run_seed, row["id"]) for row in rows]
+        seeds = [derive_seed(run_seed, row["id"]) for row in rows]
         noise_BCHW = sample_noise(seeds, teacher.latent_shape(teacher.default_size))
         return cls(teacher, guidance_scale, [row["caption"] for row in rows], noise_BCHW)
 

@@ -1,26 +1,31 @@
 import numpy as np
 import pytest
 
-from crf.evaluation.metrics import frechet_distance, mean_vendi, vendi_of_similarity, vendi_score
+from crf.evaluation.metrics import (
+    compute_frechet_distance,
+    compute_mean_vendi,
+    compute_vendi_of_similarity,
+    compute_vendi_score,
+)
 
 
 def test_vendi_readme_values() -> None:
     """From the README of the metric's authors."""
     samples = np.array([[1.0, 0.9, 0.0], [0.9, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    assert vendi_of_similarity(samples) == pytest.approx(2.1573, abs=5e-5)
+    assert compute_vendi_of_similarity(samples) == pytest.approx(2.1573, abs=5e-5)
     digits = 1 - np.abs(np.subtract.outer([0, 0, 10, 10, 20, 20], [0, 0, 10, 10, 20, 20])) / 10
-    assert vendi_of_similarity(np.maximum(digits, 0)) == pytest.approx(3.0, abs=1e-3)
+    assert compute_vendi_of_similarity(np.maximum(digits, 0)) == pytest.approx(3.0, abs=1e-3)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_vendi_counts(count: int) -> None:
-    assert vendi_score(np.eye(count, 9)) == pytest.approx(count)
-    assert vendi_score(np.ones((count, 9))) == pytest.approx(1)
+    assert compute_vendi_score(np.eye(count, 9)) == pytest.approx(count)
+    assert compute_vendi_score(np.ones((count, 9))) == pytest.approx(1)
 
 
 def test_mean_vendi_is_per_group() -> None:
     features = np.concatenate([np.eye(2, 5), np.ones((2, 5))])
-    assert mean_vendi(features, np.array([0, 0, 1, 1])) == pytest.approx(1.5)
+    assert compute_mean_vendi(features, np.array([0, 0, 1, 1])) == pytest.approx(1.5)
 
 
 def slow_frechet(a: np.ndarray, b: np.ndarray) -> float:
@@ -36,10 +41,10 @@ def test_frechet_equals_the_definition(count_a: int, count_b: int) -> None:
     random = np.random.default_rng(0)
     a = random.standard_normal((count_a, 6)) * [1, 2, 3, 1, 1, 1]
     b = random.standard_normal((count_b, 6)) + 0.5
-    assert frechet_distance(a, b) == pytest.approx(slow_frechet(a, b), rel=1e-6)
+    assert compute_frechet_distance(a, b) == pytest.approx(slow_frechet(a, b), rel=1e-6)
 
 
 def test_frechet_of_a_set_with_itself_and_with_a_shift() -> None:
     a = np.random.default_rng(0).standard_normal((50, 8))
-    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
-    assert frechet_distance(a, a + 2) == pytest.approx(4 * 8)
+    assert compute_frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert compute_frechet_distance(a, a + 2) == pytest.approx(4 * 8)

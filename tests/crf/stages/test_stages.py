@@ -15,7 +15,7 @@ from crf.noise import sample_noise
 from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.sampling.sampler import run_lead
 from crf.schedule import Schedule
-from crf.stages.encode import EncodeImages, half_channels_last
+from crf.stages.encode import EncodeImages, make_half_channels_last
 from crf.stages.teach import TeachTrajectories
 from crf.teacher.teacher import Teacher
 from tests.support.teachers import TINY, save_pipeline
@@ -62,10 +62,10 @@ def test_teach_stores_what_a_crf_on_x0_needs(folder: Path) -> None:
     given, noise = teacher.condition(list(CAPTIONS), 7.5), sample_noise([5, 6], (8, 4, 4))
     for schedule, state, x0 in (("40/50", "step_40", "x0_40"), ("31/40", "lead_state", "lead_x0")):
         reached = run_lead(teacher, Schedule.parse(schedule), noise, given)
-        assert np.array_equal(taught[state], half_channels_last(reached.state))
-        assert np.array_equal(taught[x0], half_channels_last(reached.x0))
+        assert np.array_equal(taught[state], make_half_channels_last(reached.state))
+        assert np.array_equal(taught[x0], make_half_channels_last(reached.x0))
     at_tail = run_lead(teacher, Schedule.parse("44/50"), noise, given)
-    assert np.array_equal(taught["tail_state"], half_channels_last(at_tail.state))
+    assert np.array_equal(taught["tail_state"], make_half_channels_last(at_tail.state))
 
 
 def test_a_tail_is_where_the_teachers_own_steps_are(folder: Path) -> None:

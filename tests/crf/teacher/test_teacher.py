@@ -8,8 +8,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from crf.errors import TeacherError
-from crf.noise import sample_noise, sample_seed
-from crf.teacher.folder import TeacherShape, check_teacher, teacher_fingerprints
+from crf.noise import derive_seed, sample_noise
+from crf.teacher.folder import TeacherShape, check_teacher, fingerprint_teacher
 from crf.teacher.noise_schedule import read_noise_schedule
 from crf.teacher.teacher import Teacher
 from tests.support.teachers import TINY, save_pipeline
@@ -27,13 +27,13 @@ def flip_last_byte(file: Path) -> None:
 
 
 def test_moving_the_folder_changes_no_fingerprint(tiny_teacher: Path, copied: Path) -> None:
-    assert teacher_fingerprints(copied) == teacher_fingerprints(tiny_teacher)
+    assert fingerprint_teacher(copied) == fingerprint_teacher(tiny_teacher)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_one_byte_changes_one_fingerprint(tiny_teacher: Path, copied: Path, part: str) -> None:
     flip_last_byte(next((copied / part).glob("*.safetensors")))
-    before, after = teacher_fingerprints(tiny_teacher), teacher_fingerprints(copied)
+    before, after = fingerprint_teacher(tiny_teacher), fingerprint_teacher(copied)
     assert [name for name in before if before[name] != after[name]] == [part]
 
 
@@ -72,7 +72,7 @@ PARTS = {
 @pytest.mark.parametrize("family", list(PARTS))
 def test_a_folder_of_every_family_is_read_without_its_weights(family: str, tmp_path: Path) -> None:
     folder = save_pipeline(TINY[family](), tmp_path)
-    assert set(teacher_fingerprints(folder)) == {*PARTS[family], "vae", "scheduler"}
+    assert set(fingerprint_teacher(folder)) == {*PARTS[family], "vae", "scheduler"}
     teacher = Teacher.load(folder)
     pooled = teacher.pooled_text(["a cat", "two red boats"])
     loaded, read = teacher.shape, TeacherShape.read(folder)
@@ -99,11 +99,11 @@ def test_another_kind_of_pipeline_is_rejected(copied: Path) -> None:
 
 def test_sdxls_empty_prompt_is_in_its_fingerprint(tmp_path: Path) -> None:
     folder = save_pipeline(TINY["sdxl"](), tmp_path)
-    before = teacher_fingerprints(folder)
+    before = fingerprint_teacher(folder)
     index = folder / "model_index.json"
     content = json.loads(index.read_text())
     index.write_text(json.dumps({**content, "force_zeros_for_empty_prompt": False}))
-    after = teacher_fingerprints(folder)
+    after = fingerprint_teacher(folder)
     assert [name for name in before if before[name] != after[name]] == ["empty_prompt"]
 
 
@@ -147,9 +147,9 @@ def test_pooled_text_ignores_padding(tiny_teacher: Path) -> None:
 
 
 def test_noise_depends_on_seed_and_id_alone() -> None:
-    assert sample_seed(0, "a") == 5690829181965289459
-    seeds = [sample_seed(0, name) for name in "abc"]
-    assert len({*seeds, sample_seed(1, "a")}) == 4
+    assert derive_seed(0, "a") == 5690829181965289459
+    seeds = [derive_seed(0, name) for name in "abc"]
+    assert len({*seeds, derive_seed(1, "a")}) == 4
     whole = sample_noise(seeds, (2, 3, 3))
     for place, seed in enumerate(seeds):
         assert torch.equal(whole[place], sample_noise([seed], (2, 3, 3))[0])

@@ -2,7 +2,7 @@ from itertools import islice, repeat
 
 import torch
 
-from crf.training.discriminator import Discriminator, discriminator_loss, generator_loss
+from crf.training.discriminator import Discriminator, compute_discriminator_loss, compute_generator_loss
 
 
 def test_the_discriminator_has_the_papers_layers() -> None:
@@ -17,9 +17,9 @@ def test_the_discriminator_learns_to_tell() -> None:
     optimizer = torch.optim.Adam(discriminator.parameters(), 1e-2)
     real, fake = torch.randn(16, 2, 4, 4), torch.randn(16, 2, 4, 4) * 0.2
     for _ in islice(repeat(None), 60):
-        loss = discriminator_loss(discriminator(real), discriminator(fake))
+        loss = compute_discriminator_loss(discriminator(real), discriminator(fake))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert loss < 0.7  # 2 log 2 = 1.39 where nothing is told apart
-    assert generator_loss(discriminator(fake)) > generator_loss(discriminator(real))
+    assert compute_generator_loss(discriminator(fake)) > compute_generator_loss(discriminator(real))

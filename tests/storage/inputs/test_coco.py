@@ -55,7 +55,7 @@ def test_pieces_of_any_length_give_what_json_gives(
         ('{"images": []}', "none in"),
         ('{"annotations": [{"title": "x"}]}', "title"),
         ("", "COCO captions JSON"),
-        ('{"annotations": [' + "[" * 1_000_000, "more than 100 objects and lists"),
+        ('{"annotations": [' + "[" * 1_000_000, "objects and lists nested more than 100 deep"),
         ('{"annotations": [{"caption": "' + "x" * (1 << 25), "a value of more than 16777216 bytes"),
     ],
 )

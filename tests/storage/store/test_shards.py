@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from storage.errors import DamagedStoreError
-from storage.store.layout import FLAGS, ArraySpec, create_array, object_path
+from storage.store.layout import FLAGS, ArraySpec, create_array, make_object_path
 from storage.store.shards import encode, encode_flags, open_rows
 
 ROWS, SHARD_ROWS = 7, 4
@@ -42,7 +42,7 @@ def joined(pieces: Iterable[npt.NDArray[Any]]) -> bytes:
 
 
 def file_of(array: Array, shard: int) -> Path:
-    return Path(str(array.store_path).removeprefix("file://")) / object_path(array, shard)
+    return Path(str(array.store_path).removeprefix("file://")) / make_object_path(array, shard)
 
 
 @pytest.mark.parametrize("rows", [slice(0, 4), slice(4, 7)])
