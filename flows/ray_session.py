@@ -25,7 +25,7 @@ def ray_session() -> Iterator[None]:
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = None  # a block is a shard: never split it
     context.enable_progress_bars = False
-    context.raise_original_map_exception = True  # so that a worker's UserError is told from a bug
+    context.raise_original_map_exception = True  # so that a worker's UserError is recognized
     if ray.is_initialized():
         yield
         return

@@ -147,7 +147,9 @@ class DistillationObjective:
         timestep = split_timestep if self.options.observed == "teacher" else find_lead_end(noise_schedule, lead)
         if tail >= timestep:
             raise UserError(
-                f"a tail below timestep {timestep}, where the CRF stands", str(tail), "teach again with a lower --tail"
+                f"a tail that starts below timestep {timestep}, at which the CRF runs",
+                str(tail),
+                "teach again with a lower --tail",
             )
         return lambda state, at_tail: aim_at_tail(noise_schedule, state, timestep, at_tail, tail)
 

@@ -200,7 +200,7 @@ def test_the_progress_of_an_interrupted_run_is_not_shown_as_the_next_runs(tiny_t
     stage, params = train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0, batch_size=24)  # the first step fails
     work = find_work(stage, params, params.root)
     locations.write_json(f"{work.url}/progress.json", {"step": 19, "mse": 0.5})  # no checkpoint was written
-    with RecordedProgress("train", work.done, work.total) as progress, pytest.raises(UserError, match="step 1: "):
+    with RecordedProgress("train", work.done, work.total) as progress, pytest.raises(UserError, match="step 0: "):
         stage.compute(params, work, progress)
     assert progress.units == 0
 
