@@ -69,5 +69,5 @@ def test_a_set_that_changes_between_two_readings_is_an_error() -> None:
     fingerprint, _ = fingerprint_rows(rows, 2)
     assert list(check_unchanged(rows, fingerprint)) == rows
     for later in (rows[:2], [*rows, {**rows[0], "id": "3"}], [{**rows[0], "caption": "y"}, *rows[1:]]):
-        with pytest.raises(UserError, match="run it again"):
+        with pytest.raises(UserError, match="run again"):
             list(check_unchanged(later, fingerprint))
