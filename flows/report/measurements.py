@@ -57,7 +57,7 @@ def measure_seconds(params: EvaluateParameters, size: int, methods: tuple[Method
 def read_training_losses(params: EvaluateParameters) -> dict[str, list[dict[str, float]]]:
     """Read the losses of both training stages: stage -> records. A stage whose output is gone is left out."""
     stage_1 = read_identity(params.crf).inputs["train"]
-    root = params.crf.rstrip("/").rsplit("/", 2)[0]
+    root = locations.make_absolute(params.crf).rsplit("/", 2)[0]
     urls = {"train": locations.join(root, "train", stage_1), "distill": params.crf}
     found = {name: locations.join(url, "losses.json") for name, url in urls.items()}
     return {name: locations.read_json(url) for name, url in found.items() if locations.exists(url)}
