@@ -20,7 +20,10 @@ def load_config(name: str, root: str | None) -> PipelineParameters:
     path = EMBEDDED.get(name, Path(name))
     if not path.is_file():
         raise UserError(f"a YAML file or one of {sorted(EMBEDDED)}", name, "check the name")
-    values = yaml.safe_load(path.read_text())
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError("a YAML file", f"{path}: {' '.join(str(error).split())}", "correct it") from None
     if not isinstance(values, dict):
         raise UserError("a YAML mapping of parameters", f"{type(values).__name__} in {path}", f"see {EMBEDDED['demo']}")
     for key in INPUTS:

@@ -131,7 +131,7 @@ class Rank0Writer:
 
 def was_removed(error: BaseException) -> bool:
     """Tell whether a checkpoint vanished because another driver of this training has written newer ones."""
-    # Of several workers, the others would wait for this one's retry: let Ray restart all of them.
+    # With several workers the others would not retry with this one: Ray restarts all of them instead.
     return isinstance(error, FileNotFoundError) and count_workers() == 1
 
 
