@@ -9,7 +9,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from flows.commands import browse
-from flows.commands.terminal import Json, hold_native_stderr, report
+from flows.commands.terminal import Json, format_counts, hold_native_stderr, report
 from flows.parameters import (
     DistillParameters,
     EncodeParameters,
@@ -37,8 +37,10 @@ Root = Annotated[str | None, Parameter(help="where outputs go; by default the co
 def run_flow(stage: Any, flow: Any, params: Any) -> Any:
     """Run a stage's flow and return its result. Raises user errors before any server or model starts."""
     from flows.prefect_server import start_temporary_server
+    from flows.stage import find_work
 
-    stage.identify(params)
+    if not find_work(stage, params, params.root).sealed:
+        stage.check(params)
     start_temporary_server()
     with hold_native_stderr():
         return flow(params)
@@ -47,7 +49,8 @@ def run_flow(stage: Any, flow: Any, params: Any) -> Any:
 def run_stage(stage: Any, flow: Any, params: Any, as_json: bool) -> None:
     """Run a stage's flow and print the URL of its output."""
     result = run_flow(stage, flow, params)
-    report(result.model_dump(exclude_none=True), f"{result.stage}: {result.state}, {result.url}", as_json)
+    text = f"{result.stage}: {result.state}, {result.url}{format_counts(result)}"
+    report(result.model_dump(exclude_none=True), text, as_json)
 
 
 @app.command(group=STAGES, sort_key=1)
@@ -125,13 +128,13 @@ def run(config: Config, *, root: Root = None, json: Json = False) -> None:
         "url": last.url,
         "stages": [result.model_dump(exclude_none=True) for result in results],
     }
-    lines = [f"{result.stage:>8}: {result.state:8} {result.url}" for result in results]
+    lines = [f"{result.stage:>8}: {result.state:8} {result.url}{format_counts(result)}" for result in results]
     report(record, "\n".join([*lines, f"  report: {last.url}/report.html"]), json)
 
 
 @app.command(group=PIPELINE, sort_key=2)
 def plan(config: Config, *, root: Root = None, json: Json = False) -> None:
-    """Print what ``run`` would do, stage by stage, and why. Runs nothing."""
+    """Print what ``run`` would do, stage by stage, and why. Starts no stage; keeps images' checksums in ROOT/inputs."""
     from dataclasses import asdict
 
     from flows.commands.configs import load_config

@@ -12,7 +12,8 @@ from storage import UserError, locations
 if TYPE_CHECKING:
     from crf.model.latent_crf import LatentCRF
 
-CRF_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+CRF_FILES = ("config.json", WEIGHTS)
 
 
 def save_crf(crf: "LatentCRF", url: str) -> None:
@@ -27,7 +28,9 @@ def read_config(url: str) -> dict[str, Any]:
     """Read a CRF's config.json. Raises UserError if there is none."""
     place = locations.join(url, "config.json")
     if not locations.exists(place):
-        raise UserError("a CRF (a folder with config.json)", f"none at {url}", "give the URL that distill printed")
+        raise UserError(
+            "a CRF (a folder with config.json)", f"none at {url}", "give the URL that train or distill printed"
+        )
     return dict(locations.read_json(place))
 
 
@@ -52,6 +55,8 @@ def choose_lead(config: dict[str, Any], lead: str | None, ignore_mismatched_lead
 def fetch_crf(url: str) -> Iterator[str]:
     """Provide the CRF's files in a local folder for the block. Raises UserError if there is no CRF."""
     read_config(url)
+    if not locations.exists(locations.join(url, WEIGHTS)):
+        raise UserError(f"a CRF with {WEIGHTS}", f"none at {url}", "train or distill it again")
     path = locations.find_local_path(url)
     if path is not None:
         yield path

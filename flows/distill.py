@@ -24,7 +24,14 @@ def compute(params: DistillParameters, work: Work, progress: Progress) -> None:
     optimize(DistillationObjective(params.model_copy(update=absolute)), work, progress)
 
 
-DISTILL = Stage("distill", identify, compute, unit="steps", count_done=find_newest_step)
+def check(params: DistillParameters) -> None:
+    from flows.training.job import check_objective
+    from flows.training.objectives import DistillationObjective
+
+    check_objective(DistillationObjective(params))
+
+
+DISTILL = Stage("distill", identify, compute, unit="steps", count_done=find_newest_step, check=check)
 
 
 @flow(name="distill")

@@ -91,7 +91,6 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     from flows.report.table import measure
     from flows.report.writing import PRODUCTS, write_report
 
-    check_crf(params.crf)
     size, lead, tail = (work.identity.parameters[name] for name in ("size", "lead", "tail"))
     noise_schedule = read_noise_schedule(TeacherShape.read(params.teacher).scheduler_config)
     methods = list_methods(lead, noise_schedule, tail)
@@ -116,11 +115,21 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     store.seal([*PRODUCTS, CAPTIONS])
 
 
-def check_crf(url: str) -> None:
-    """Raise UserError unless ``distill`` made the CRF: the report shows the losses of both training stages."""
-    stage = read_identity(url).stage
-    if stage != "distill":
-        raise UserError("a stage-2 CRF, made by distill", f"an output of {stage} at {url}", "run latentcrf distill")
+def check(params: EvaluateParameters) -> None:
+    """Raise UserError unless ``distill`` made the CRF, and for latents and text of the teacher's shape."""
+    stage = read_identity(params.crf).stage
+    if stage != "distill":  # the report shows the losses of both training stages
+        found = f"an output of {stage} at {params.crf}"
+        raise UserError("a stage-2 CRF, made by distill", found, "run latentcrf distill")
+    config, shape = read_config(params.crf), TeacherShape.read(params.teacher)
+    expected = tuple(config[name] for name in ("channels", "height", "width", "text_width"))
+    found_shape = (*shape.latent_shape(shape.side(params.size)), shape.text_width)
+    if expected != found_shape:
+        raise UserError(
+            f"a teacher of (channels, height, width, text width) {expected}, which the CRF was made for",
+            f"{found_shape} in {params.teacher}",
+            "give the CRF's own teacher and --size",
+        )
 
 
 def create_sample_store(params: EvaluateParameters, work: Work, methods: tuple[Method, ...]) -> LatentStore:
@@ -134,7 +143,7 @@ def create_sample_store(params: EvaluateParameters, work: Work, methods: tuple[M
     return create_store(work, arrays, "captions", iterate_samples(params))
 
 
-EVALUATE = Stage("evaluate", identify, compute)
+EVALUATE = Stage("evaluate", identify, compute, check=check)
 
 
 @flow(name="evaluate")

@@ -68,6 +68,7 @@ class Stage(Generic[P]):
         compute: Makes the output, or resumes what an interrupted run left of it.
         unit: What progress counts, in the plural.
         count_done: Counts the units of an unfinished output, given its URL.
+        check: Raises UserError if the inputs, which must exist, cannot be used with these parameters.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Stage(Generic[P]):
     compute: Callable[[P, Work, Progress], None]
     unit: str = "shards"
     count_done: Callable[[str], int] = lambda url: len(list_committed_shards(url))
+    check: Callable[[P], None] = lambda params: None
 
     def identify(self, params: P) -> Target:
         """Return the target. Within ``find_once``, later calls with equal parameters reuse it."""
@@ -154,6 +156,7 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
     work = find_work(stage, params, root)
     state: Literal["computed", "cached"] = "cached"
     if not work.sealed:
+        stage.check(params)
         work.identity.write(locations.make_absolute(root))
         with Progress(stage.name, work.done, work.total) as progress:
             stage.compute(params, work, progress)

@@ -28,7 +28,14 @@ def compute(params: TrainParameters, work: Work, progress: Progress) -> None:
     optimize(DenoisingObjective(params.model_copy(update=absolute)), work, progress)
 
 
-TRAIN = Stage("train", identify, compute, unit="steps", count_done=find_newest_step)
+def check(params: TrainParameters) -> None:
+    from flows.training.job import check_objective
+    from flows.training.objectives import DenoisingObjective
+
+    check_objective(DenoisingObjective(params))
+
+
+TRAIN = Stage("train", identify, compute, unit="steps", count_done=find_newest_step, check=check)
 
 
 @flow(name="train")

@@ -66,6 +66,15 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.norm = IterationNorm(config) if config.normalizer == "batch" else None
 
     @classmethod
+    def from_pretrained(cls, path: Any, **options: Any) -> "LatentCRF":
+        """Load a CRF from a folder, unless told otherwise from safetensors alone: a pickle could run any code.
+
+        ``options`` are diffusers' own.
+        """
+        crf: LatentCRF = super().from_pretrained(path, **{"use_safetensors": True, **options})
+        return crf
+
+    @classmethod
     def from_config(cls, config: dict[str, Any], **_: Any) -> "LatentCRF":
         """Make an untrained CRF from the contents of a config.json.
 

@@ -104,11 +104,13 @@ def show(url: str, *, rows: int = 5, json: Json = False) -> None:
 def gc(
     root: str,
     *,
-    keep: Annotated[list[str], Parameter(help="URL or fingerprint of an output to keep; repeat for several")],
+    keep: Annotated[
+        list[str], Parameter(negative_iterable="", help="URL or fingerprint of an output to keep; repeat for several")
+    ],
     yes: Annotated[bool, Parameter(negative="", help="delete; without this option nothing is deleted")] = False,
     json: Json = False,
 ) -> None:
-    """Delete the outputs under ROOT, except those to KEEP and everything they were made from."""
+    """List, and with --yes delete, the outputs under ROOT except those to KEEP and everything they were made from."""
     from storage.outputs import find_outputs, remove_output, split_by_use
 
     kept, rest = split_by_use(find_outputs(root), keep)
@@ -151,9 +153,20 @@ def verify(
         found["deleted"] = deleted
         if deleted:
             lines.append(f"{len(deleted)} objects deleted; run the store's stage again to make them")
-    report(found, "\n".join(lines) or f"{url}: every object matches its checksum", json)
+    report(found, "\n".join(lines) or describe_intact(url), json)
     if problems:
         sys.exit(1)
+
+
+def describe_intact(url: str) -> str:
+    """Tell how much of a store was checked: an unsealed one may lack shards."""
+    from storage import LatentStore
+
+    store = LatentStore.open(url, allow_unsealed=True)
+    if store.sealed:
+        return f"{url}: every object matches its checksum"
+    done = f"{len(store.committed())} of {store.shard_count} shards are there and match their checksums"
+    return f"{url}: {done}; not sealed: run its stage again"
 
 
 COMMANDS = (ls, show, verify, gc)

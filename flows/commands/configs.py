@@ -34,6 +34,7 @@ def load_config(name: str, root: str | None) -> PipelineParameters:
     try:
         return PipelineParameters(**values)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt name also leaves the right one missing: name the former.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         place = ".".join(str(part) for part in first["loc"])
         raise UserError("valid parameters", f"{place}: {first['msg']}", f"correct {path}") from None

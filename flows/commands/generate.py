@@ -41,6 +41,8 @@ def draw_side_by_side(
     """
     from PIL import Image
 
+    if Path(output).suffix.lower() != ".png":
+        raise UserError("a path that ends in .png", output, "change --output")
     given = Schedule.parse(schedule) if schedule else None
     url = crf or find_newest_crf(root)
     config = read_config(url)

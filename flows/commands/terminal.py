@@ -44,6 +44,13 @@ def hold_native_stderr() -> Iterator[None]:
             sys.stderr = python_stderr
 
 
+def format_counts(result: Any) -> str:
+    """Say how many of a stage's rows were rejected and how many captions truncated, if any."""
+    counts = {"rejected": result.rejected, "with a truncated caption": result.truncated}
+    told = [f"{count:,} {what}" for what, count in counts.items() if count]
+    return f" ({result.rows:,} rows, {', '.join(told)})" if told else ""
+
+
 def print_columns(lines: list[dict[str, str]], right: frozenset[str] | set[str] = frozenset()) -> None:
     """Print records that share their keys as a table.
 

@@ -1,5 +1,6 @@
 """Train a CRF, in either training stage: a Ray Train job that resumes from its newest checkpoint, then the seal."""
 
+import logging
 import threading
 from concurrent.futures import Future, wait
 from contextlib import nullcontext
@@ -27,10 +28,8 @@ POLL_SECONDS = 0.5
 def optimize(objective: "Objective", work: Work, progress: Progress) -> None:
     """Train a CRF: write checkpoints, logs, the CRF, losses.json (one record per step) and finally the seal.
 
-    Raises UserError if the objective's options or inputs cannot work, or if the training diverges.
+    Raises UserError if the training diverges.
     """
-    check_batch_size(objective.options)
-    objective.check()
     with ray_session() if objective.options.workers else nullcontext():
         divergence = train_and_show_progress(objective, work, progress)
     if divergence:
@@ -46,6 +45,12 @@ def optimize(objective: "Objective", work: Work, progress: Progress) -> None:
         provenance=describe_provenance(work),
     )
     seal_output(work.url, manifest)
+
+
+def check_objective(objective: "Objective") -> None:
+    """Raise UserError if the objective's options or inputs cannot work."""
+    check_batch_size(objective.options)
+    objective.check()
 
 
 def check_batch_size(options: OptimizerOptions) -> None:
@@ -106,6 +111,7 @@ def run_train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
     from pyarrow.fs import FSSpecHandler, PyFileSystem
     from ray.train.torch import TorchTrainer
 
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # its news would stand in the progress bar
     fs, path = fsspec.url_to_fs(locations.join(loop.url, "ray"))
     workers = loop.objective.options.workers
     trainer = TorchTrainer(

@@ -61,6 +61,10 @@ class DenoisingObjective:
     options: TrainParameters
 
     def check(self) -> None:
+        store = LatentStore.open(self.options.latents)
+        if {LATENTS, TEXT} - set(store.names):
+            found = f"one with {', '.join(store.names)} at {store.url}"
+            raise UserError("a natural store, made by encode", found, "give the URL that encode printed as --latents")
         check_rows(self.options.latents, self.options.workers)
 
     def make_trainer_config(self) -> TrainerConfig:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
+from tests.support.training_jobs import write_training_store
 
 
 def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -39,6 +40,13 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
         (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{teacher}", "--lead", "40/31"], "40/31"),
         (["teach", "--captions", "{tmp}/full.txt", "--teacher", "{teacher}", "--tail", "100"], "use 101, the nearest"),
         (["frobnicate"], "frobnicate"),
+        (
+            ["train", "--latents", "{store}", "--teacher", "{teacher}", "--root", "{tmp}"],
+            "a natural store, made by encode",
+        ),
+        (["distill", "--pairs", "{store}", "--initial", "{other}", "--root", "{tmp}"], "teach again with"),
+        (["generate", "--prompt", "x", "--output", "x.txt"], "ends in .png"),
+        (["generate", "--prompt", "x", "--crf", "{other}", "--teacher", "{teacher}"], "a CRF with"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_exit_code_2(
@@ -57,13 +65,18 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
     other = tmp_path / "other"
     other.mkdir()
     (other / "model_index.json").write_text('{"_class_name": "KandinskyPipeline"}')
-    filled = [argument.format(tmp=tmp_path, teacher=tiny_teacher, other=other) for argument in arguments]
+    store = write_training_store(str(tmp_path / "taught"), ["latents_of_another_name"])
+    (other / "config.json").write_text('{"crf_input": "state"}')
+    places = {"tmp": tmp_path, "teacher": tiny_teacher, "other": other, "store": store}
+    filled = [argument.format(**places) for argument in arguments]
     assert run(filled, monkeypatch) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     [line] = printed.err.splitlines()
     assert line.startswith("latentcrf: ")
     assert words in line
+    assert not (tmp_path / "train").exists()
+    assert not (tmp_path / "distill").exists()
 
 
 def test_from_the_shell(tmp_path: Path, tiny_teacher: Path) -> None:

@@ -156,3 +156,11 @@ def test_training_mode_keeps_the_output_normal(seed: int) -> None:
     output = crf(torch.randn(64, 3, 4, 5) * 3 + 1, torch.randn(64, 6))
     torch.testing.assert_close(output.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(output.std((0, 2, 3)), torch.ones(3), atol=1e-2, rtol=0)
+
+
+def test_weights_that_are_a_pickle_are_not_loaded(tmp_path: Path) -> None:
+    crf = random_crf()
+    crf.save_pretrained(tmp_path, safe_serialization=False)
+    assert (tmp_path / "diffusion_pytorch_model.bin").exists()
+    with pytest.raises(OSError, match="safetensors"):
+        LatentCRF.from_pretrained(tmp_path)
