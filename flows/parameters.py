@@ -47,6 +47,11 @@ class TeachOptions(Options):
     tail: int | None = Field(
         None, ge=1, description="also store the state at this timestep (such as 101), for distill --target tail"
     )
+    trajectory: Literal["none", "states", "products"] = Field(
+        "none",
+        description="also store all 50 states and x0 predictions (states), or their products alone (products): "
+        "either serves search",
+    )
 
 
 class TeachParameters(TeachOptions):

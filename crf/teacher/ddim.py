@@ -84,6 +84,10 @@ class DiffusionSchedule:
         """Return the factor of x0 in z, a scalar tensor."""
         return self.alpha(timestep) ** 0.5
 
+    def noise_factor(self, timestep: float) -> float:
+        """Return the factor of eps in z."""
+        return float((1 - self.alpha(timestep)) ** 0.5)
+
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
         """Mix x0 and eps into the state at ``timestep``."""
         alpha = self.alpha(timestep)

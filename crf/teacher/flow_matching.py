@@ -87,6 +87,10 @@ class FlowSchedule:
         """Return the factor of x0 in z, a scalar tensor."""
         return torch.tensor(1 - timestep / self._scheduler.config.num_train_timesteps)
 
+    def noise_factor(self, timestep: float) -> float:
+        """Return the factor of eps in z."""
+        return self.noise_level(timestep)
+
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
         """Mix x0 and eps into the state at ``timestep``."""
         sigma = self.sigma(timestep, x0)

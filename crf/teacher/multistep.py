@@ -30,13 +30,15 @@ def place_multistep(
         config: The scheduler's config.
         stops: Timesteps of the N evaluations, then the one at which the last step ends.
         sigmas: The N + 1 noise levels at ``stops``, as diffusers defines them for this kind of schedule.
-        whole: Whether the last step ends the sampling. It then has lower order if there are fewer than 15 steps, as
-            in diffusers.
+        whole: Whether the last step ends the sampling. It then has first order: it covers most of the remaining
+            levels at once, and second order is far off there.
 
     Returns:
         The scheduler. Its steps start where the first stop is and end at the last noise level exactly.
     """
     ending = {"final_sigmas_type": "sigma_min" if sigmas[-1] else "zero", "lower_order_final": whole}
+    if SOLVERS[solver][0] is DPMSolverMultistepScheduler:
+        ending["euler_at_final"] = whole
     scheduler = make_multistep(solver, {**config, **ending})
     scheduler.set_timesteps(len(stops) - 1)
     scheduler.timesteps, scheduler.sigmas = torch.tensor(stops[:-1]), torch.tensor(sigmas)

@@ -54,6 +54,9 @@ class NoiseSchedule(Protocol):
     def signal(self, timestep: float) -> Tensor:
         """Return the factor of x0 in z, a scalar tensor."""
 
+    def noise_factor(self, timestep: float) -> float:
+        """Return the factor of eps in z."""
+
     def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
         """Compute the eps for which ``add_noise`` gives z from x0."""
 
