@@ -76,10 +76,9 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
                 StableDiffusion3Pipeline.
             crf: A CRF or the folder of one. It is moved to the teacher's device and dtype. None (default) runs the
                 teacher alone.
-            schedule: The schedule to run, or the front of a search (``Front.read("schedule.json")``), whose
-                recommended schedule then runs, or the one that ``num_inference_steps`` asks for. Default: the schedule
-                that the CRF was distilled for ("31/40 + crf + 2/50" if its config records none); without a CRF,
-                "50/50".
+            schedule: The schedule to run, or the front of a search, of which the recommended schedule runs unless
+                ``num_inference_steps`` asks for another. Default: the schedule that the CRF was distilled for
+                ("31/40 + crf + 2/50" if its config records none); without a CRF, "50/50".
 
         Returns:
             A pipeline of the teacher's family.
@@ -158,8 +157,8 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
             negative_prompt: What to steer away from: one text for all prompts, or one per prompt. Default: none.
             height: Height of the images in pixels. Default: the teacher's own size.
             width: Width of the images in pixels. Default: the teacher's own size.
-            num_inference_steps: Number of the teacher's evaluations. With a front, its schedule of so many runs;
-                without one, so many of the teacher's own steps, without the CRF. Default: ``schedule`` runs.
+            num_inference_steps: Run the front's schedule of so many evaluations or, without a front, so many of the
+                teacher's own steps, without the CRF. Default: ``schedule`` runs.
             guidance_scale: Scale of classifier-free guidance. Default 7.5; 1 or less disables guidance.
             num_images_per_prompt: Images per prompt, adjacent in the output. Default 1.
             generator: Generator of the noise, or a list of one per image. Default: PyTorch's global generator.
@@ -175,8 +174,8 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
             or latents (B, C, H, W); or a tuple of one element, the images.
 
         Raises:
-            InputError: ``latents`` has the wrong shape, ``generator`` has the wrong length, or the callback asks for
-                unavailable inputs, or the front has no schedule of ``num_inference_steps`` evaluations.
+            InputError: ``latents`` has the wrong shape, ``generator`` has the wrong length, the callback asks for
+                unavailable inputs, or the front has no schedule of ``num_inference_steps``.
             TeacherError: The CRF was made for another teacher or image size, or the VAE cannot make this size.
             ScheduleError: The schedule needs a CRF, and the pipeline has none.
         """

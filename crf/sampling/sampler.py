@@ -1,6 +1,6 @@
 """Run a schedule: the lead, the CRF, the renoising, the tail."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -129,6 +129,17 @@ def run_tail(
     if clean is not None:
         state = renoise(teacher, schedule, reached, clean, path[0][0], generator)
     return follow(teacher, state, path, given, on_step).state
+
+
+def run_schedules(
+    teacher: Teacher, schedules: Iterable[Schedule], noise_BCHW: Tensor, given: Condition, crf: LatentCRF | None = None
+) -> Iterator[Tensor]:
+    """Run each schedule from the same noise (B, C, H, W) and yield its final latents. Equal leads run once."""
+    leads: dict[Schedule, Trajectory] = {}
+    for schedule in schedules:
+        if schedule.first not in leads:
+            leads[schedule.first] = run_lead(teacher, schedule, noise_BCHW, given)
+        yield run_tail(teacher, schedule, leads[schedule.first], given, crf)
 
 
 def require_crf(schedule: Schedule, crf: LatentCRF | None) -> LatentCRF:

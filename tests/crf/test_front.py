@@ -26,7 +26,7 @@ def test_it_chooses_the_recommended_schedule_or_the_one_of_so_many_evaluations()
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1}', '{"version": 2, "points": []}', '{"points": 3}'])
 def test_something_else_is_rejected(text: str, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(text)
-    with pytest.raises(InputError, match="give the schedule.json of a search"):
+    with pytest.raises(InputError, match=r"give the schedule\.json of a search"):
         Front.read(tmp_path / "other.json")
 
 

@@ -98,7 +98,8 @@ def test_any_schedule_is_read_as_it_is_printed(schedule: Schedule) -> None:
         "31/40 + 2/50 + 2/50", "31/40 + banana", "31/40 + 2@5000,21", "40/40 + crf + 2/50 (recomputed)", "5/5 (ddpm)",
         "31@981..990", "31@30..1", "31@1981..", "3@981,1 (dpm++)", "2@1,981", "2@981,201..301",
         "17/17 (karras)", "3@981,501,1 (power 1.15)", "17@981.. (power)", "17@981.. (deepcache)", "50/50 (deepcache 0)",
-        "33@981.., guided to", "33@981.., guided 201 to 401", "33@981.., guided at 401", "33@981.. + crf + 2/50 (recomputed)", "31@201",
+        "33@981.., guided to", "33@981.., guided 201 to 401", "33@981.., guided at 401",
+        "33@981.. + crf + 2/50 (recomputed)", "31@201",
     ],
 )  # fmt: skip
 def test_what_cannot_be_run_is_rejected(text: str) -> None:

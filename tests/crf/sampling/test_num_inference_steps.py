@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from tests.support.pipelines import FAMILIES, quiet, seeded
 from tests.support.teachers import TINY
 
 
-def draw(pipeline: LatentCRFPipeline, **more: object) -> torch.Tensor:
+def draw(pipeline: LatentCRFPipeline, **more: Any) -> torch.Tensor:
     return pipeline("a cat", generator=seeded(), output_type="latent", **more).images
 
 

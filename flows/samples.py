@@ -1,0 +1,32 @@
+"""The samples that schedules are compared on: captions, each with one or more noises."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from storage import UserError
+from storage.inputs.captions import scan_captions
+from storage.inputs.rows import Row
+
+
+def iterate_samples(captions: str, limit: int | None, noises: int = 1, skip: int = 0) -> Iterator[Row]:
+    """Yield one row per sample: each caption's noises, one after another.
+
+    The first noise of a caption has the caption's own id, so that it is the same noise wherever the caption is used.
+
+    Args:
+        captions: URL of the captions.
+        limit: Number of captions to use, after ``skip``; None for all.
+        noises: Noises per caption.
+        skip: Number of captions to leave out at the start.
+
+    Raises:
+        UserError: A caption is rejected. Schedules are compared on all samples.
+    """
+    rows: Iterable[Row] = scan_captions(captions, None if limit is None else skip + limit)
+    for row in islice(rows, skip, None):
+        if row["reason"]:
+            found = f"row {row['id']}: {row['reason']}"
+            raise UserError("captions of which none is rejected", found, "correct the row or remove it")
+        for number in range(noises):
+            name = f"{row['id']}/noise-{number}" if number else row["id"]
+            yield {**row, "id": name, "uri": row["id"]}
