@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from crf.evaluation.comparison import compare
-from crf.evaluation.features import ImageFeatures
 from crf.evaluation.methods import list_methods
+from crf.features.efficientnet import EfficientNetFeatures
 from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
 from crf.stages.arrays import TRUNCATED
@@ -41,7 +41,7 @@ class CompareMethods:
         self.teacher = Teacher.load(teacher_path, device)
         silence_truncation(self.teacher)
         self.crf = LatentCRF.from_pretrained(crf_path).eval().to(device)
-        self.features = ImageFeatures(device)
+        self.features = EfficientNetFeatures(device)
         self.guidance_scale, self.size = guidance_scale, size
         self.methods = list_methods(lead, self.teacher.noise_schedule, tail)
 

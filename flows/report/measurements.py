@@ -8,8 +8,8 @@ import torch
 
 from crf.device import choose_device
 from crf.evaluation.comparison import time_methods
-from crf.evaluation.features import ImageFeatures
 from crf.evaluation.methods import Method
+from crf.features.efficientnet import EfficientNetFeatures
 from crf.stages.captions import silence_truncation
 from crf.teacher.teacher import Teacher
 from flows.crf_files import load_crf
@@ -27,7 +27,7 @@ TIMED_IMAGES, TIMED_ROUNDS = 4, 2
 
 def compute_real_features(rows: Iterable[Row], size: int) -> Any:
     """Compute the features (N, 1280) of the real images, except those that are rejected."""
-    network = ImageFeatures()
+    network = EfficientNetFeatures()
     features, uris = [], [row["uri"] for row in rows if not row["reason"]]
     for start in range(0, len(uris), 32):
         pixels = []

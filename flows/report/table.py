@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from crf.evaluation.methods import REFERENCE, Method
-from crf.evaluation.metrics import compute_frechet_distance, compute_mean_vendi
+from crf.metrics.frechet import compute_frechet_distance
+from crf.metrics.moments import Moments
+from crf.metrics.vendi import compute_vendi_per_group
 from storage import LatentStore
 
 
@@ -63,10 +65,10 @@ def measure(
                 schedule=str(method.schedule),
                 renoise=method.schedule.renoise,
                 evaluations=method.schedule.evaluations,
-                distance_to_real=compute_frechet_distance(features, real_ND),
-                distance_to_teacher=compute_frechet_distance(features, teacher_features),
+                distance_to_real=compute_frechet_distance(Moments.of(features), Moments.of(real_ND)),
+                distance_to_teacher=compute_frechet_distance(Moments.of(features), Moments.of(teacher_features)),
                 latent_mse=float(np.square(latents - teacher_latents).mean()),
-                vendi=compute_mean_vendi(features, groups),
+                vendi=float(compute_vendi_per_group(features, groups).mean()),
                 seconds_per_image=seconds[method.key],
             )
         )
