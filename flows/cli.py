@@ -14,6 +14,8 @@ from flows.parameters import (
     DistillParameters,
     EncodeParameters,
     EvaluateParameters,
+    MeasureParameters,
+    SearchParameters,
     TeachParameters,
     TrainParameters,
 )
@@ -99,6 +101,28 @@ def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json
     result = run_flow(EVALUATE, flow, params)
     print_table(result.url)
     report(result.model_dump(exclude_none=True), f"evaluate: {result.state}, {result.url}/report.html", json)
+
+
+@app.command(group=STAGES, sort_key=6)
+def search(params: Annotated[SearchParameters, Parameter(name="*")], *, json: Json = False) -> None:
+    """Search the fastest schedules for a teacher: the best one for each number of evaluations."""
+    from flows.search import SEARCH
+    from flows.search import search as flow
+    from storage import locations
+
+    result = run_flow(SEARCH, flow, params)
+    summary = locations.read_json(locations.join(result.url, "search.json"))["summary"]
+    text = f"{summary}\nsearch: {result.state}, {result.url}/schedule.json"
+    report({**result.model_dump(exclude_none=True), "summary": summary}, text, json)
+
+
+@app.command(group=STAGES, sort_key=7)
+def measure(params: Annotated[MeasureParameters, Parameter(name="*")], *, json: Json = False) -> None:
+    """Measure how far schedules end from the teacher's own 50 steps, on the same captions and noises."""
+    from flows.measure import MEASURE
+    from flows.measure import measure as flow
+
+    run_stage(MEASURE, flow, params, json)
 
 
 @app.command(group=PIPELINE, sort_key=1)

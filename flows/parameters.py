@@ -205,6 +205,15 @@ class SearchParameters(SearchOptions):
     crf: str | None = Field(None, description="CRF, for candidates that have one")
     root: Root = "runs"
 
+    @property
+    def caption_sets(self) -> dict[str, tuple[str, int | None]]:
+        """The captions of the search and how many of each to use, by what they are for."""
+        return {
+            "calibrate": (self.calibrate, self.calibrate_limit),
+            "select": (self.select, self.select_limit),
+            "test": (self.test, self.test_limit),
+        }
+
 
 class PipelineParameters(Options):
     """Parameters of the pipeline, and the options of each stage."""
