@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from crf.errors import InputError
-from crf.features.network import FeatureDescription, hash_weights
+from crf.features.files import hash_files
+from crf.features.network import FeatureDescription
 from crf.features.pixels import RESIZE, crop_centre, normalise, quantise, resize
 
 PREPROCESSOR = "preprocessor_config.json"
@@ -38,7 +39,7 @@ class TransformersFeatures:
         side, crop = self._settings["side"], self._settings["crop"]
         self.description = FeatureDescription(
             name=name,
-            weights_sha256=hash_weights(sorted(folder.glob("*.safetensors"))),
+            weights_sha256=hash_files(sorted(folder.glob("*.safetensors"))),
             layer="get_image_features" if has_text else "pooler_output",
             width=self(torch.zeros(1, 3, side, side)).shape[1],
             resize=f"{RESIZE}, to {side}" + (f", centre {crop}" if crop != side else ""),
@@ -77,7 +78,9 @@ class TransformersFeatures:
 def load_network(folder: Path) -> Any:
     """Load a folder's network. Raises InputError if its weights are not safetensors or are incomplete."""
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         network, report = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
