@@ -203,6 +203,14 @@ def test_incomplete_folders_are_rejected(tmp_path: Path) -> None:
         load_features(folder)
 
 
+def test_a_text_encoder_without_its_tokenizer_is_an_error(tmp_path: Path) -> None:
+    folder = save_clip(tmp_path / "clip")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"the tokenizer of the text encoder in .*, found none"):
+        load_features(folder)
+
+
 def test_weights_that_transformers_would_make_up_are_an_error(tmp_path: Path) -> None:
     """A classifier's folder has no pooler."""
     classifier = save_folder(tmp_path / "vit", ViTForImageClassification(ViTConfig(**TINY, intermediate_size=32)))
