@@ -1,23 +1,24 @@
-"""Sample with every method from the same noise, and measure how long each takes."""
+"""Sample with every method from the same noise, and compare each result with the teacher's own."""
 
-import time
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from crf.device import synchronize
 from crf.evaluation.methods import Method
 from crf.model.latent_crf import LatentCRF
 from crf.sampling.sampler import Trajectory, run_lead, run_tail
 from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
 
+MOST_DECIBELS = 100.0
+"""PSNR of equal images."""
+
 
 @torch.no_grad()
 def compare(
     teacher: Teacher,
-    crf: LatentCRF,
+    crf: LatentCRF | None,
     captions: list[str],
     noise_BCHW: Tensor,
     guidance_scale: float,
@@ -27,7 +28,7 @@ def compare(
 
     Args:
         teacher: The teacher.
-        crf: A CRF for this teacher.
+        crf: A CRF for this teacher, if a method needs one.
         captions: B captions.
         noise_BCHW: Initial noise, (B, C, H, W).
         guidance_scale: Scale of classifier-free guidance; 1 or less for none.
@@ -47,42 +48,17 @@ def compare(
     return results
 
 
-@torch.no_grad()
-def time_methods(
-    teacher: Teacher,
-    crf: LatentCRF,
-    captions: list[str],
-    guidance_scale: float,
-    size: int,
-    methods: Iterable[Method],
-    rounds: int,
-) -> dict[str, float]:
-    """Measure each method's seconds per image, from noise to pixels, in batches of ``len(captions)`` images.
+def compute_squared_error(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
+    """Compute the mean squared error of each sample's latents or pixels, (B,)."""
+    return (a_BCHW.float() - b_BCHW.float()).square().mean((1, 2, 3))
 
-    The methods take turns, so that other load on the machine affects all of them alike.
 
-    Args:
-        teacher: The teacher.
-        crf: A CRF for this teacher.
-        captions: The captions of one batch.
-        guidance_scale: Scale of classifier-free guidance; 1 or less for none.
-        size: Pixels per side.
-        methods: The methods to time.
-        rounds: Number of measurements per method; the fastest counts.
+def compute_psnr(a_BCHW: Tensor, b_BCHW: Tensor) -> Tensor:
+    """Compute the peak signal-to-noise ratio of images in [-1, 1] in dB, (B,). Equal images have MOST_DECIBELS."""
+    ratio_B = compute_squared_error(a_BCHW, b_BCHW) / 4  # the squared range from -1 to 1
+    return (-10 * torch.log10(ratio_B)).clamp(max=MOST_DECIBELS)
 
-    Returns:
-        Seconds per image by the method's key.
-    """
-    noise_BCHW = torch.randn((len(captions), *teacher.latent_shape(size)))
-    best: dict[str, float] = {}
-    for _ in range(rounds):
-        for method in methods:
-            synchronize()
-            start = time.perf_counter()
-            given = teacher.condition(captions, guidance_scale)
-            reached = run_lead(teacher, method.schedule, noise_BCHW, given)
-            teacher.decode(run_tail(teacher, method.schedule, reached, given, crf))
-            synchronize()
-            seconds = (time.perf_counter() - start) / len(captions)
-            best[method.key] = min(seconds, best.get(method.key, seconds))
-    return best
+
+def compute_feature_distance(a_BD: Tensor, b_BD: Tensor) -> Tensor:
+    """Compute the squared Euclidean distance of each sample's features, (B,)."""
+    return (a_BD - b_BD).square().sum(1)

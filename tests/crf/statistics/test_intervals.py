@@ -60,7 +60,7 @@ def test_intervals_cover_the_truth(captions: int, tails: float) -> None:
     clustered, ignored = 0, 0
     for errors, base in zip(baseline * np.exp(logs), baseline, strict=True):
         found, alone = (compare_errors(errors, base, unit) for unit in (labels, np.arange(len(labels))))
-        clustered += found.low <= np.exp(truth) <= found.high  # type: ignore[operator]
-        ignored += alone.low <= np.exp(truth) <= alone.high  # type: ignore[operator]
+        clustered += found.low <= np.exp(truth) <= found.high
+        ignored += alone.low <= np.exp(truth) <= alone.high
     assert clustered / trials == pytest.approx(0.95, abs=0.02)
     assert ignored / trials < 0.9, "an interval that takes noises for captions is too narrow"
