@@ -4,15 +4,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crf.front import Front
     from crf.model.config import LatentCRFConfig
     from crf.model.latent_crf import LatentCRF
     from crf.sampling.family_pipelines import LatentCRFPipeline
     from crf.schedule import Schedule
     from crf.teacher.teacher import Teacher
 
-__all__ = ["LatentCRF", "LatentCRFConfig", "LatentCRFPipeline", "Schedule", "Teacher"]
+__all__ = ["Front", "LatentCRF", "LatentCRFConfig", "LatentCRFPipeline", "Schedule", "Teacher"]
 
 HOMES = {
+    "Front": "crf.front",
     "LatentCRF": "crf.model.latent_crf",
     "LatentCRFConfig": "crf.model.config",
     "LatentCRFPipeline": "crf.sampling.family_pipelines",

@@ -6,18 +6,19 @@
 "31/40 + 2@201,21"          the last evaluations at timesteps 201 and 21
 "31@981..201 + crf + 2/50"  31 evaluations spaced evenly from timestep 981, the CRF at timestep 201
 "33@981.."                  33 evaluations spaced evenly from timestep 981 to the end
+"4@981,721,401,161"         4 evaluations at these timesteps, to the end; "4@981,721,401,301..201" ends at 201
 "31/40 + x0"                the first 31 of 40 steps, then the last evaluation's x0 prediction as the result
 
-Brackets at the end name the renoising and the solver if they are not the paper's, and the timestep spacing if it is
-not that of the teacher's own scheduler:
-"31/40 + crf + 2/50 (consistent)", "33/33 (dpm++)", "50/50 (trailing)".
+Brackets at the end name what differs from the paper's: the renoising, the solver, the spacing of the timesteps and
+DeepCache. A range of guidance may follow.
+"31/40 + crf + 2/50 (consistent)", "17@981.. (dpm++) (power 1.15)", "50/50 (deepcache 3)", "33@981.., guided to 401".
 """
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, Self
 
 from crf.errors import ScheduleError
+from crf.notation import POWER, format_fields, parse_fields
 
 # The trajectories that the CRF is distilled from (section 3.5): state 40 of 50 -> state 50.
 TEACHER_STEPS, TEACHER_SPLIT = 50, 40
@@ -26,17 +27,9 @@ PAPER = f"{PAPERS_LEAD} + crf + 2/50"
 LAST_TIMESTEP = 21
 """Timestep of the last evaluation in a tail that ``place_tail`` makes."""
 Renoise = Literal["direct", "consistent", "recomputed", "fresh"]
-Solver = Literal["ddim", "dpm++"]
-Spacing = Literal["", "leading", "trailing"]
-LEAD = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+)\.\.(\d*)")
-TAIL = re.compile(r"(\d+)/(\d+)|(\d+)@(\d+(?:,\d+)*)")
-# What may stand in brackets, and the field that it sets.
-NAMED = {
-    **dict.fromkeys(("consistent", "recomputed", "fresh"), "renoise"),
-    "dpm++": "solver",
-    **dict.fromkeys(("leading", "trailing"), "spacing"),
-}
-BRACKETS = re.compile(rf"\(({'|'.join(map(re.escape, NAMED))})\)\s*$")
+Solver = Literal["ddim", "dpm++", "dpm++3m", "unipc"]
+LATEST = 1000
+"""No timestep is later. Flow matching starts there; diffusion schedules start at 999 at most."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +40,13 @@ class Schedule:
 
     Args:
         lead: Number of evaluations before the CRF.
-        lead_of: Steps in the full schedule that the lead is the first part of; 0 (default) if ``lead_from`` is given.
-        lead_from: Timestep at which an evenly spaced lead starts; 0 (default) if ``lead_of`` is given. With it, a
-            lead of fewer steps can start at as much noise as the teacher's own schedule.
-        lead_to: Timestep at which an evenly spaced lead ends. None (default): no noise is left.
+        lead_of: Steps in the full schedule that the lead is the first part of; 0 (default) if the lead has
+            timesteps of its own.
+        lead_from: Timestep at which a lead with a spacing of its own starts; 0 (default) otherwise. With it, a lead
+            of fewer steps can start at as much noise as the teacher's own schedule.
+        lead_to: Timestep at which a lead of ``lead_from`` or ``lead_timesteps`` ends. None (default): no noise is
+            left.
+        lead_timesteps: Timesteps of the lead's evaluations, descending. Default ().
         middle: What follows the lead: "crf", "x0" (the last evaluation's x0 prediction) or "" (default, nothing).
         tail: Number of evaluations after the middle. Default 0.
         tail_of: Steps in the full schedule that the tail is the last part of; 0 (default) without a tail or with
@@ -59,10 +55,18 @@ class Schedule:
         renoise: How the middle's clean latents become the tail's first state: unchanged ("direct", default, as in
             the paper), with the eps of the lead's last evaluation ("consistent"), with the eps that relates them to
             the lead's last state ("recomputed"), or with new noise ("fresh").
-        solver: Sampler of the lead: "ddim" (default; Euler for flow matching) or "dpm++", second-order DPM-Solver++
-            (arXiv 2211.01095).
-        spacing: Timestep spacing of lead and tail: "leading" or "trailing" (arXiv 2305.08891, table 2), or ""
-            (default) for the teacher's own.
+        solver: Sampler of the lead: "ddim" (default; Euler for flow matching), "dpm++" and "dpm++3m" (DPM-Solver++
+            of second and third order, arXiv 2211.01095), or "unipc" (arXiv 2302.04867).
+        spacing: Spacing of the timesteps. "leading" or "trailing" (arXiv 2305.08891, table 2) for steps of a full
+            schedule. For a lead of ``lead_from``, "power P" (t = lead_from - 1000 (i / lead)^P), "karras" (arXiv
+            2206.00364, eq. 5), "ays" or "ays-xl" (arXiv 2404.14507, for SD 1.5 and SDXL). "" (default) is the
+            teacher's own for steps, even for ``lead_from``.
+        deepcache: Whole evaluations run once per so many steps, the others reuse deep features (arXiv 2312.00858).
+            Default 1, always whole.
+        extrapolated: Whether DeepCache extrapolates the deep features from the last two whole evaluations. Default
+            False.
+        guided_from: Evaluations at later timesteps run without guidance. None (default) for no limit.
+        guided_to: Evaluations at earlier timesteps run without guidance. Default 0.
 
     Raises:
         ScheduleError: The schedule cannot be run.
@@ -75,15 +79,20 @@ class Schedule:
 
     lead: int
     lead_of: int = 0
-    lead_from: int = 0
+    lead_from: float = 0
     lead_to: int | None = None
+    lead_timesteps: tuple[float, ...] = ()
     middle: Literal["", "crf", "x0"] = ""
     tail: int = 0
     tail_of: int = 0
-    tail_timesteps: tuple[int, ...] = ()
+    tail_timesteps: tuple[float, ...] = ()
     renoise: Renoise = "direct"
     solver: Solver = "ddim"
-    spacing: Spacing = ""
+    spacing: str = ""
+    deepcache: int = 1
+    extrapolated: bool = False
+    guided_from: int | None = None
+    guided_to: int = 0
 
     @classmethod
     def parse(cls, text: str, renoise: Renoise = "direct") -> Self:
@@ -100,28 +109,7 @@ class Schedule:
         Raises:
             ScheduleError: The text is not a schedule, or the schedule cannot be run.
         """
-        rest, named = text, {"renoise": renoise}
-        while bracket := BRACKETS.search(rest):
-            rest = rest[: bracket.start()]
-            named[NAMED[bracket[1]]] = bracket[1]  # type: ignore[assignment]
-        first, *others = (part.strip() for part in rest.split("+"))
-        lead = LEAD.fullmatch(first)
-        middle = others.pop(0) if others and others[0] in ("crf", "x0") else ""
-        tail = TAIL.fullmatch(others[0]) if len(others) == 1 else None
-        if lead is None or len(others) > 1 or (others and tail is None):
-            raise ScheduleError("a schedule", repr(text), "write one like '31/40 + crf + 2/50' or '50/50'")
-        steps, of, count, timesteps = tail.groups() if tail else (None, None, None, None)
-        return cls(
-            lead=int(lead[1] or lead[3]),
-            lead_of=int(lead[2] or 0),
-            lead_from=int(lead[4] or 0),
-            lead_to=int(lead[5]) if lead[5] else None,
-            middle=middle,  # type: ignore[arg-type]
-            tail=int(steps or count or 0),
-            tail_of=int(of or 0),
-            tail_timesteps=tuple(map(int, timesteps.split(","))) if timesteps else (),
-            **named,  # type: ignore[arg-type]
-        )
+        return cls(**{"renoise": renoise, **parse_fields(text)})
 
     @classmethod
     def parse_lead(cls, text: str) -> Self:
@@ -142,24 +130,41 @@ class Schedule:
         return schedule
 
     def __post_init__(self) -> None:
-        if self.lead_of and not 1 <= self.lead <= self.lead_of <= 1000:
-            self._reject("a lead of at least 1 step, in a schedule of at most 1000", "change the numbers")
-        if not self.lead_of and not 1 <= self.lead <= self.lead_from - (self.lead_to or 0) <= 999:
-            self._reject(
-                "at least 1 evaluation, at distinct descending timesteps of at most 999", "change the timesteps"
-            )
-        if self.lead_from and self.solver != "ddim":
-            self._reject(f"steps for {self.solver}, which chooses its own timesteps", "write steps, such as 31/40")
+        self._check_lead()
         if self.tail_of and not 1 <= self.tail <= self.tail_of <= 1000:
             self._reject("a tail of at least 1 step, in a schedule of at most 1000", "change the numbers")
-        if self.tail_timesteps and len(self.tail_timesteps) != self.tail:
-            self._reject(f"{self.tail} timesteps in the tail", "give one per evaluation")
-        if list(self.tail_timesteps) != sorted(set(self.tail_timesteps), reverse=True):
-            self._reject("descending timesteps in the tail", "sort them and remove duplicates")
-        if max(self.tail_timesteps, default=0) > 999:
-            self._reject("timesteps of at most 999 in the tail", "lower them")
+        if self.tail_timesteps:
+            self._check_timesteps("tail", self.tail, self.tail_timesteps)
         if self.renoise == "recomputed" and not self.lead_to and self.lead_of in (0, self.lead):
             self._reject("a lead that leaves noise to recompute", "end it earlier")
+        if not 1 <= self.deepcache <= 1000:
+            self._reject("an interval of 1 or more for DeepCache", "change it")
+        if self.guided_from is not None and self.guided_from < self.guided_to:
+            self._reject("a range of guidance that falls", "swap its timesteps")
+
+    def _check_lead(self) -> None:
+        if self.lead_of:
+            if not 1 <= self.lead <= self.lead_of <= 1000:
+                self._reject("a lead of at least 1 step, in a schedule of at most 1000", "change the numbers")
+        elif self.lead_timesteps:
+            self._check_timesteps("lead", self.lead, self.lead_timesteps)
+            if self.lead_to is not None and self.lead_to >= self.lead_timesteps[-1]:
+                self._reject("a lead that ends below its last timestep", "lower its end")
+        elif not 1 <= self.lead <= self.lead_from - (self.lead_to or 0) <= LATEST:
+            self._reject(
+                f"at least 1 evaluation, at distinct descending timesteps of at most {LATEST}", "change the timesteps"
+            )
+        named = self.spacing in ("karras", "ays", "ays-xl") or POWER.fullmatch(self.spacing)
+        if named and not self.lead_from:
+            self._reject(f"a lead such as 17@981.. for the spacing '{self.spacing}'", "write its first timestep")
+
+    def _check_timesteps(self, part: str, count: int, timesteps: tuple[float, ...]) -> None:
+        if len(timesteps) != count:
+            self._reject(f"{count} timesteps in the {part}", "give one per evaluation")
+        if list(timesteps) != sorted(set(timesteps), reverse=True):
+            self._reject(f"descending timesteps in the {part}", "sort them and remove duplicates")
+        if timesteps[0] > LATEST:
+            self._reject(f"timesteps of at most {LATEST} in the {part}", "lower them")
 
     def _reject(self, expected: str, next_step: str) -> None:
         raise ScheduleError(expected, f"'{self}'", next_step)
@@ -170,18 +175,21 @@ class Schedule:
         return replace(self, middle="", tail=0, tail_of=0, tail_timesteps=(), renoise="direct")
 
     @property
+    def step_spacing(self) -> str:
+        """The spacing of a full schedule's steps: "leading", "trailing", or "" for the teacher's own."""
+        return self.spacing if self.spacing in ("leading", "trailing") else ""
+
+    def is_guided_at(self, timestep: float) -> bool:
+        """Return whether an evaluation at a timestep runs with guidance, if there is guidance at all."""
+        return self.guided_to <= timestep <= (LATEST if self.guided_from is None else self.guided_from)
+
+    @property
     def evaluations(self) -> int:
         """Number of the teacher's evaluations. A guided one, with and without the caption, counts once."""
         return self.lead + self.tail
 
     def __str__(self) -> str:
-        places = ",".join(map(str, self.tail_timesteps))
-        tail = f"{self.tail}@{places}" if places else f"{self.tail}/{self.tail_of}"
-        to_timestep = "" if self.lead_to is None else self.lead_to
-        reach = f"@{self.lead_from}..{to_timestep}" if self.lead_from else f"/{self.lead_of}"
-        parts = [f"{self.lead}{reach}", *filter(None, [self.middle]), *([tail] if self.tail else [])]
-        brackets = [name for name in (self.renoise, self.solver, self.spacing) if name in NAMED]
-        return " + ".join(parts) + "".join(f" ({name})" for name in brackets)
+        return format_fields({field.name: getattr(self, field.name) for field in fields(self)})
 
 
 def make_default_schedule(lead: str | None, tail: int | None = None) -> Schedule:

@@ -47,6 +47,11 @@ class TeachOptions(Options):
     tail: int | None = Field(
         None, ge=1, description="also store the state at this timestep (such as 101), for distill --target tail"
     )
+    trajectory: Literal["none", "states", "products"] = Field(
+        "none",
+        description="also store all 50 states and x0 predictions (states), or their products alone (products): "
+        "either serves search",
+    )
 
 
 class TeachParameters(TeachOptions):
@@ -142,6 +147,12 @@ class EvaluateOptions(Options):
         None, description="key of the method to compare all others with; by default evenly spaced DDIM"
     )
     schedules: tuple[str, ...] = Field((), description="further schedules to compare, such as '25@981..'")
+    features: str | None = Field(
+        None,
+        description="network to compare images by: a transformers folder (CLIP, SigLIP, DINOv2) or a TorchScript file; "
+        "by default EfficientNet-Lite0",
+    )
+    st_lpips: bool = Field(False, description="also measure ST-LPIPS; needs pip install 'latentcrf[perceptual]'")
 
     def count_noises(self, place: int) -> int:
         """Return the number of noises of the caption at ``place``, counted from 0."""
@@ -164,13 +175,54 @@ class EvaluateParameters(EvaluateOptions):
     root: Root = "runs"
 
 
-class ReferenceParameters(Options):
-    """Parameters of ``reference``, which ``evaluate`` runs: real images -> their features."""
+class MeasureParameters(Options):
+    """Parameters of ``measure``: teacher, captions and schedules -> the schedules' errors."""
 
-    images: str
-    size: int
-    root: str
-    shard_rows: int = 64
+    schedules: list[str] = Field(min_length=1, description="schedules, as in docs/schedules.md")
+    captions: str = Field(description="captions to measure on")
+    teacher: TeacherFolder
+    crf: str | None = Field(None, description="CRF, for the schedules that have one")
+    size: int | None = Field(None, ge=8, description="pixels per side; the teacher's own by default")
+    limit: int | None = Field(None, ge=1, description="use only this many captions, after those that are skipped")
+    skip: int = Field(0, ge=0, description="leave out this many captions at the start")
+    noises: int = Field(1, ge=1, description="noises per caption")
+    converged: bool = Field(False, description="also measure the distance to the converged reference of 100 steps")
+    shard_rows: int = Field(8, ge=1, description="samples per shard, the unit of work and resume")
+    guidance_scale: float = Field(7.5, description="classifier-free guidance scale")
+    seed: int = Field(1, ge=0, description="determines each sample's noise, together with its id")
+    root: Root = "runs"
+
+
+class SearchOptions(Options):
+    evaluations: list[int] = Field(
+        [33, 25, 17, 12, 10, 8], min_length=1, description="numbers of the teacher's evaluations to search for"
+    )
+    tolerance: float = Field(
+        1.0,
+        gt=0,
+        description="recommend the cheapest schedule that ends this near to the teacher's 50 steps, as a multiple of "
+        "their own distance to the converged reference",
+    )
+    size: int | None = Field(None, ge=8, description="pixels per side; the teacher's own by default")
+    first_captions: int = Field(16, ge=2, description="calibration captions of the first round, which drops most")
+    calibrate_limit: int | None = Field(None, ge=2, description="use only this many calibration captions")
+    select_limit: int | None = Field(None, ge=2, description="use only this many selection captions")
+    test_limit: int | None = Field(None, ge=2, description="use only this many test captions")
+    shard_rows: int = Field(8, ge=1, description="samples per shard, the unit of work and resume")
+    guidance_scale: float = Field(7.5, description="classifier-free guidance scale, as given to teach")
+    seed: int = Field(1, ge=0, description="determines each sample's noise, together with its id")
+
+
+class SearchParameters(SearchOptions):
+    """Parameters of ``search``: a teacher and its trajectories -> the front of its fastest schedules."""
+
+    trajectories: str = Field(description="teacher store, made by teach with --trajectory")
+    calibrate: str = Field(description="captions that the candidates are raced on")
+    select: str = Field(description="captions that the front is chosen on")
+    test: str = Field(description="captions that the front is reported on, once")
+    teacher: TeacherFolder
+    crf: str | None = Field(None, description="CRF, for candidates that have one")
+    root: Root = "runs"
 
 
 class PipelineParameters(Options):

@@ -3,7 +3,19 @@
 from prefect import flow
 
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
-from crf.stages.arrays import LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, TRUNCATED, X0_40
+from crf.stages.arrays import (
+    LEAD_STATE,
+    LEAD_X0,
+    STEP_40,
+    STEP_50,
+    TAIL_STATE,
+    TEXT,
+    TRAJECTORY_PRODUCTS,
+    TRAJECTORY_STATE,
+    TRAJECTORY_X0,
+    TRUNCATED,
+    X0_40,
+)
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters import TeachParameters
 from flows.progress import Progress
@@ -32,8 +44,9 @@ def identify(params: TeachParameters) -> Target:
         "x0": params.x0,
         "lead": str(Schedule.parse_lead(params.lead)) if params.lead else None,
         "tail": params.tail,
+        "trajectory": params.trajectory,
     }
-    return Target.store(Identity("teach", 3, {"captions": captions, **teacher}, parameters), shards, "captions")
+    return Target.store(Identity("teach", 4, {"captions": captions, **teacher}, parameters), shards, "captions")
 
 
 def check_tail(params: TeachParameters) -> None:
@@ -56,9 +69,11 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     names += [LEAD_STATE, LEAD_X0] if params.lead else []
     names += [TAIL_STATE] if params.tail else []
     latent = ArraySpec.latent(height, width, channels)
+    arrays = {**dict.fromkeys(names, latent), TEXT: ArraySpec.vector(teacher.text_width), TRUNCATED: TRUNCATED_SPEC}
+    arrays |= list_trajectory_arrays(params.trajectory, latent)
     store = create_store(
         work,
-        {**dict.fromkeys(names, latent), TEXT: ArraySpec.vector(teacher.text_width), TRUNCATED: TRUNCATED_SPEC},
+        arrays,
         "captions",
         scan_captions(params.captions, params.limit),
         scheduler=teacher.scheduler_config,
@@ -66,10 +81,21 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         dtype="float32",
     )
     arguments = {"teacher_path": params.teacher, "guidance_scale": params.guidance_scale, "size": size}
-    arguments |= {"x0": params.x0, "lead": params.lead, "tail": params.tail}
+    arguments |= {"x0": params.x0, "lead": params.lead, "tail": params.tail, "trajectory": params.trajectory}
     fill_store(store, work.shards, SeedRows(params.seed), "crf.stages.teach:TeachTrajectories", arguments, progress)
     write_truncated(store)
     store.seal([CAPTIONS])
+
+
+def list_trajectory_arrays(trajectory: str, latent: ArraySpec) -> dict[str, ArraySpec]:
+    """List the arrays that hold the whole trajectory."""
+    if trajectory == "none":
+        return {}
+    if trajectory == "products":
+        count = 2 * TEACHER_STEPS + 1
+        return {TRAJECTORY_PRODUCTS: ArraySpec((count, count), "float64", ("point", "other_point"))}
+    states = ArraySpec((TEACHER_STEPS, *latent.row_shape), latent.dtype, ("step", *latent.dimensions))
+    return {TRAJECTORY_STATE: states, TRAJECTORY_X0: states}
 
 
 TEACH = Stage("teach", identify, compute)

@@ -13,7 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from crf.device import synchronize
 from crf.evaluation.methods import Method
 from crf.model.latent_crf import LatentCRF
-from crf.sampling.sampler import run_lead, run_tail
+from crf.sampling.deepcache import cache_features
+from crf.sampling.paths import count_passes
+from crf.sampling.sampler import run_schedules
 from crf.schedule import Schedule
 from crf.stages.captions import silence_truncation
 from crf.teacher.teacher import Teacher
@@ -68,9 +70,11 @@ def measure_costs(
             seconds = time_image(teacher, crf, caption, noise_BCHW, guidance_scale, method.schedule)
             rounds[method.key].append(seconds)
             peaks[method.key] = max(peaks[method.key], read_peak(device) or 0)
+    cached = any(method.schedule.deepcache > 1 for method in methods)
+    shallow = count_shallow_flops(teacher, caption, size) / flops["pass"] if cached else 0.0
     costs = {}
     for method in methods:
-        passes = count_passes(method.schedule, guidance_scale)
+        passes = count_passes(teacher.noise_schedule, method.schedule, guidance_scale > 1, shallow)
         with_crf = flops["crf"] if method.schedule.middle == "crf" else 0
         costs[method.key] = Cost(
             passes=passes,
@@ -80,11 +84,6 @@ def measure_costs(
         )
     dtype = str(teacher.dtype).removeprefix("torch.")
     return costs, {"device": name_device(device), "threads": torch.get_num_threads(), "dtype": dtype}
-
-
-def count_passes(schedule: Schedule, guidance_scale: float) -> float:
-    """Count the U-Net passes of a schedule: a guided evaluation takes two, with and without the caption."""
-    return schedule.evaluations * (2 if guidance_scale > 1 else 1)
 
 
 @torch.no_grad()
@@ -100,8 +99,8 @@ def time_image(
     synchronize()
     start = time.perf_counter()
     given = teacher.condition([caption], guidance_scale)
-    reached = run_lead(teacher, schedule, noise_BCHW, given)
-    teacher.decode(run_tail(teacher, schedule, reached, given, crf))
+    [z_BCHW] = run_schedules(teacher, [schedule], noise_BCHW, given, crf)
+    teacher.decode(z_BCHW)
     synchronize()
     return time.perf_counter() - start
 
@@ -111,18 +110,29 @@ def count_part_flops(teacher: Teacher, crf: LatentCRF | None, caption: str, size
     """Count the FLOPs of each part for one image: a U-Net pass, the CRF and the decoder."""
     given = teacher.condition([caption], guidance_scale=1)
     z_BCHW = torch.zeros((1, *teacher.latent_shape(size)), device=teacher.device, dtype=teacher.dtype)
-    timestep = float(teacher.noise_schedule.timesteps(1)[0])
     parts: dict[str, Callable[[], object]] = {
-        "pass": lambda: teacher.guided_output(z_BCHW, timestep, given),
+        "pass": lambda: teacher.guided_output(z_BCHW, 500, given),
         "decode": lambda: teacher.decode(z_BCHW),
         "crf": lambda: crf and crf(z_BCHW, given.pooled_BD.to(z_BCHW.dtype), z_BCHW),
     }
-    counted = {}
-    for name, run in parts.items():
-        with FlopCounterMode(display=False) as counter:
-            run()
-        counted[name] = int(counter.get_total_flops())
-    return counted
+    return {name: count_flops(run) for name, run in parts.items()}
+
+
+@torch.no_grad()
+def count_shallow_flops(teacher: Teacher, caption: str, size: int) -> int:
+    """Count the FLOPs of a U-Net pass that reuses deep features (DeepCache)."""
+    cached = cache_features(teacher, 2)
+    given = cached.condition([caption], guidance_scale=1)
+    z_BCHW = torch.zeros((1, *teacher.latent_shape(size)), device=teacher.device, dtype=teacher.dtype)
+    cached.guided_output(z_BCHW, 500, given)
+    return count_flops(lambda: cached.guided_output(z_BCHW, 400, given))
+
+
+def count_flops(run: Callable[[], object]) -> int:
+    """Count the FLOPs of a call."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops())
 
 
 def summarize_rounds(seconds: list[float]) -> dict[str, float]:

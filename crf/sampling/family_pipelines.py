@@ -34,6 +34,7 @@ class StableDiffusionLatentCRFPipeline(LatentCRFPipeline, StableDiffusionPipelin
         requires_safety_checker: bool = False,
         crf: LatentCRF | None = None,
         schedule: str | None = None,
+        front: str | None = None,
     ) -> None:
         super().__init__(
             vae,
@@ -46,7 +47,7 @@ class StableDiffusionLatentCRFPipeline(LatentCRFPipeline, StableDiffusionPipelin
             image_encoder,
             requires_safety_checker,
         )
-        self._add_crf(crf, schedule)
+        self._add_crf(crf, schedule, front)
 
 
 class StableDiffusionXLLatentCRFPipeline(LatentCRFPipeline, StableDiffusionXLPipeline):  # type: ignore[misc]
@@ -69,6 +70,7 @@ class StableDiffusionXLLatentCRFPipeline(LatentCRFPipeline, StableDiffusionXLPip
         force_zeros_for_empty_prompt: bool = True,
         crf: LatentCRF | None = None,
         schedule: str | None = None,
+        front: str | None = None,
     ) -> None:
         super().__init__(
             vae,
@@ -83,7 +85,7 @@ class StableDiffusionXLLatentCRFPipeline(LatentCRFPipeline, StableDiffusionXLPip
             force_zeros_for_empty_prompt,
             add_watermarker=False,
         )
-        self._add_crf(crf, schedule)
+        self._add_crf(crf, schedule, front)
 
 
 class StableDiffusion3LatentCRFPipeline(LatentCRFPipeline, StableDiffusion3Pipeline):  # type: ignore[misc]
@@ -107,6 +109,7 @@ class StableDiffusion3LatentCRFPipeline(LatentCRFPipeline, StableDiffusion3Pipel
         feature_extractor: Any = None,
         crf: LatentCRF | None = None,
         schedule: str | None = None,
+        front: str | None = None,
     ) -> None:
         super().__init__(
             transformer,
@@ -121,4 +124,4 @@ class StableDiffusion3LatentCRFPipeline(LatentCRFPipeline, StableDiffusion3Pipel
             image_encoder,
             feature_extractor,
         )
-        self._add_crf(crf, schedule)
+        self._add_crf(crf, schedule, front)

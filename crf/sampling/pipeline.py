@@ -13,6 +13,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from crf.errors import InputError, TeacherError
+from crf.front import Front
 from crf.model.latent_crf import LatentCRF
 from crf.sampling.sampler import Generators, OnStep, require_crf, run_lead, run_tail
 from crf.schedule import Schedule, make_default_schedule
@@ -63,7 +64,10 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     @classmethod
     def from_teacher(
-        cls, teacher: str | Path | Any, crf: str | Path | LatentCRF | None = None, schedule: Schedule | None = None
+        cls,
+        teacher: str | Path | Any,
+        crf: str | Path | LatentCRF | None = None,
+        schedule: Schedule | Front | None = None,
     ) -> "LatentCRFPipeline":
         """Create a pipeline from a teacher and a CRF. It shares their modules; nothing is copied.
 
@@ -72,8 +76,9 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
                 StableDiffusion3Pipeline.
             crf: A CRF or the folder of one. It is moved to the teacher's device and dtype. None (default) runs the
                 teacher alone.
-            schedule: The schedule to run. Default: the one that the CRF was distilled for ("31/40 + crf + 2/50" if
-                its config records none); without a CRF, "50/50".
+            schedule: The schedule to run, or the front of a search, of which the recommended schedule runs unless
+                ``num_inference_steps`` asks for another. Default: the schedule that the CRF was distilled for
+                ("31/40 + crf + 2/50" if its config records none); without a CRF, "50/50".
 
         Returns:
             A pipeline of the teacher's family.
@@ -83,16 +88,20 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         """
         stock = Teacher.load(teacher).pipeline if isinstance(teacher, (str, Path)) else teacher
         model = LatentCRF.from_pretrained(crf) if isinstance(crf, (str, Path)) else crf
+        front = schedule if isinstance(schedule, Front) else None
+        chosen = front.choose() if front else schedule
         pipeline: LatentCRFPipeline = cls.of_family[find_family(type(stock))](
             **{**stock.components, "crf": model},
             **stock.parameters,
-            schedule=str(schedule) if schedule else None,
+            schedule=str(chosen) if chosen else None,
+            front=front.format() if front else None,
         )
         return pipeline
 
-    def _add_crf(self, crf: LatentCRF | None, schedule: str | None) -> None:
-        """Add the CRF and the schedule, after the teacher's own constructor has run."""
+    def _add_crf(self, crf: LatentCRF | None, schedule: str | None, front: str | None) -> None:
+        """Add the CRF, the schedule and the front, after the teacher's own constructor has run."""
         self.register_modules(crf=crf)
+        self.register_to_config(front=front)
         if crf:
             crf.eval().to(self.device)
         # Only if it changes: diffusers warns about every conversion.
@@ -110,6 +119,14 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
     def schedule(self, schedule: Schedule) -> None:
         self.register_to_config(schedule=str(schedule))
 
+    def _choose_schedule(self, num_inference_steps: int | None) -> Schedule:
+        """Return the schedule of a call: the pipeline's own, or the one of so many evaluations."""
+        if num_inference_steps is None:
+            return self.schedule
+        if self.config.front:
+            return Front.parse(self.config.front).choose(num_inference_steps)
+        return Schedule(num_inference_steps, num_inference_steps)
+
     @property
     def teacher(self) -> Teacher:
         """The teacher made of this pipeline's components."""
@@ -123,6 +140,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         negative_prompt: str | list[str] | None = None,
         height: int | None = None,
         width: int | None = None,
+        num_inference_steps: int | None = None,
         guidance_scale: float = 7.5,
         num_images_per_prompt: int = 1,
         generator: Generators | None = None,
@@ -139,6 +157,8 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
             negative_prompt: What to steer away from: one text for all prompts, or one per prompt. Default: none.
             height: Height of the images in pixels. Default: the teacher's own size.
             width: Width of the images in pixels. Default: the teacher's own size.
+            num_inference_steps: Run the front's schedule of so many evaluations or, without a front, so many of the
+                teacher's own steps, without the CRF. Default: ``schedule`` runs.
             guidance_scale: Scale of classifier-free guidance. Default 7.5; 1 or less disables guidance.
             num_images_per_prompt: Images per prompt, adjacent in the output. Default 1.
             generator: Generator of the noise, or a list of one per image. Default: PyTorch's global generator.
@@ -154,30 +174,30 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
             or latents (B, C, H, W); or a tuple of one element, the images.
 
         Raises:
-            InputError: ``latents`` has the wrong shape, ``generator`` has the wrong length, or the callback asks for
-                unavailable inputs.
+            InputError: ``latents`` has the wrong shape, ``generator`` has the wrong length, the callback asks for
+                unavailable inputs, or the front has no schedule of ``num_inference_steps``.
             TeacherError: The CRF was made for another teacher or image size, or the VAE cannot make this size.
             ScheduleError: The schedule needs a CRF, and the pipeline has none.
         """
-        teacher = self.teacher
+        teacher, schedule = self.teacher, self._choose_schedule(num_inference_steps)
         prompts = [prompt] if isinstance(prompt, str) else prompt
         negatives = [negative_prompt] * len(prompts) if isinstance(negative_prompt, str) else negative_prompt
         shape_CHW = teacher.latent_shape(teacher.shape.side(height), teacher.shape.side(width))
-        if self.schedule.middle == "crf":
-            check_crf(require_crf(self.schedule, self.crf), shape_CHW, teacher.shape.text_width)
+        if schedule.middle == "crf":
+            check_crf(require_crf(schedule, self.crf), shape_CHW, teacher.shape.text_width)
         shape_BCHW = (len(prompts) * num_images_per_prompt, *shape_CHW)
         check_noise(shape_BCHW, generator, latents)
         # Callbacks read these through diffusers' properties guidance_scale and num_timesteps.
-        self._guidance_scale, self._num_timesteps = guidance_scale, self.schedule.evaluations
+        self._guidance_scale, self._num_timesteps = guidance_scale, schedule.evaluations
 
         given = teacher.condition(prompts, guidance_scale, negatives, num_images_per_prompt)
         noise_BCHW = latents
         if noise_BCHW is None:
             noise_BCHW = randn_tensor(shape_BCHW, generator, teacher.device, given.pooled_BD.dtype)
-        with self.progress_bar(total=self.schedule.evaluations) as bar:
+        with self.progress_bar(total=schedule.evaluations) as bar:
             on_step = self._on_step(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
-            reached = run_lead(teacher, self.schedule, noise_BCHW, given, on_step)
-            z_BCHW = run_tail(teacher, self.schedule, reached, given, self.crf, on_step, generator)
+            reached = run_lead(teacher, schedule, noise_BCHW, given, on_step)
+            z_BCHW = run_tail(teacher, schedule, reached, given, self.crf, on_step, generator)
         images = z_BCHW
         if output_type != "latent":
             images = self.image_processor.postprocess(teacher.decode(z_BCHW), output_type=output_type)

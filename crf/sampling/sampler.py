@@ -1,7 +1,7 @@
 """Run a schedule: the lead, the CRF, the renoising, the tail."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from crf.errors import ScheduleError
 from crf.model.latent_crf import LatentCRF
-from crf.sampling.paths import find_lead_path, find_tail_path
+from crf.sampling.deepcache import cache_features
+from crf.sampling.paths import find_lead_path, find_tail_path, make_multistep
 from crf.schedule import Schedule
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
@@ -59,25 +60,32 @@ def run_lead(
     teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
 ) -> Trajectory:
     """Run the schedule's lead from noise (B, C, H, W), and return the point at its end."""
+    teacher, given = prepare(teacher, schedule, given)
     state = noise_BCHW.to(teacher.device, teacher.dtype)
-    if schedule.solver == "dpm++":
-        return follow_multistep(teacher, schedule, state, given, on_step)
-    return follow(teacher, state, find_lead_path(teacher.noise_schedule, schedule), given, on_step)
+    if schedule.solver == "ddim":
+        return follow(teacher, state, find_lead_path(teacher.noise_schedule, schedule), given, on_step)
+    return follow_multistep(teacher, schedule, state, given, on_step)
+
+
+def prepare(teacher: Teacher, schedule: Schedule, given: Condition) -> tuple[Teacher, Condition]:
+    """Return the teacher with the schedule's DeepCache, and the condition with its range of guidance."""
+    if schedule.deepcache > 1:
+        teacher = cache_features(teacher, schedule.deepcache, schedule.extrapolated)
+    return teacher, replace(given, is_guided_at=schedule.is_guided_at)
 
 
 def follow_multistep(
     teacher: Teacher, schedule: Schedule, state: Tensor, given: Condition, on_step: OnStep | None = None
 ) -> Trajectory:
-    """Run the schedule's lead by diffusers' DPM-Solver++, and return the point at its end."""
-    scheduler = teacher.noise_schedule.with_spacing(schedule.spacing).multistep()
-    scheduler.set_timesteps(schedule.lead_of, device=teacher.device)
-    timesteps = [*scheduler.timesteps, torch.tensor(teacher.noise_schedule.final)][: schedule.lead + 1]
-    for timestep in timesteps[:-1]:
-        z, output = state, teacher.guided_output(state, float(timestep), given)
-        state = scheduler.step(output, timestep, z, return_dict=False)[0]
+    """Run the schedule's lead by diffusers' multistep solver, and return the point at its end."""
+    scheduler = make_multistep(teacher.noise_schedule, schedule)
+    path = find_lead_path(teacher.noise_schedule, schedule)
+    for (timestep, _), given_timestep in zip(path, scheduler.timesteps, strict=False):  # a lead may end before
+        z, output = state, teacher.guided_output(state, timestep, given)
+        state = scheduler.step(output, given_timestep, z, return_dict=False)[0]
         if on_step:
-            state = on_step(float(timestep), state)
-    return Trajectory(state, float(timesteps[-1]), *teacher.noise_schedule.split(output, z, float(timestep)))
+            state = on_step(timestep, state)
+    return Trajectory(state, path[-1][1], *teacher.noise_schedule.split(output, z, timestep))
 
 
 @torch.no_grad()
@@ -107,6 +115,7 @@ def run_tail(
     Raises:
         ScheduleError: The schedule needs a CRF, and there is none.
     """
+    teacher, given = prepare(teacher, schedule, given)
     path = find_tail_path(teacher.noise_schedule, schedule)
     clean = None
     if schedule.middle == "crf":
@@ -120,6 +129,17 @@ def run_tail(
     if clean is not None:
         state = renoise(teacher, schedule, reached, clean, path[0][0], generator)
     return follow(teacher, state, path, given, on_step).state
+
+
+def run_schedules(
+    teacher: Teacher, schedules: Iterable[Schedule], noise_BCHW: Tensor, given: Condition, crf: LatentCRF | None = None
+) -> Iterator[Tensor]:
+    """Run each schedule from the same noise (B, C, H, W) and yield its final latents. Equal leads run once."""
+    leads: dict[Schedule, Trajectory] = {}
+    for schedule in schedules:
+        if schedule.first not in leads:
+            leads[schedule.first] = run_lead(teacher, schedule, noise_BCHW, given)
+        yield run_tail(teacher, schedule, leads[schedule.first], given, crf)
 
 
 def require_crf(schedule: Schedule, crf: LatentCRF | None) -> LatentCRF:

@@ -2,19 +2,34 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from crf.evaluation.comparison import compare, compute_feature_distance, compute_psnr, compute_squared_error
-from crf.evaluation.features import ImageFeatures
 from crf.evaluation.methods import REFERENCE, Method
+from crf.features.loading import load_features
+from crf.metrics.per_sample import compute_clip_scores, compute_feature_distances, compute_psnr
+from crf.metrics.st_lpips import STLPIPS
 from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
-from crf.stages.arrays import CONVERGED, TRUNCATED
+from crf.sampling.sampler import run_schedules
+from crf.stages.arrays import (
+    CLIP_SCORE,
+    CONVERGED,
+    CONVERGED_MSE,
+    FEATURE_DISTANCE,
+    LATENT_MSE,
+    PSNR,
+    ST_LPIPS,
+    TRUNCATED,
+)
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.stages.encode import make_half_channels_last
 from crf.stages.micro_batches import map_full_micro_batches
 from crf.teacher.teacher import Teacher
+
+MOST_DECIBELS = 100.0
+"""The PSNR that is stored for equal images, whose PSNR is infinite."""
 
 
 class CompareMethods:
@@ -25,8 +40,10 @@ class CompareMethods:
     Adds, for each method's key:
 
     - ``latents_KEY`` float16 (B, h, w, C) and ``features_KEY`` float32 (B, D);
-    - ``latent_mse_KEY``, ``psnr_KEY`` and ``feature_distance_KEY`` float32 (B,), to the teacher's 50 steps;
-    - ``converged_mse_KEY`` float32 (B,), to the converged reference, if it is one of the methods.
+    - ``latent_mse_KEY``, ``psnr_KEY`` and ``feature_distance_KEY`` float32 (B,), to the teacher's 50 steps, and
+      ``st_lpips_KEY`` with ``st_lpips=True``;
+    - ``converged_mse_KEY`` float32 (B,), to the converged reference, if it is one of the methods;
+    - ``clip_score_KEY`` float32 (B,), if the feature network encodes text, too.
 
     Also adds ``truncated`` bool (B,), which marks captions that are longer than the text encoder's limit. All other
     entries pass through.
@@ -41,12 +58,15 @@ class CompareMethods:
         guidance_scale: float,
         size: int,
         methods: tuple[Method, ...],
+        features_path: str | None = None,
+        st_lpips: bool = False,
     ) -> None:
         torch.set_num_threads(threads)
         self.teacher = Teacher.load(teacher_path, device)
         silence_truncation(self.teacher)
         self.crf = LatentCRF.from_pretrained(crf_path).eval().to(device) if crf_path else None
-        self.features = ImageFeatures(device)
+        self.features = load_features(features_path, device)
+        self.st_lpips = STLPIPS(device) if st_lpips else None
         self.guidance_scale, self.size, self.methods = guidance_scale, size, methods
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -54,28 +74,37 @@ class CompareMethods:
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
         return {**batch, **arrays, TRUNCATED: truncated}
 
+    @torch.no_grad()
     def _compare(self, captions: Any, seeds: Any) -> dict[str, Any]:
+        texts = [str(caption) for caption in captions]
         noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))
-        latents = compare(
-            self.teacher, self.crf, [str(c) for c in captions], noise_BCHW, self.guidance_scale, self.methods
-        )
+        given = self.teacher.condition(texts, self.guidance_scale)
+        ends = run_schedules(self.teacher, [method.schedule for method in self.methods], noise_BCHW, given, self.crf)
+        latents = dict(zip([method.key for method in self.methods], ends, strict=True))
+        text_BD = self.features.encode_captions(texts)
         reference_BCHW = self.teacher.decode(latents[REFERENCE])
         reference_BD = self.features(reference_BCHW)
         arrays = {}
         for key, z_BCHW in latents.items():
             x_BCHW = reference_BCHW if key == REFERENCE else self.teacher.decode(z_BCHW)
             features_BD = reference_BD if key == REFERENCE else self.features(x_BCHW)
+            values = {}
+            if key != REFERENCE:
+                values[LATENT_MSE] = compute_squared_errors(z_BCHW, latents[REFERENCE])
+                values[PSNR] = np.minimum(compute_psnr(x_BCHW, reference_BCHW), MOST_DECIBELS)
+                values[FEATURE_DISTANCE] = compute_feature_distances(features_BD.numpy(), reference_BD.numpy())
+            if key != REFERENCE and self.st_lpips:
+                values[ST_LPIPS] = self.st_lpips(x_BCHW, reference_BCHW).numpy()
+            if key != CONVERGED and CONVERGED in latents:
+                values[CONVERGED_MSE] = compute_squared_errors(z_BCHW, latents[CONVERGED])
+            if text_BD is not None:
+                values[CLIP_SCORE] = compute_clip_scores(features_BD.numpy(), text_BD.numpy())
             arrays[f"latents_{key}"] = make_half_channels_last(z_BCHW)
             arrays[f"features_{key}"] = features_BD.numpy()
-            if key != REFERENCE:
-                arrays[f"latent_mse_{key}"] = to_array(compute_squared_error(z_BCHW, latents[REFERENCE]))
-                arrays[f"psnr_{key}"] = to_array(compute_psnr(x_BCHW, reference_BCHW))
-                arrays[f"feature_distance_{key}"] = to_array(compute_feature_distance(features_BD, reference_BD))
-            if CONVERGED in latents and key != CONVERGED:
-                arrays[f"converged_mse_{key}"] = to_array(compute_squared_error(z_BCHW, latents[CONVERGED]))
+            arrays |= {f"{name}_{key}": value.astype(np.float32) for name, value in values.items()}
         return arrays
 
 
-def to_array(values_B: Tensor) -> Any:
-    """Convert errors to a NumPy array, float32 (B,)."""
-    return values_B.float().cpu().numpy()
+def compute_squared_errors(a_BCHW: Tensor, b_BCHW: Tensor) -> Any:
+    """Compute the mean squared error of each sample's latents, (B,)."""
+    return (a_BCHW.float() - b_BCHW.float()).square().mean((1, 2, 3)).cpu().numpy()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from crf.evaluation.features import ImageFeatures
+from crf.features.loading import load_features
 from crf.stages.arrays import FEATURES
 from crf.stages.micro_batches import map_full_micro_batches
 
@@ -17,9 +17,9 @@ class ComputeFeatures:
     invalid rows. Removes ``image``; all other entries pass through.
     """
 
-    def __init__(self, device: str, threads: int) -> None:
+    def __init__(self, features_path: str | None, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.features = ImageFeatures(device)
+        self.features = load_features(features_path, device)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         arrays = map_full_micro_batches(self._compute, batch["image"])

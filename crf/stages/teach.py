@@ -1,7 +1,7 @@
 """What the ``teach`` stage computes: captions -> states of one DDIM trajectory per caption."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,7 +11,20 @@ from crf.noise import sample_noise
 from crf.sampling.paths import count_steps_before
 from crf.sampling.sampler import follow, run_lead
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
-from crf.stages.arrays import LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, TRUNCATED, X0_40
+from crf.search.costs import multiply_trajectory
+from crf.stages.arrays import (
+    LEAD_STATE,
+    LEAD_X0,
+    STEP_40,
+    STEP_50,
+    TAIL_STATE,
+    TEXT,
+    TRAJECTORY_PRODUCTS,
+    TRAJECTORY_STATE,
+    TRAJECTORY_X0,
+    TRUNCATED,
+    X0_40,
+)
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.stages.encode import make_half_channels_last
 from crf.stages.micro_batches import map_micro_batches
@@ -30,7 +43,12 @@ class TeachTrajectories:
     - ``x0_40``, with ``x0=True``: the x0 prediction of the 40th evaluation;
     - ``lead_state`` and ``lead_x0``, with a ``lead`` such as "31/40": the state and the x0 prediction at the lead's
       end, from the same noise;
-    - ``tail_state``, with ``tail``: the state of the 50 steps at that timestep.
+    - ``tail_state``, with ``tail``: the state of the 50 steps at that timestep;
+    - ``trajectory_state`` and ``trajectory_x0`` (B, 50, h, w, C), with ``trajectory`` "states": the state and the x0
+      prediction of each of the 50 evaluations.
+
+    With ``trajectory`` "products" it adds ``trajectory_products`` float64 (B, 101, 101), the mean products of all
+    pairs of states and x0 predictions (see ``multiply_trajectory``), which is all that the search of schedules needs.
 
     Also adds ``truncated`` bool (B,), which marks captions that are longer than the text encoder's limit. All other
     entries pass through.
@@ -46,11 +64,12 @@ class TeachTrajectories:
         x0: bool = False,
         lead: str | None = None,
         tail: int | None = None,
+        trajectory: Literal["none", "states", "products"] = "none",
     ) -> None:
         torch.set_num_threads(threads)
         self.teacher = Teacher.load(teacher_path, device)
         silence_truncation(self.teacher)
-        self.guidance_scale, self.size, self.x0 = guidance_scale, size, x0
+        self.guidance_scale, self.size, self.x0, self.trajectory = guidance_scale, size, x0, trajectory
         self.lead = Schedule.parse_lead(lead) if lead else None
         self.steps_to_tail = count_steps_before(self.teacher.noise_schedule, tail) if tail else None
 
@@ -66,24 +85,38 @@ class TeachTrajectories:
         noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))
         noise_BCHW = noise_BCHW.to(self.teacher.device)
         given = self.teacher.condition([str(caption) for caption in captions], self.guidance_scale)
-        latents = self._follow_trajectory(noise_BCHW, given)
+        latents, path = self._follow_trajectory(noise_BCHW, given)
         if self.lead:
             reached = run_lead(self.teacher, self.lead, noise_BCHW, given)
             latents |= {LEAD_STATE: reached.state, LEAD_X0: reached.x0}
         arrays = {name: make_half_channels_last(z_BCHW) for name, z_BCHW in latents.items()}
-        return {**arrays, TEXT: given.pooled_BD.cpu().numpy().astype(np.float16)}
+        return {**arrays, **path, TEXT: given.pooled_BD.cpu().numpy().astype(np.float16)}
 
-    def _follow_trajectory(self, noise_BCHW: Tensor, given: Condition) -> dict[str, Tensor]:
-        """Take the 50 steps; return the states to keep by array name."""
+    def _follow_trajectory(self, noise_BCHW: Tensor, given: Condition) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Take the 50 steps; return the states to keep, and what to keep of the whole trajectory, by array name."""
         path = self.teacher.noise_schedule.path(TEACHER_STEPS)
         stops = sorted({0, TEACHER_SPLIT, TEACHER_STEPS, *([self.steps_to_tail] if self.steps_to_tail else [])})
-        states, state = {}, noise_BCHW
+        if self.trajectory != "none":
+            stops = list(range(TEACHER_STEPS + 1))
+        reached, state, states = {}, noise_BCHW, [noise_BCHW]
         for start, stop in pairwise(stops):
-            states[stop] = follow(self.teacher, state, path[start:stop], given)
-            state = states[stop].state
-        latents = {STEP_40: states[TEACHER_SPLIT].state, STEP_50: states[TEACHER_STEPS].state}
+            reached[stop] = follow(self.teacher, state, path[start:stop], given)
+            state = reached[stop].state
+            states.append(state)
+        latents = {STEP_40: reached[TEACHER_SPLIT].state, STEP_50: reached[TEACHER_STEPS].state}
         if self.x0:
-            latents[X0_40] = states[TEACHER_SPLIT].x0
+            latents[X0_40] = reached[TEACHER_SPLIT].x0
         if self.steps_to_tail:
-            latents[TAIL_STATE] = states[self.steps_to_tail].state
-        return latents
+            latents[TAIL_STATE] = reached[self.steps_to_tail].state
+        if self.trajectory == "none":
+            return latents, {}
+        return latents, self._keep_trajectory(states, [reached[stop].x0 for stop in stops[1:]])
+
+    def _keep_trajectory(self, states: list[Tensor], x0s: list[Tensor]) -> dict[str, Any]:
+        """Return the arrays of a trajectory: 51 states, the last one without an evaluation, and 50 predictions."""
+        if self.trajectory == "products":
+            return {TRAJECTORY_PRODUCTS: multiply_trajectory(states, x0s)}
+        kept = {TRAJECTORY_STATE: states[:-1], TRAJECTORY_X0: x0s}
+        return {
+            name: np.stack([make_half_channels_last(z_BCHW) for z_BCHW in points], 1) for name, points in kept.items()
+        }

@@ -4,13 +4,16 @@ The arithmetic runs in the order of diffusers' DDIMScheduler, so that results eq
 z: noisy latents; x0, eps: estimates of the clean latents and of the noise; all BCHW.
 """
 
+from collections.abc import Sequence
 from typing import Any, Self
 
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+import numpy as np
+from diffusers import DDIMScheduler
 from torch import Tensor
 
-from crf.schedule import Spacing
+from crf.errors import ScheduleError
 from crf.teacher.folder import check_scheduler
+from crf.teacher.multistep import make_multistep, place_multistep
 
 
 class DiffusionSchedule:
@@ -26,7 +29,7 @@ class DiffusionSchedule:
         self.alphas: Tensor = self._scheduler.alphas_cumprod
         self.prediction_type: str = self._scheduler.config.prediction_type
 
-    def with_spacing(self, spacing: Spacing) -> Self:
+    def with_spacing(self, spacing: str) -> Self:
         """Return a schedule with the same noise and other timesteps; "" keeps the teacher's own spacing."""
         return type(self)(self._config, timestep_spacing=spacing) if spacing else self
 
@@ -40,9 +43,38 @@ class DiffusionSchedule:
         stride = self._scheduler.config.num_train_timesteps // steps
         return [(t, t - stride) for t in self.timesteps(steps)]
 
-    def multistep(self) -> Any:
-        """Make a second-order DPM-Solver++ scheduler (Lu et al. 2022) over this noise schedule."""
-        return DPMSolverMultistepScheduler.from_config(self._scheduler.config)
+    def multistep(self, solver: str) -> Any:
+        """Make diffusers' scheduler of a multistep solver over this noise schedule, with its own timesteps."""
+        return make_multistep(solver, self._scheduler.config)
+
+    def multistep_at(self, solver: str, stops: Sequence[float]) -> Any:
+        """Make diffusers' scheduler of a multistep solver for timesteps that end at the last of ``stops``."""
+        sigmas = [self.noise_level(timestep) for timestep in stops]
+        return place_multistep(solver, self._scheduler.config, stops, sigmas, whole=stops[-1] < 0)
+
+    def noise_level(self, timestep: float) -> float:
+        """Return diffusers' sigma: the ratio of noise to signal in z."""
+        alpha = float(self.alpha(timestep))
+        return float(((1 - alpha) / alpha) ** 0.5)
+
+    def find_timestep(self, noise_level: float) -> float:
+        """Return the timestep of the nearest noise level; ``final`` for one below that of timestep 0."""
+        known = np.log([self.noise_level(timestep) for timestep in range(len(self.alphas))])
+        if noise_level < self.noise_level(0):
+            return self.final
+        return float(np.abs(known - np.log(noise_level)).argmin())
+
+    def check_timestep(self, timestep: float) -> float:
+        """Return the timestep as this network takes it. Raises ScheduleError if it takes none such."""
+        if timestep != int(timestep) or timestep >= len(self.alphas):
+            raise ScheduleError(
+                f"whole timesteps below {len(self.alphas)}, as this teacher was trained on", str(timestep), "change it"
+            )
+        return int(timestep)
+
+    def round_timestep(self, timestep: float) -> float:
+        """Return the nearest timestep that the network takes; ``final`` for one below 0."""
+        return max(int(self.final), round(timestep))
 
     def alpha(self, timestep: float) -> Tensor:
         """Look up the cumulative alpha at an integer timestep, a scalar tensor; below 0, the schedule's final alpha."""
@@ -51,6 +83,10 @@ class DiffusionSchedule:
     def signal(self, timestep: float) -> Tensor:
         """Return the factor of x0 in z, a scalar tensor."""
         return self.alpha(timestep) ** 0.5
+
+    def noise_factor(self, timestep: float) -> float:
+        """Return the factor of eps in z."""
+        return float((1 - self.alpha(timestep)) ** 0.5)
 
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
         """Mix x0 and eps into the state at ``timestep``."""

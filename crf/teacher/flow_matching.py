@@ -7,15 +7,16 @@ input: 1000 sigma, with the scheduler's shift already applied. So "2@101,21" eva
 whatever the shift. Results equal diffusers' own to the last bit.
 """
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
-from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from crf.errors import TeacherError
-from crf.schedule import Spacing
 from crf.teacher.folder import check_scheduler
+from crf.teacher.multistep import make_multistep, place_multistep
 
 
 class FlowSchedule:
@@ -27,7 +28,7 @@ class FlowSchedule:
         check_scheduler(dict(scheduler_config))
         self._scheduler = FlowMatchEulerDiscreteScheduler.from_config(scheduler_config)
 
-    def with_spacing(self, spacing: Spacing) -> Self:
+    def with_spacing(self, spacing: str) -> Self:
         """Return the schedule itself. Raises TeacherError for any spacing other than ""."""
         if spacing:
             raise TeacherError(
@@ -48,12 +49,35 @@ class FlowSchedule:
         timesteps = self.timesteps(steps)
         return list(zip(timesteps, [*timesteps[1:], self.final], strict=True))
 
-    def multistep(self) -> Any:
-        """Make a second-order DPM-Solver++ scheduler (Lu et al. 2022) over the flow's sigmas."""
+    def multistep(self, solver: str) -> Any:
+        """Make diffusers' scheduler of a multistep solver over the flow's sigmas, with its own timesteps."""
+        return make_multistep(solver, self._multistep_config())
+
+    def multistep_at(self, solver: str, stops: Sequence[float]) -> Any:
+        """Make diffusers' scheduler of a multistep solver for timesteps that end at the last of ``stops``."""
+        sigmas = [self.noise_level(timestep) for timestep in stops]
+        return place_multistep(solver, self._multistep_config(), stops, sigmas, whole=stops[-1] <= 0)
+
+    def _multistep_config(self) -> dict[str, Any]:
         shift = self._scheduler.config.shift
-        return DPMSolverMultistepScheduler(
-            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, final_sigmas_type="zero"
-        )
+        config = {"prediction_type": "flow_prediction", "use_flow_sigmas": True, "flow_shift": shift}
+        return {**config, "final_sigmas_type": "zero"}
+
+    def noise_level(self, timestep: float) -> float:
+        """Return diffusers' sigma: the factor of eps in z."""
+        return timestep / float(self._scheduler.config.num_train_timesteps)
+
+    def find_timestep(self, noise_level: float) -> float:
+        """Return the timestep of a noise level."""
+        return noise_level * float(self._scheduler.config.num_train_timesteps)
+
+    def check_timestep(self, timestep: float) -> float:
+        """Return the timestep: the network takes any."""
+        return timestep
+
+    def round_timestep(self, timestep: float) -> float:
+        """Return the timestep to a thousandth, so that a schedule's text stays short."""
+        return max(self.final, round(timestep, 3))
 
     def sigma(self, timestep: float, like: Tensor) -> Tensor:
         """Return the factor of eps in z, a float32 scalar tensor on the device of ``like``."""
@@ -62,6 +86,10 @@ class FlowSchedule:
     def signal(self, timestep: float) -> Tensor:
         """Return the factor of x0 in z, a scalar tensor."""
         return torch.tensor(1 - timestep / self._scheduler.config.num_train_timesteps)
+
+    def noise_factor(self, timestep: float) -> float:
+        """Return the factor of eps in z."""
+        return self.noise_level(timestep)
 
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
         """Mix x0 and eps into the state at ``timestep``."""

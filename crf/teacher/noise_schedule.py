@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crf.schedule import Spacing
-
 if TYPE_CHECKING:  # a plan reads timesteps without torch
     from torch import Tensor
 
@@ -20,7 +18,7 @@ class NoiseSchedule(Protocol):
     final: float
     """The timestep at which the last step ends, where no noise is left."""
 
-    def with_spacing(self, spacing: Spacing) -> NoiseSchedule:
+    def with_spacing(self, spacing: str) -> NoiseSchedule:
         """Return a schedule with the same noise and other timesteps. Raises TeacherError if it has a fixed spacing."""
 
     def timesteps(self, steps: int) -> Sequence[float]:
@@ -29,8 +27,23 @@ class NoiseSchedule(Protocol):
     def path(self, steps: int) -> Sequence[tuple[float, float]]:
         """List the steps as pairs (timestep of the evaluation, timestep stepped to)."""
 
-    def multistep(self) -> Any:
-        """Make diffusers' second-order DPM-Solver++ scheduler over this noise schedule."""
+    def multistep(self, solver: str) -> Any:
+        """Make diffusers' scheduler of a multistep solver over this noise schedule, with the solver's own timesteps."""
+
+    def multistep_at(self, solver: str, stops: Sequence[float]) -> Any:
+        """Make diffusers' scheduler of a multistep solver for evaluations at all but the last of ``stops``."""
+
+    def noise_level(self, timestep: float) -> float:
+        """Return diffusers' sigma at a timestep: the ratio of noise to signal, or the flow's sigma."""
+
+    def find_timestep(self, noise_level: float) -> float:
+        """Return the timestep of a noise level."""
+
+    def check_timestep(self, timestep: float) -> float:
+        """Return the timestep as the network takes it. Raises ScheduleError if it takes none such."""
+
+    def round_timestep(self, timestep: float) -> float:
+        """Return the nearest timestep that the network takes; ``final`` for one at which no noise is left."""
 
     def add_noise(self, x0: Tensor, eps: Tensor, timestep: float) -> Tensor:
         """Mix x0 and eps into the state at ``timestep``."""
@@ -40,6 +53,9 @@ class NoiseSchedule(Protocol):
 
     def signal(self, timestep: float) -> Tensor:
         """Return the factor of x0 in z, a scalar tensor."""
+
+    def noise_factor(self, timestep: float) -> float:
+        """Return the factor of eps in z."""
 
     def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
         """Compute the eps for which ``add_noise`` gives z from x0."""

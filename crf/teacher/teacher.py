@@ -160,6 +160,8 @@ class Teacher:
     def guided_output(self, z_BCHW: Tensor, timestep: float, given: Condition) -> Tensor:
         """Evaluate the network with classifier-free guidance (Ho & Salimans 2022), in one call.
 
+        Outside the condition's range of guidance the network runs with the caption alone.
+
         Args:
             z_BCHW: The noisy state, (B, C, H, W).
             timestep: Timestep of the state.
@@ -170,6 +172,9 @@ class Teacher:
         """
         if not given.is_guided:
             return self.family.evaluate(z_BCHW, timestep, given.inputs)
+        if not given.is_guided_at(timestep):
+            with_caption_alone = {name: rows[len(z_BCHW) :] for name, rows in given.inputs.items()}
+            return self.family.evaluate(z_BCHW, timestep, with_caption_alone)
         without, with_caption = self.family.evaluate(torch.cat([z_BCHW] * 2), timestep, given.inputs).chunk(2)
         return without + given.guidance_scale * (with_caption - without)
 

@@ -1,7 +1,10 @@
 """Which methods an evaluation compares."""
 
+from collections.abc import Sequence
+
 from crf.errors import ScheduleError
 from crf.evaluation.methods import Kind, Method, list_methods
+from crf.front import Front
 from crf.schedule import PAPERS_LEAD, Schedule
 from crf.teacher.folder import TeacherShape
 from flows.crf_files import choose_lead, read_config
@@ -10,30 +13,33 @@ from storage import locations
 from storage.errors import UserError
 from storage.identity import digest
 
+FRONT = "schedule.json"
+
 
 def choose_methods(params: EvaluateParameters) -> tuple[Method, ...]:
     """List the methods to compare: the table's, the front of a search, and the given schedules.
 
-    Raises UserError if the baseline is none of them, and ScheduleError for a schedule that cannot be run.
+    Raises ScheduleError for a schedule that cannot be run.
     """
     from crf.teacher.noise_schedule import read_noise_schedule
 
     lead, tail = find_place(params)
     noise_schedule = read_noise_schedule(TeacherShape.read(params.teacher).scheduler_config)
-    table = [method for method in list_methods(lead, noise_schedule, tail) if params.crf or method.kind != "crf"]
-    known = {method.schedule for method in table}
-    front = [Schedule.parse(text) for text in read_front(params.front)]
-    given = [Schedule.parse(text) for text in params.schedules]
-    added = [make_method(schedule, "front") for schedule in front if schedule not in known]
-    added += [make_method(schedule, "sampler") for schedule in given if schedule not in known and schedule not in front]
-    for method in added:
-        if method.schedule.middle == "crf" and not params.crf:
-            raise ScheduleError(f"a CRF for the schedule '{method.schedule}'", "none", "give --crf")
-    return tuple(table + added)
+    methods = [method for method in list_methods(lead, noise_schedule, tail) if params.crf or method.kind != "crf"]
+    known = {method.schedule for method in methods}
+    added: dict[Kind, Sequence[str]] = {"front": read_front(params.front), "sampler": params.schedules}
+    for kind, texts in added.items():
+        for schedule in map(Schedule.parse, texts):
+            if schedule not in known:
+                methods.append(make_method(schedule, kind, params))
+                known.add(schedule)
+    return tuple(methods)
 
 
-def make_method(schedule: Schedule, kind: Kind) -> Method:
+def make_method(schedule: Schedule, kind: Kind, params: EvaluateParameters) -> Method:
     """Make the method of a schedule that is not in the table. Its key depends on the schedule alone."""
+    if schedule.middle == "crf" and not params.crf:
+        raise ScheduleError(f"a CRF for the schedule '{schedule}'", "none", "give --crf")
     text = str(schedule)
     return Method(f"schedule_{digest(text)[:8]}", text[:30], schedule, kind)
 
@@ -42,17 +48,17 @@ def read_front(url: str | None) -> list[str]:
     """Read the schedules on the front that ``search`` found, from its output at ``url``; empty without one."""
     if url is None:
         return []
-    place = locations.join(url, "schedule.json")
+    place = locations.join(url, FRONT)
     if not locations.exists(place):
-        raise UserError("the output of a search (a folder with schedule.json)", f"none at {url}", "check --front")
-    return [point["schedule"] for point in locations.read_json(place)["front"]]
+        raise UserError(f"the output of search (a folder with {FRONT})", f"none at {url}", "check --front")
+    return [point.schedule for point in Front.parse(locations.read_bytes(place).decode()).points]
 
 
 def find_baseline(params: EvaluateParameters, methods: tuple[Method, ...]) -> str:
-    """Return the key of the method that all others are compared with: the given one or, by default, a plain sampler.
+    """Return the key of the method that all others are compared with: the given one or, by default, plain DDIM.
 
-    The default is the last sampler of the teacher's kind in the table, which starts where the teacher starts if one
-    does. Raises UserError if the given one is not compared.
+    Among the table's samplers of the teacher's kind, the default is the last: the one that starts where the teacher
+    starts, if there is one. Raises UserError if the given one is not compared.
     """
     keys = [method.key for method in methods]
     if params.baseline is None:

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
-from crf.evaluation.methods import FEATURES, REFERENCE, Method
-from crf.stages.arrays import FEATURES as FEATURES_ARRAY
+from crf.evaluation.methods import REFERENCE, Method
 from flows.parameters import EvaluateParameters
 from flows.report.environment import read_commit, read_versions
 from flows.report.protocol import compute_protocol_id, describe_protocol
@@ -25,7 +22,7 @@ def assemble_report(
     methods: tuple[Method, ...],
     costs: dict[str, Any],
     environment: dict[str, Any],
-    baseline: str,
+    features: dict[str, Any],
 ) -> dict[str, Any]:
     """Compute all of a report's numbers from the stored samples, as JSON types.
 
@@ -38,13 +35,13 @@ def assemble_report(
         methods: The methods that were compared.
         costs: Method key -> its cost.
         environment: Device, threads and dtype of the costs.
-        baseline: Key of the method that all others are compared with.
+        features: Description of the features.
     """
-    real_MD = np.asarray(real[FEATURES_ARRAY][:])[real.valid]
-    rows = read_rows(store, methods, costs, real_MD, captions)
+    baseline = work.identity.parameters["baseline"]
+    rows = read_rows(store, methods, costs, real, captions)
     comparisons = compare_with_baseline(store, rows, baseline, captions)
     count = len(set(captions))
-    protocol = describe_protocol(params, work.identity, count, len(store), len(real_MD))
+    protocol = describe_protocol(params, work.identity, features, count, len(store), int(real.valid.sum()))
     inputs = work.identity.inputs
     return {
         "version": VERSION,
@@ -60,7 +57,6 @@ def assemble_report(
         "baseline": baseline,
         "captions": count,
         "samples": len(store),
-        "features": FEATURES,
         "rows": rows,
         "comparisons": comparisons,
     }

@@ -7,32 +7,44 @@ import hashlib
 import json
 from typing import Any
 
-from crf.evaluation.methods import FEATURE_WIDTH, FEATURES
+from crf.metrics.jackknife import MAX_GROUPS
 from crf.schedule import TEACHER_STEPS
 from crf.statistics.intervals import LEVEL, SMALLEST_ERROR
 from flows.parameters import EvaluateParameters
 from storage import Identity
 
 VERSION = 1
-METRICS = {"latent_mse": 1, "converged_mse": 1, "psnr": 1, "feature_distance": 1, "distance_to_real": 1, "vendi": 1}
+METRICS = {
+    "latent_mse": 1,
+    "converged_mse": 1,
+    "psnr": 1,
+    "feature_distance": 1,
+    "frechet_distance": 1,
+    "kernel_distance": 1,
+    "neighbourhoods": 1,
+    "vendi": 1,
+    "clip_score": 1,
+    "st_lpips": 1,
+}
 """Raise a metric's version if equal samples now give another number."""
 
 
 def describe_protocol(
-    params: EvaluateParameters, identity: Identity, captions: int, samples: int, images: int
+    params: EvaluateParameters, identity: Identity, features: dict[str, Any], captions: int, samples: int, images: int
 ) -> dict[str, Any]:
     """Describe the protocol of an evaluation as JSON types.
 
     Args:
         params: The evaluation's parameters.
         identity: The evaluation's identity.
+        features: Description of the features.
         captions: Number of captions.
         samples: Number of samples.
         images: Number of real images that can be used.
     """
     return {
         "version": VERSION,
-        "features": {"name": FEATURES, "width": FEATURE_WIDTH, "resize": "bicubic, antialiased", "quantised": False},
+        "features": features,
         "metrics": METRICS,
         "reference": {"schedule": f"{TEACHER_STEPS}/{TEACHER_STEPS}", "dtype": "float32"},
         "captions": {"hash": identity.inputs["captions"], "count": captions},
@@ -46,7 +58,8 @@ def describe_protocol(
         "decoding": {"dtype": "float32", "range": [-1, 1], "clamped": True, "quantised": False},
         "interval": {
             "unit": "caption",
-            "method": "Student's t on caption means",
+            "method": "Student's t on caption means; of Fréchet distances, a jackknife over groups of captions",
+            "groups": MAX_GROUPS,
             "level": LEVEL,
             "smallest_error": SMALLEST_ERROR,
             "family": "Holm",

@@ -29,6 +29,18 @@ from crf.schedule import PAPER, Schedule, make_default_schedule
         ("31/40 + crf + 2/50 (consistent) (dpm++)", 33),
         ("50/50 (trailing)", 50),
         ("31/40 + crf + 2/50 (fresh) (leading)", 33),
+        ("33@981.. (dpm++)", 33),
+        ("4@981,721,401,161", 4),
+        ("1@981", 1),
+        ("4@981,721,401,301..201 + crf + 2@101,21 (recomputed)", 6),
+        ("4@1000,993.2421875,401.5,8.9", 4),
+        ("17@981.. (dpm++) (power 1.15)", 17),
+        ("17@981.. (unipc) (karras)", 17),
+        ("10@981.. (dpm++3m) (ays)", 10),
+        ("50/50 (deepcache 3)", 50),
+        ("31/40 + 2@201,21 (deepcache 2, extrapolated), guided to 401", 33),
+        ("31@981..201, guided to 401", 31),
+        ("31@981.. (dpm++), guided 901 to 401", 31),
     ],
 )
 def test_parsed_counted_and_printed(text: str, evaluations: int) -> None:
@@ -46,10 +58,18 @@ def schedules(draw: st.DrawFn) -> Schedule:
     own = draw(st.booleans())
     tail = len(places) if own else draw(st.integers(0, tail_of))
     first: dict[str, Any] = {"lead": draw(st.integers(1, lead_of - 1)), "lead_of": lead_of}
-    if placed := draw(st.booleans()):
-        lead_from = draw(st.integers(2, 999))
+    spacings = ["", "leading", "trailing"]
+    kind = draw(st.sampled_from(["steps", "from", "timesteps"]))
+    if kind == "from":
+        lead_from = draw(st.integers(2, 1000))
         lead_to = draw(st.integers(1, lead_from - 1))
         first = {"lead": draw(st.integers(1, lead_from - lead_to)), "lead_from": lead_from, "lead_to": lead_to}
+        spacings += ["karras", "ays", "ays-xl", "power 1.15"]
+    elif kind == "timesteps":
+        timestep = st.integers(2, 1000) | st.floats(2, 1000, width=32)
+        timesteps = draw(st.sets(timestep, min_size=2, max_size=9))
+        first = {"lead": len(timesteps), "lead_timesteps": tuple(sorted(timesteps, reverse=True)), "lead_to": 1}
+    guided_to = draw(st.integers(0, 500))
     return Schedule(
         **first,
         middle=draw(st.sampled_from(["", "crf", "x0"])),
@@ -57,8 +77,12 @@ def schedules(draw: st.DrawFn) -> Schedule:
         tail_of=0 if own or not tail else tail_of,
         tail_timesteps=tuple(sorted(places, reverse=True)) if own else (),
         renoise=draw(st.sampled_from(["direct", "consistent", "recomputed", "fresh"])),
-        solver="ddim" if placed else draw(st.sampled_from(["ddim", "dpm++"])),
-        spacing=draw(st.sampled_from(["", "leading", "trailing"])),
+        solver=draw(st.sampled_from(["ddim", "dpm++", "dpm++3m", "unipc"])),
+        spacing=draw(st.sampled_from(spacings)),
+        deepcache=(interval := draw(st.integers(1, 5))),
+        extrapolated=interval > 1 and draw(st.booleans()),
+        guided_to=guided_to,
+        guided_from=draw(st.one_of(st.none(), st.integers(guided_to, 1000))),
     )
 
 
@@ -72,7 +96,10 @@ def test_any_schedule_is_read_as_it_is_printed(schedule: Schedule) -> None:
     [
         "", "50", "crf", "50/40", "0/40", "31/40 + crf + 3/2", "31/40 + 2@201", "31/40 + 2@21,201", "31/40 + crf + crf",
         "31/40 + 2/50 + 2/50", "31/40 + banana", "31/40 + 2@5000,21", "40/40 + crf + 2/50 (recomputed)", "5/5 (ddpm)",
-        "31@981..990", "31@30..1", "31@1981..", "33@981.. (dpm++)", "33@981.. + crf + 2/50 (recomputed)", "31@201",
+        "31@981..990", "31@30..1", "31@1981..", "3@981,1 (dpm++)", "2@1,981", "2@981,201..301",
+        "17/17 (karras)", "3@981,501,1 (power 1.15)", "17@981.. (power)", "17@981.. (deepcache)", "50/50 (deepcache 0)",
+        "33@981.., guided to", "33@981.., guided 201 to 401", "33@981.., guided at 401",
+        "33@981.. + crf + 2/50 (recomputed)", "31@201",
     ],
 )  # fmt: skip
 def test_what_cannot_be_run_is_rejected(text: str) -> None:

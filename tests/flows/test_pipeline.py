@@ -178,7 +178,8 @@ def test_the_report_has_every_row_and_stands_alone(first: list[Any]) -> None:
     assert report["seen_captions"] == "none"
     assert report["subject"]["crf"] == first[3].fingerprint
     assert {found["key"] for found in report["comparisons"]} == {row["key"] for row in others} - {report["baseline"]}
-    assert "EfficientNet-Lite0" in report["features"]
+    assert "EfficientNet-Lite0" in report["protocol"]["features"]["name"]
+    assert all(row["distance_to_real"]["low"] <= row["distance_to_real"]["high"] for row in others)
     page = html.unescape((url / "report.html").read_text())
     assert all(method.label in page for method in ROWS)
     embedded = [part.split('"')[0] for part in page.split("data:image/png;base64,")[1:]]

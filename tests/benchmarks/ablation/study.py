@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from crf.evaluation.deepcache import cache_features
 from crf.evaluation.methods import list_every_method
 from crf.noise import derive_seed, sample_noise
+from crf.sampling.deepcache import cache_features
 from crf.sampling.paths import count_steps_before
 from crf.sampling.sampler import Trajectory, run_lead, run_tail
 from crf.schedule import Schedule

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from crf.evaluation.costs import count_passes, measure_costs
+from crf.evaluation.costs import measure_costs
 from crf.evaluation.methods import Method
 from crf.schedule import Schedule
 from tests.support.teachers import TINY, save_pipeline
@@ -12,11 +12,7 @@ METHODS = (
     Method("converged", "converged", Schedule.parse("200@981.."), "floor"),
     Method("few", "few", Schedule.parse("4/4"), "sampler"),
 )
-
-
-@pytest.mark.parametrize(("guidance_scale", "passes"), [(7.5, 66), (1.0, 33)])
-def test_a_guided_evaluation_takes_two_passes(guidance_scale: float, passes: int) -> None:
-    assert count_passes(Schedule.parse("31/40 + crf + 2/50"), guidance_scale) == passes
+CACHED = Method("cached", "cached", Schedule.parse("4/4 (deepcache 2)"), "sampler")
 
 
 @pytest.mark.parametrize("family", ["sd", "sd3"])
@@ -33,3 +29,12 @@ def test_costs_are_those_of_the_passes_and_of_decoding(family: str, tmp_path: Pa
     assert 0 < seconds["low"] <= seconds["median"] <= seconds["high"]
     assert costs["few"].peak_bytes is None
     assert environment["dtype"] == "float32"
+
+
+def test_reused_features_save_passes_and_flops(tiny_teacher: Path) -> None:
+    costs, _ = measure_costs(str(tiny_teacher), None, "cpu", "a cat", 1.0, 32, (*METHODS, CACHED))
+    few, cached = costs["few"], costs["cached"]
+    assert few.passes == 4
+    assert 2 < cached.passes < 4
+    per_pass = (costs["full_50"].flops - few.flops) / 46
+    assert few.flops - cached.flops == pytest.approx((4 - cached.passes) * per_pass, abs=1)

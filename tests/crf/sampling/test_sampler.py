@@ -108,7 +108,7 @@ def test_compare_gives_what_each_schedule_gives_alone(teacher: Teacher, crf: Lat
 def test_dpm_solver_is_the_stock_pipeline_with_that_scheduler(family: str) -> None:
     stock = TINY[family]()
     teacher = Teacher(stock)
-    stock.scheduler = teacher.noise_schedule.multistep()
+    stock.scheduler = teacher.noise_schedule.multistep("dpm++")
     stock.set_progress_bar_config(disable=True)
     theirs = stock(CAPTIONS, latents=noise(), num_inference_steps=12, guidance_scale=7.5, output_type="latent").images
     schedule = Schedule.parse("12/12 (dpm++)")

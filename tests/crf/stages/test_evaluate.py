@@ -9,7 +9,7 @@ import torch
 
 from crf.evaluation.methods import Method
 from crf.schedule import Schedule
-from crf.stages.arrays import name_errors
+from crf.stages.arrays import name_values
 from crf.stages.evaluate import CompareMethods
 from crf.stages.micro_batches import MICRO_BATCH
 from crf.teacher.teacher import Teacher
@@ -39,7 +39,7 @@ def compared(compare: CompareMethods) -> dict[str, Any]:
 
 def test_errors_are_those_of_the_latents_and_images(compared: dict[str, Any], tiny_teacher: Path) -> None:
     assert {name for name in compared if compared[name].dtype == np.float32 and compared[name].ndim == 1} == {
-        *name_errors([method.key for method in METHODS])
+        *name_values([method.key for method in METHODS])
     }
     latents = {method.key: compared[f"latents_{method.key}"].astype(np.float32) for method in METHODS}
     for reference, error in (("full_50", "latent_mse"), ("converged", "converged_mse")):
@@ -59,9 +59,9 @@ def test_equal_images_have_no_error_and_a_bounded_psnr(compared: dict[str, Any])
 
 
 def test_a_reference_has_no_error_to_itself() -> None:
-    assert name_errors(["full_50", "few"]) == ["latent_mse_few", "psnr_few", "feature_distance_few"]
-    assert "latent_mse_full_50" not in name_errors(["full_50", "converged"])
-    assert "converged_mse_full_50" in name_errors(["full_50", "converged"])
+    assert name_values(["full_50", "few"]) == ["latent_mse_few", "psnr_few", "feature_distance_few"]
+    assert "latent_mse_full_50" not in name_values(["full_50", "converged"])
+    assert "converged_mse_full_50" in name_values(["full_50", "converged"])
 
 
 def test_a_sample_is_the_same_in_every_batch(compare: CompareMethods, compared: dict[str, Any]) -> None:

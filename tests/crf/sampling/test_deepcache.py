@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from crf.evaluation.deepcache import CachedUNet, cache_features
+from crf.errors import TeacherError
+from crf.sampling.deepcache import CachedUNet, cache_features
 from crf.sampling.sampler import run_lead, run_tail
 from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
@@ -42,3 +43,27 @@ def test_a_trajectory_does_not_start_on_the_features_of_the_one_before(text: str
     one_after_the_other = [sample(teacher, text, noise) for noise in batches]
     alone = [sample(cache_features(Teacher(TINY["sd"]()), interval=3), text, noise) for noise in batches]
     assert all(map(torch.equal, one_after_the_other, alone))
+
+
+def test_extrapolated_features_follow_a_straight_line() -> None:
+    cached = CachedUNet(TINY["sd"]().unet, interval=2, extrapolated=True)
+    cached.deep = [(501.0, torch.zeros(1)), (401.0, torch.ones(1))]
+    assert cached._recall(301.0) == 2
+
+
+@pytest.mark.parametrize("family", U_NETS)
+def test_a_schedule_can_cache_and_limit_guidance(family: str) -> None:
+    teacher, noise = Teacher(TINY[family]()), torch.randn(1, 8, 4, 4)
+    texts = ["9/9", "9/9 (deepcache 3)", "9/9 (deepcache 3, extrapolated)", "9/9 (deepcache 3), guided 800 to 401"]
+    results = [sample(teacher, text, noise) for text in texts]
+    assert all(torch.isfinite(z).all() for z in results)
+    assert not any(torch.equal(results[0], z) for z in results[1:])
+    assert not torch.equal(results[1], results[2])
+    alone = sample(cache_features(teacher, 3), "9/9", noise)
+    assert torch.equal(results[1], alone)
+
+
+def test_a_transformer_has_no_deep_features_to_cache() -> None:
+    teacher = Teacher(TINY["sd3"]())
+    with pytest.raises(TeacherError, match="expected a teacher with a U-Net for DeepCache"):
+        sample(teacher, "4/4 (deepcache 2)", torch.randn(1, *teacher.latent_shape(teacher.default_size)))

@@ -1,0 +1,68 @@
+"""What the ``measure`` stage computes: how far schedules end from the teacher's own 50 steps, from the same noise."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crf.evaluation.methods import FULL, make_converged
+from crf.model.latent_crf import LatentCRF
+from crf.noise import sample_noise
+from crf.sampling.sampler import run_schedules
+from crf.schedule import Schedule
+from crf.stages.arrays import CONVERGED_MSE, LATENT_MSE
+from crf.stages.captions import silence_truncation
+from crf.stages.micro_batches import map_micro_batches
+from crf.teacher.teacher import Teacher
+
+
+class MeasureSchedules:
+    """Sample a dict of captions and seeds with S schedules, and measure where they end.
+
+    Reads ``caption`` str (B,) and ``seed`` uint64 (B,).
+
+    Adds ``latent_mse`` float32 (B, S), the mean squared error to the latents of the teacher's 50 steps and, with
+    ``converged``, ``converged_mse`` float32 (B, S + 1): the error to the converged reference, first that of the 50
+    steps themselves. All other entries pass through.
+    """
+
+    def __init__(
+        self,
+        teacher_path: str,
+        device: str,
+        threads: int,
+        guidance_scale: float,
+        size: int,
+        schedules: list[str],
+        converged: bool,
+        crf_path: str | None = None,
+    ) -> None:
+        torch.set_num_threads(threads)
+        self.teacher = Teacher.load(teacher_path, device)
+        silence_truncation(self.teacher)
+        self.crf = LatentCRF.from_pretrained(crf_path).eval().to(device) if crf_path else None
+        self.guidance_scale, self.size = guidance_scale, size
+        self.schedules = [Schedule.parse(text) for text in schedules]
+        self.converged = make_converged(self.teacher.noise_schedule) if converged else None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {**batch, **map_micro_batches(self._measure, batch["caption"], batch["seed"])}
+
+    @torch.no_grad()
+    def _measure(self, captions: Any, seeds: Any) -> dict[str, Any]:
+        noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))
+        given = self.teacher.condition([str(caption) for caption in captions], self.guidance_scale)
+        references = [FULL, *([self.converged] if self.converged else [])]
+        full, *ends = run_schedules(
+            self.teacher, [*references, *self.schedules], noise_BCHW.to(self.teacher.device), given, self.crf
+        )
+        if not self.converged:
+            return {LATENT_MSE: compare_all(ends, full)}
+        converged, *ends = ends
+        return {LATENT_MSE: compare_all(ends, full), CONVERGED_MSE: compare_all([full, *ends], converged)}
+
+
+def compare_all(ends: list[Tensor], reference: Tensor) -> Any:
+    """Compute the mean squared errors (B, S) of S latents (B, C, H, W) to a reference."""
+    errors = [(end.float() - reference.float()).square().mean((1, 2, 3)) for end in ends]
+    return torch.stack(errors, 1).cpu().numpy()

@@ -1,0 +1,74 @@
+"""The ``measure`` stage: teacher, captions, schedules -> a store of each schedule's error on each sample."""
+
+from contextlib import nullcontext
+
+from prefect import flow
+
+from crf.schedule import Schedule
+from crf.stages.arrays import CONVERGED_MSE, LATENT_MSE
+from crf.teacher.folder import TeacherShape, fingerprint_teacher
+from flows.crf_files import fetch_crf
+from flows.parameters import MeasureParameters
+from flows.progress import Progress
+from flows.samples import iterate_samples
+from flows.shards.blocks import SeedRows
+from flows.shards.job import create_store, fill_store
+from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
+from storage import ArraySpec, Identity, UserError
+from storage.identity import fingerprint_rows
+
+MODEL = "crf.stages.measure:MeasureSchedules"
+
+
+def identify(params: MeasureParameters) -> Target:
+    samples = iterate_samples(params.captions, params.limit, params.noises, params.skip)
+    captions, shards = fingerprint_rows(samples, params.shard_rows)
+    teacher = {f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()}
+    del teacher["teacher.vae"]  # the errors are those of latents
+    inputs = {"captions": captions, **teacher, **({"crf": parse_fingerprint(params.crf)} if params.crf else {})}
+    parameters = {
+        "size": TeacherShape.read(params.teacher).side(params.size),
+        "shard_rows": params.shard_rows,
+        "guidance_scale": params.guidance_scale,
+        "seed": params.seed,
+        "schedules": [str(Schedule.parse(text)) for text in params.schedules],
+        "converged": params.converged,
+    }
+    return Target.store(Identity("measure", 1, inputs, parameters), shards, "captions")
+
+
+def check(params: MeasureParameters) -> None:
+    """Raise UserError if a schedule needs a CRF and there is none, ScheduleError if the teacher cannot run one."""
+    from crf.sampling.paths import list_timesteps
+    from crf.teacher.noise_schedule import read_noise_schedule
+
+    noise_schedule = read_noise_schedule(TeacherShape.read(params.teacher).scheduler_config)
+    for text in params.schedules:
+        schedule = Schedule.parse(text)
+        list_timesteps(noise_schedule, schedule)
+        if schedule.middle == "crf" and params.crf is None:
+            raise UserError(f"a CRF for the schedule '{schedule}'", "none", "add --crf")
+
+
+def compute(params: MeasureParameters, work: Work, progress: Progress) -> None:
+    options = work.identity.parameters
+    count = len(options["schedules"])
+    arrays = {LATENT_MSE: ArraySpec((count,), "float32", ("schedule",))}
+    if params.converged:
+        arrays[CONVERGED_MSE] = ArraySpec((count + 1,), "float32", ("reference_and_schedule",))
+    samples = iterate_samples(params.captions, params.limit, params.noises, params.skip)
+    store = create_store(work, arrays, "captions", samples)
+    with fetch_crf(params.crf) if params.crf else nullcontext() as crf_path:
+        arguments = {name: options[name] for name in ("guidance_scale", "size", "schedules", "converged")}
+        arguments |= {"teacher_path": params.teacher, "crf_path": crf_path}
+        fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
+    store.seal([])
+
+
+MEASURE = Stage("measure", identify, compute, check=check)
+
+
+@flow(name="measure")
+def measure(params: MeasureParameters) -> StageResult:
+    """Measure how far schedules end from the teacher's own 50 steps, on the same captions and noises."""
+    return make_prefect_state(run_stage(MEASURE, params, params.root))  # type: ignore[return-value]

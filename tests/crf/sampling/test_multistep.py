@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from crf.sampling.sampler import run_lead
+from crf.schedule import Schedule
+from crf.teacher.teacher import Teacher
+from tests.support.teachers import TINY
+
+FAMILIES = ["sd", "sd_v", "sdxl", "sd3"]
+SOLVERS = ["dpm++", "dpm++3m", "unipc"]
+
+
+@torch.no_grad()
+def sample(teacher: Teacher, text: str, guidance_scale: float = 7.5) -> torch.Tensor:
+    noise_BCHW = torch.randn(2, *teacher.latent_shape(teacher.default_size), generator=torch.Generator().manual_seed(1))
+    given = teacher.condition(["a cat"] * 2, guidance_scale)
+    return run_lead(teacher, Schedule.parse(text), noise_BCHW, given).state
+
+
+@pytest.mark.parametrize("family", ["sd", "sd_v", "sdxl"])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_its_own_timesteps_written_out_end_where_diffusers_scheduler_does(family: str, solver: str) -> None:
+    """As far as its last two steps, which diffusers takes with a lower order."""
+    teacher = Teacher(TINY[family]())
+    scheduler = teacher.noise_schedule.multistep(solver)
+    scheduler.set_timesteps(6)
+    timesteps = list(map(int, scheduler.timesteps))
+    placed = f"4@{','.join(map(str, timesteps[:4]))}..{timesteps[4]} ({solver})"
+    torch.testing.assert_close(sample(teacher, placed), sample(teacher, f"4/6 ({solver})"), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["sd", "sd3"])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_solver_ends_where_the_teachers_own_sampler_converges(family: str, solver: str) -> None:
+    teacher = Teacher(TINY[family]())
+    start = round(teacher.noise_schedule.timesteps(50)[0])
+    reference = sample(teacher, f"200@{start}..")
+    errors = [float((sample(teacher, f"{n}@{start}.. ({solver})") - reference).square().mean()) for n in (4, 48)]
+    assert errors[1] < errors[0] / 4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_evaluation_is_a_ddim_step(family: str) -> None:
+    teacher = Teacher(TINY[family]())
+    text = f"1@{round(teacher.noise_schedule.timesteps(50)[0])}..401"
+    for solver in SOLVERS:
+        torch.testing.assert_close(sample(teacher, f"{text} ({solver})"), sample(teacher, text), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_guidance_ends_where_the_schedule_says(family: str) -> None:
+    teacher, text = Teacher(TINY[family]()), "4@981,721,401,161"
+    whole, none = sample(teacher, text), sample(teacher, f"{text}, guided 1000 to 999")
+    first = sample(teacher, f"{text}, guided to 600")
+    assert not torch.equal(whole, first)
+    assert not torch.equal(none, first)
+    assert torch.equal(whole, sample(teacher, f"{text}, guided to 161"))
+    torch.testing.assert_close(none, sample(teacher, text, guidance_scale=1), rtol=1e-4, atol=1e-4)

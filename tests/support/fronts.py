@@ -1,0 +1,12 @@
+"""Fronts of schedules, as a search writes them."""
+
+from crf.front import Front, FrontPoint
+
+
+def make_front(recommended: int | None = 3) -> Front:
+    """Make a front of two schedules."""
+    points = (
+        FrontPoint(4, 8, "4@981,721,401,161", (981, 721, 401, 161), 0.001, 0.0005, 0.0015),
+        FrontPoint(3, 6, "3@981,501,201 (dpm++)", (981, 501, 201), 0.002, 0.001, 0.003),
+    )
+    return Front(points, recommended, {"unet": "0" * 64}, 4.0)
