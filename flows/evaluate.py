@@ -1,17 +1,22 @@
 """The ``evaluate`` stage: teacher, CRF, held-out captions and images -> a report that compares all methods."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from prefect import flow
 
-from crf.evaluation.methods import FEATURE_WIDTH, FEATURES, Method, list_methods
-from crf.schedule import Schedule
-from crf.stages.arrays import TRUNCATED
+from crf.evaluation.methods import Method
+from crf.stages.arrays import TRUNCATED, name_values
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
-from flows.crf_files import choose_lead, read_config
+from flows.crf_files import fetch_crf, read_config
+from flows.evaluation.features import describe_features
+from flows.evaluation.methods import choose_methods, find_baseline
+from flows.evaluation.reference import REFERENCE, ReferenceParameters
+from flows.evaluation.seen_captions import check_unseen_by_crf, find_teacher_index
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
 from flows.report.artifacts import publish
+from flows.samples import iterate_samples, read_caption_ids
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
@@ -25,98 +30,92 @@ from flows.stage import (
     parse_fingerprint,
     run_stage,
 )
-from storage import ArraySpec, Identity, LatentStore, locations
+from storage import ArraySpec, Identity, LatentStore
 from storage.errors import UserError
-from storage.identity import check_unchanged, fingerprint_rows, read_identity
+from storage.identity import fingerprint_rows, read_identity
 from storage.inputs.captions import scan_captions
-from storage.inputs.images import scan_images
-from storage.inputs.known_rows import read_known_rows
 from storage.inputs.rows import Row
 
 MODEL = "crf.stages.evaluate:CompareMethods"
-
-
-def iterate_samples(params: EvaluateParameters) -> Iterator[Row]:
-    """Yield one row per sample: each caption's noises, one after another.
-
-    Raises UserError for a rejected caption, because the table compares the methods on all samples.
-    """
-    for row in scan_captions(params.captions, params.limit):
-        if row["reason"]:
-            found = f"row {row['id']}: {row['reason']}"
-            raise UserError("captions of which none is rejected", found, "correct the row or remove it")
-        for number in range(params.noises):
-            yield {**row, "id": f"{row['id']}/noise-{number}", "uri": row["id"]}
+# What a shard depends on only through its own rows, or not at all.
+REPORT_ONLY = ("captions", "images", "reference", "noises", "vendi_captions", "vendi_noises", "baseline")
 
 
 def identify(params: EvaluateParameters) -> Target:
-    size = TeacherShape.read(params.teacher).side(params.size)
-    captions, shards = fingerprint_rows(iterate_samples(params), params.shard_rows)
-    images, _ = fingerprint_rows(scan_images(params.images, root=params.root), params.shard_rows)
-    teacher = {f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()}
-    inputs = {"distill": parse_fingerprint(params.crf), "captions": captions, "images": images, **teacher}
-    lead, tail = find_place(params)
+    methods = choose_methods(params)
+    captions, shards = fingerprint_rows(list_samples(params), params.shard_rows)
+    reference = REFERENCE.identify(describe_reference(params)).identity
+    inputs = {
+        **({"distill": parse_fingerprint(params.crf)} if params.crf else {}),
+        **({"search": parse_fingerprint(params.front)} if params.front else {}),
+        "captions": captions,
+        "images": reference.inputs["images"],
+        "reference": reference.fingerprint,
+        **{f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()},
+    }
     parameters = {
-        "size": size,
+        "size": reference.parameters["size"],
         "shard_rows": params.shard_rows,
         "guidance_scale": params.guidance_scale,
         "seed": params.seed,
         "noises": params.noises,
-        "lead": lead,
-        "tail": tail,
-        "features": FEATURES,
+        "vendi_captions": params.vendi_captions,
+        "vendi_noises": params.vendi_noises,
+        "methods": {method.key: str(method.schedule) for method in methods},
+        "baseline": find_baseline(params, methods),
+        "features": reference.parameters["features"],
+        "st_lpips": params.st_lpips,
     }
-    # Shards do not depend on the images, only the report does.
-    return Target.store(Identity("evaluate", 3, inputs, parameters), shards, "captions", "images")
+    return Target.store(Identity("evaluate", 4, inputs, parameters), shards, *REPORT_ONLY)
 
 
-def find_place(params: EvaluateParameters) -> tuple[str, int | None]:
-    """Return the lead and the tail's first timestep to compare on: the given ones or, by default, the CRF's own.
+def list_samples(params: EvaluateParameters) -> Iterator[Row]:
+    """Yield the rows of the samples."""
+    return iterate_samples(params.captions, params.limit, params.count_noises)
 
-    A pipeline always gives them, because it plans before the CRF exists. Raises UserError if the given lead is
-    not the CRF's own.
-    """
-    if params.lead and not locations.exists(locations.join(params.crf, "config.json")):
-        return str(Schedule.parse_lead(params.lead)), params.tail
-    config = read_config(params.crf)
-    lead = choose_lead(config, params.lead, params.ignore_mismatched_lead)
-    return lead, params.tail or config.get("tail")
+
+def describe_reference(params: EvaluateParameters) -> ReferenceParameters:
+    """Return the parameters of the stage that computes the real images' features."""
+    size = TeacherShape.read(params.teacher).side(params.size)
+    return ReferenceParameters(images=params.images, size=size, features=params.features, root=params.root)
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
-    from crf.teacher.noise_schedule import read_noise_schedule
     from crf.teacher.teacher import Teacher
-    from flows.crf_files import fetch_crf
-    from flows.report.measurements import compute_real_features, measure_seconds, read_training_losses
-    from flows.report.table import measure
-    from flows.report.writing import PRODUCTS, write_report
+    from flows.evaluation.costs import measure_costs_on_ray
+    from flows.report.assembling import assemble_report
+    from flows.report.training_losses import read_training_losses
+    from flows.report.writing import PRODUCTS, draw_report, write_report
 
-    size, lead, tail = (work.identity.parameters[name] for name in ("size", "lead", "tail"))
-    noise_schedule = read_noise_schedule(TeacherShape.read(params.teacher).scheduler_config)
-    methods = list_methods(lead, noise_schedule, tail)
-    store = create_sample_store(params, work, methods)
-    with fetch_crf(params.crf) as crf_path:
+    methods, (features, has_text) = choose_methods(params), describe_features(params.features)
+    store = create_sample_store(params, work, methods, features["width"], has_text)
+    with fetch_crf(params.crf) if params.crf else nullcontext() as crf_path:
         arguments = {
             "teacher_path": params.teacher,
             "crf_path": crf_path,
             "guidance_scale": params.guidance_scale,
-            "size": size,
-            "lead": lead,
-            "tail": tail,
+            "size": work.identity.parameters["size"],
         }
-        fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
-    images = check_unchanged(read_known_rows(params.images, params.root), work.identity.inputs["images"])
-    real_ND, timed = compute_real_features(images, size), measure_seconds(params, size, methods)
-    measured = measure(store, methods, real_ND, timed, params.noises)
-    teacher = Teacher.load(params.teacher)
-    truncated = write_truncated(store, params.noises)
-    made = describe_provenance(work, crf=read_config(params.crf))
-    write_report(work.url, measured, store, teacher, read_training_losses(params), made, truncated)
+        measured = {"methods": methods, "features_path": params.features, "st_lpips": params.st_lpips}
+        fill_store(store, work.shards, SeedRows(params.seed), MODEL, {**arguments, **measured}, progress)
+        caption = next(scan_captions(params.captions))["caption"]
+        costs, environment = measure_costs_on_ray(methods, caption=caption, **arguments)
+    real = LatentStore.open(run_stage(REFERENCE, describe_reference(params), params.root).url)
+    captions = read_caption_ids(store)
+    report = assemble_report(params, work, store, real, captions, methods, costs, environment, features)
+    report["truncated_captions"] = write_truncated(store, captions)
+    report["seen_captions"] = "none" if params.crf is None or find_teacher_index(params.crf) else "not checked"
+    report["made"] = describe_provenance(work, crf=read_config(params.crf) if params.crf else None)
+    report = write_report(work.url, report)
+    losses = read_training_losses(params.crf) if params.crf else {}
+    draw_report(work.url, report, store, Teacher.load(params.teacher), losses)
     store.seal([*PRODUCTS, CAPTIONS])
 
 
 def check(params: EvaluateParameters) -> None:
-    """Raise UserError unless ``distill`` made the CRF, and for latents and text of the teacher's shape."""
+    """Raise UserError unless the CRF can be evaluated: by ``distill``, for this teacher, and not on these captions."""
+    if params.crf is None:
+        return
     stage = read_identity(params.crf).stage
     if stage != "distill":  # the report shows the losses of both training stages
         found = f"an output of {stage} at {params.crf}"
@@ -130,17 +129,27 @@ def check(params: EvaluateParameters) -> None:
             f"{found_shape} in {params.teacher}",
             "give the CRF's own teacher and --size",
         )
+    check_unseen_by_crf(params.captions, params.limit, params.crf)
 
 
-def create_sample_store(params: EvaluateParameters, work: Work, methods: tuple[Method, ...]) -> LatentStore:
-    """Create the store of every method's latents and features."""
+def create_sample_store(
+    params: EvaluateParameters, work: Work, methods: tuple[Method, ...], width: int, has_text: bool
+) -> LatentStore:
+    """Create the store of every method's latents, features and values per sample.
+
+    ``width``: number of features. ``has_text``: whether the feature network encodes captions, too.
+    """
     shape = TeacherShape.read(params.teacher)
-    channels, height, width = shape.latent_shape(work.identity.parameters["size"])
+    channels, height, side = shape.latent_shape(work.identity.parameters["size"])
+    keys = [method.key for method in methods]
     arrays = {TRUNCATED: TRUNCATED_SPEC}
-    for method in methods:
-        arrays[f"latents_{method.key}"] = ArraySpec.latent(height, width, channels)
-        arrays[f"features_{method.key}"] = ArraySpec((FEATURE_WIDTH,), "float32", ("feature",))
-    return create_store(work, arrays, "captions", iterate_samples(params))
+    for key in keys:
+        arrays[f"latents_{key}"] = ArraySpec.latent(height, side, channels)
+        arrays[f"features_{key}"] = ArraySpec((width,), "float32", ("feature",))
+    values = name_values(keys, st_lpips=params.st_lpips, clip_score=has_text)
+    return create_store(
+        work, arrays | dict.fromkeys(values, ArraySpec((), "float32", ())), "captions", list_samples(params)
+    )
 
 
 EVALUATE = Stage("evaluate", identify, compute, check=check)

@@ -135,16 +135,35 @@ class DistillParameters(DistillOptions):
 class EvaluateOptions(Options):
     size: int | None = Field(None, ge=8, description="pixels per side; the teacher's own by default")
     limit: int | None = Field(None, ge=1, description="use only this many captions, from the first on")
-    noises: int = Field(4, ge=2, description="noises per caption; Vendi needs at least two")
-    shard_rows: int = Field(64, ge=1, description="samples per shard, the unit of work and resume")
+    noises: int = Field(1, ge=1, description="noises per caption")
+    vendi_captions: int = Field(8, ge=0, description="number of captions, from the first on, to measure diversity on")
+    vendi_noises: int = Field(4, ge=2, description="noises of each of those captions")
+    shard_rows: int = Field(
+        64, ge=1, description="samples per shard, the unit of work and resume; best a multiple of 16"
+    )
     guidance_scale: float = Field(7.5, description="classifier-free guidance scale")
     seed: int = Field(1, ge=0, description="determines each sample's noise, together with its id")
+    baseline: str | None = Field(
+        None, description="key of the method to compare all others with; by default evenly spaced DDIM"
+    )
+    schedules: tuple[str, ...] = Field((), description="further schedules to compare, such as '25@981..'")
+    features: str | None = Field(
+        None,
+        description="network to compare images by: a transformers folder (CLIP, SigLIP, DINOv2) or a TorchScript file; "
+        "by default EfficientNet-Lite0",
+    )
+    st_lpips: bool = Field(False, description="also measure ST-LPIPS; needs pip install 'latentcrf[perceptual]'")
+
+    def count_noises(self, place: int) -> int:
+        """Return the number of noises of the caption at ``place``, counted from 0."""
+        return max(self.noises, self.vendi_noises) if place < self.vendi_captions else self.noises
 
 
 class EvaluateParameters(EvaluateOptions):
     """Parameters of ``evaluate``: teacher, CRF, held-out captions and images -> report."""
 
-    crf: str = Field(description="stage-2 CRF, made by distill")
+    crf: str | None = Field(None, description="stage-2 CRF, made by distill; without it, only samplers are compared")
+    front: str | None = Field(None, description="output of search: compare the schedules on its front, too")
     lead: str | None = Field(None, description="lead before the CRF; by default the one it was distilled on")
     tail: int | None = Field(
         None, ge=1, description="first timestep of the tail after the CRF; by default the one it was distilled for"

@@ -9,6 +9,7 @@ from crf.schedule import PAPERS_LEAD
 from flows.distill import DISTILL, distill
 from flows.encode import ENCODE, encode
 from flows.evaluate import EVALUATE, evaluate
+from flows.evaluation.seen_captions import check_unseen
 from flows.parameters import (
     DistillParameters,
     EncodeParameters,
@@ -23,6 +24,7 @@ from flows.targets import find_once
 from flows.teach import TEACH, teach
 from flows.train import TRAIN, train
 from storage import locations
+from storage.inputs.captions import scan_captions
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ def list_steps(params: PipelineParameters) -> list[Step]:
 
     encoded = EncodeParameters.model_validate({**dict(params.encode), **common, "images": params.images})
     taught = TeachParameters.model_validate({**dict(params.teach), **common, "captions": params.captions})
+    trained_on = (row["caption"] for row in scan_captions(taught.captions, taught.limit))
+    check_unseen(params.heldout_captions, params.evaluate.limit, trained_on)
     trained = TrainParameters.model_validate({**dict(params.train), **common, "latents": output(ENCODE, encoded)})
     pairs, initial = output(TEACH, taught), output(TRAIN, trained)
     distilled = DistillParameters.model_validate(

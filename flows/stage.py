@@ -32,15 +32,16 @@ class Target:
     shards: list[str] = field(default_factory=list)
 
     @classmethod
-    def store(cls, identity: Identity, rows: list[str], *row_sets: str) -> Self:
+    def store(cls, identity: Identity, rows: list[str], *ignored: str) -> Self:
         """Return the target of a stage that makes a store.
 
         Args:
             identity: Identity of the store.
             rows: The fingerprint of each shard's rows.
-            row_sets: Names of the inputs that a shard depends on only through its own rows, or not at all.
+            ignored: Names of the inputs and parameters that a shard depends on only through its own rows, or not at
+                all.
         """
-        return cls(identity, len(rows), fingerprint_shards(identity.without(*row_sets), rows))
+        return cls(identity, len(rows), fingerprint_shards(identity.without(*ignored), rows))
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,11 @@ class Identity:
             locations.join(self.url(root), DOCUMENT), {"document_version": DOCUMENT_VERSION, **asdict(self)}
         )
 
-    def without(self, *inputs: str) -> "Identity":
-        """Return a copy without the named inputs, for comparisons that ignore them."""
-        return replace(self, inputs={name: value for name, value in self.inputs.items() if name not in inputs})
+    def without(self, *names: str) -> "Identity":
+        """Return a copy without the named inputs and parameters, for comparisons that ignore them."""
+        inputs = {name: value for name, value in self.inputs.items() if name not in names}
+        parameters = {name: value for name, value in self.parameters.items() if name not in names}
+        return replace(self, inputs=inputs, parameters=parameters)
 
     def changes_since(self, older: "Identity") -> list[str]:
         """List what differs from an older identity.

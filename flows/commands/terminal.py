@@ -75,19 +75,20 @@ def clean_cell(text: str) -> str:
 
 
 def print_table(report_url: str) -> None:
-    """Print an evaluation's table of methods."""
+    """Print an evaluation's table of methods, and what it found in one sentence."""
     from rich.console import Console
     from rich.table import Table
 
-    from flows.report.table import format_row
+    from flows.report.table import format_rows
 
     report = locations.read_json(locations.join(report_url, "report.json"))
-    rows = [format_row(row) for row in report["rows"]]
+    rows = format_rows(report)
     table = Table(title=f"{report['captions']} held-out captions, {report['samples']} samples per row")
     for heading in rows[0]:
         method = heading == "method"
         table.add_column(heading, justify="left" if method else "right", no_wrap=method)
     for row in rows:
         table.add_row(*row.values())
-    Console(width=120).print(table)
-    print(f"Distances: squared Fréchet distances of features from {report['features']}.")
+    Console(width=150).print(table)
+    print(f"± and [ ]: 95 % intervals over captions; n.s.: not significant (Holm). Protocol {report['protocol_id']}.")
+    print(report["summary"])

@@ -3,7 +3,7 @@
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
-from flows.report.table import format_row
+from flows.report.table import format_rows
 from storage import locations
 
 
@@ -12,13 +12,12 @@ def publish(report_url: str) -> None:
     from flows.report.writing import encode_data_url
 
     report = locations.read_json(locations.join(report_url, "report.json"))
-    create_table_artifact([format_row(row) for row in report["rows"]], key="evaluation-table")
+    create_table_artifact(format_rows(report), key="evaluation-table")
     for name in ("contact_sheet", "plots"):
         png = locations.read_bytes(locations.join(report_url, f"{name}.png"))
         create_image_artifact(encode_data_url(png), key=f"evaluation-{name.replace('_', '-')}")
     create_markdown_artifact(
-        f"{report['captions']} captions, {report['samples']} samples per row. Features: {report['features']}. "
-        f"The whole report: `{report_url}/report.html`",
+        f"{report['summary']} Protocol `{report['protocol_id']}`. The whole report: `{report_url}/report.html`",
         key="evaluation-report",
     )
 

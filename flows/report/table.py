@@ -1,84 +1,60 @@
-"""Compute the rows of the report's table from the stored samples."""
+"""Format the rows of report.json as a table of text."""
 
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from crf.evaluation.methods import REFERENCE, Method
-from crf.metrics.frechet import compute_frechet_distance
-from crf.metrics.moments import Moments
-from crf.metrics.vendi import compute_vendi_per_group
-from storage import LatentStore
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One row of the table: a method and its figures.
-
-    Distances are squared Fréchet distances of image features. ``latent_mse`` is the mean squared error
-    to the latents of all 50 teacher steps from the same noise.
-    """
-
-    key: str
-    label: str
-    schedule: str
-    renoise: str
-    evaluations: int
-    distance_to_real: float
-    distance_to_teacher: float
-    latent_mse: float
-    vendi: float
-    seconds_per_image: float
+HEADINGS = (
+    "method",
+    "passes",
+    "s / image",
+    "latent MSE ×10³",
+    "p95",
+    "vs. baseline",
+    "PSNR",
+    "distance to real",
+    "Vendi",
+)
 
 
-HEADINGS = {
-    "label": "method",
-    "evaluations": "U-Net evaluations",
-    "distance_to_real": "distance to real",
-    "distance_to_teacher": "distance to full 50",
-    "latent_mse": "latent MSE to full 50",
-    "vendi": "Vendi",
-    "seconds_per_image": "s / image",
-}
+def format_rows(report: dict[str, Any]) -> list[dict[str, str]]:
+    """Format every row of a report: heading -> text, in the order of HEADINGS. A missing number is an empty text."""
+    compared = {found["key"]: found for found in report["comparisons"]}
+    return [format_row(row, compared.get(row["key"]), report["baseline"]) for row in report["rows"]]
 
 
-def measure(
-    store: LatentStore, methods: tuple[Method, ...], real_ND: Any, seconds: dict[str, float], noises: int
-) -> list[Measured]:
-    """Compute one row per method, in the order of ``methods``.
-
-    ``real_ND``: features of the real images. ``seconds``: method key -> seconds per image.
-    ``noises``: samples per caption.
-    """
-    groups = np.arange(len(store)) // noises
-    teacher_latents = np.asarray(store[f"latents_{REFERENCE}"][:], dtype=np.float32)
-    teacher_features = np.asarray(store[f"features_{REFERENCE}"][:])
-    rows = []
-    for method in methods:
-        latents = np.asarray(store[f"latents_{method.key}"][:], dtype=np.float32)
-        features = np.asarray(store[f"features_{method.key}"][:])
-        rows.append(
-            Measured(
-                key=method.key,
-                label=method.label,
-                schedule=str(method.schedule),
-                renoise=method.schedule.renoise,
-                evaluations=method.schedule.evaluations,
-                distance_to_real=compute_frechet_distance(Moments.of(features), Moments.of(real_ND)),
-                distance_to_teacher=compute_frechet_distance(Moments.of(features), Moments.of(teacher_features)),
-                latent_mse=float(np.square(latents - teacher_latents).mean()),
-                vendi=float(compute_vendi_per_group(features, groups).mean()),
-                seconds_per_image=seconds[method.key],
-            )
-        )
-    return rows
+def format_row(row: dict[str, Any], compared: dict[str, Any] | None, baseline: str) -> dict[str, str]:
+    """Format a row with its comparison to the baseline, if there is one."""
+    mse, psnr, seconds, distance = (row[name] for name in ("latent_mse", "psnr", "seconds", "distance_to_real"))
+    cells = (
+        row["label"],
+        f"{row['passes']:g}",
+        f"{seconds['median']:.3f}" if seconds else "",
+        f"{format_mean(mse, 1000, 2)}" if mse else "",
+        f"{1000 * mse['p95']:.2f}" if mse else "",
+        "baseline" if row["key"] == baseline else format_ratio(compared) if compared else "",
+        format_mean(psnr, 1, 1) if psnr else "",
+        format_distance(distance) if distance else "",
+        format_mean(row["vendi"], 1, 2) if row["vendi"] else "",
+    )
+    return dict(zip(HEADINGS, cells, strict=True))
 
 
-def format_row(row: dict[str, Any]) -> dict[str, str]:
-    """Format a row of report.json for display: heading -> label or figure with a fixed number of decimals."""
-    digits = {"latent_mse": 4, "seconds_per_image": 3, "evaluations": 0, "distance_to_teacher": 3}
-    return {
-        heading: row[name] if name == "label" else f"{row[name]:.{digits.get(name, 2)}f}"
-        for name, heading in HEADINGS.items()
-    }
+def format_mean(found: dict[str, Any], factor: float, digits: int) -> str:
+    """Format a mean with the half-width of its interval: "2.16 ± 0.31"."""
+    text = f"{factor * found['mean']:.{digits}f}"
+    if found["low"] is None:
+        return text
+    return f"{text} ± {factor * (found['high'] - found['low']) / 2:.{digits}f}"
+
+
+def format_ratio(found: dict[str, Any]) -> str:
+    """Format a ratio with its interval, marked "n.s." unless it is significant: "×0.81 [0.60, 1.10] n.s."."""
+    interval = "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
+    return f"×{found['ratio']:.2f}{interval}{'' if found['significant'] else ' n.s.'}"
+
+
+def format_distance(found: dict[str, Any]) -> str:
+    """Format a distance to the real images: its difference to the reference's or, for the reference, itself."""
+    if found["difference"] is None:
+        return f"{found['value']:.1f}"
+    half = "" if found["low"] is None else f" ± {(found['high'] - found['low']) / 2:.1f}"
+    return f"{found['difference']:+.1f}{half}"

@@ -13,16 +13,20 @@ TRUNCATED_SPEC = ArraySpec((), "bool", ())
 CAPTIONS = "captions.json"
 
 
-def write_truncated(store: LatentStore, rows_per_caption: int = 1) -> int:
-    """Count the truncated captions of a complete store, write the count to CAPTIONS, and warn if there are any."""
-    rows, total = int(np.asarray(store[TRUNCATED][:]).sum()), len(store)
-    count = rows // rows_per_caption
+def write_truncated(store: LatentStore, captions: list[str] | None = None) -> int:
+    """Count the truncated captions of a complete store, write the count to CAPTIONS, and warn if there are any.
+
+    ``captions``: the id of each row's caption, if rows share captions.
+    """
+    truncated = np.asarray(store[TRUNCATED][:])
+    ids = np.arange(len(store)) if captions is None else np.array(captions)
+    count = len(np.unique(ids[truncated]))
     if count:
         logger = get_run_logger() if FlowRunContext.get() else logging.getLogger("latentcrf")
         logger.warning(
             "%d of %d captions are longer than the text encoder's input and were truncated",
             count,
-            total // rows_per_caption,
+            len(np.unique(ids)),
         )
     locations.write_new(locations.join(store.url, CAPTIONS), locations.encode_json({"truncated": count}))
     return count

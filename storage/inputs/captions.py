@@ -11,21 +11,22 @@ import fsspec
 from storage.errors import UserError
 from storage.inputs.coco import read_annotations
 from storage.inputs.parquet import holds_text, open_parquet, read_cells
-from storage.inputs.rows import CAPTION_COLUMNS, Row, add_caption, new_row, replace_surrogates
+from storage.inputs.rows import CAPTION_COLUMNS, Row, add_caption, new_row, reject, replace_surrogates
 from storage.inputs.unique_ids import check_unique_ids
 
 FORMATS = ".parquet, .json (COCO captions), .jsonl, .tsv, .csv or .txt"
 MAX_LINE = 1 << 24  # characters; a file with a longer line is not a text file of lines
 
 
-def scan_captions(url: str, limit: int | None = None) -> Iterator[Row]:
+def scan_captions(url: str, limit: int | None = None, *, keep_empty: bool = False) -> Iterator[Row]:
     """Yield one row per caption, in the file's order.
 
-    Empty captions are left out. A caption that is too long becomes a rejected row.
+    A caption that is too long becomes a rejected row.
 
     Args:
         url: Path or fsspec URL of a file. Its suffix determines its format.
         limit: Number of rows to yield at most. Default: all.
+        keep_empty: Whether an empty caption becomes a rejected row. Default False: it is left out.
 
     Raises:
         UserError: There is no such file, its format is not supported, or it has no captions.
@@ -44,14 +45,14 @@ def scan_captions(url: str, limit: int | None = None) -> Iterator[Row]:
     reader = readers.get(PurePosixPath(path).suffix)
     if reader is None:
         raise UserError(f"a caption file ({FORMATS})", url, "convert it, or give it the suffix of its format")
-    rows = itertools.islice(_number_rows(reader(url), url), limit)
+    rows = itertools.islice(_number_rows(reader(url), url, keep_empty), limit)
     first = next(rows, None)
     if first is None:
         raise UserError("captions", f"none in {url}", "check that the file has rows with text in them")
     return check_unique_ids(itertools.chain([first], rows), url)
 
 
-def _number_rows(records: Iterator[dict[str, object]], url: str) -> Iterator[Row]:
+def _number_rows(records: Iterator[dict[str, object]], url: str, keep_empty: bool) -> Iterator[Row]:
     column = None
     for number, record in enumerate(records):
         column = column or next((name for name in CAPTION_COLUMNS if name in record), None)
@@ -62,8 +63,11 @@ def _number_rows(records: Iterator[dict[str, object]], url: str) -> Iterator[Row
         if not isinstance(caption, str):
             found = f"{type(caption).__name__} in row {number} of {url}"
             raise UserError(f"text in {column!r}", found, "correct the row, or write it as text")
+        row = new_row(str(record.get("id", number)), f"{url}#{number}")
         if caption.strip():
-            yield add_caption(new_row(str(record.get("id", number)), f"{url}#{number}"), caption)
+            yield add_caption(row, caption)
+        elif keep_empty:
+            yield reject(row, "an empty caption")
 
 
 def _read_parquet(url: str) -> Iterator[dict[str, object]]:

@@ -40,6 +40,8 @@ def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipe
         Image.new("RGB", (40, 40), (30 * number, 90, 200)).save(folder / f"images/plain-{number}.png")
     captions = ["a thing with a longer name", *(f"thing {number}" for number in range(5))]
     (folder / "captions.txt").write_text("\n".join(captions) + "\n")
+    heldout = ["an unseen thing with a longer name", *(f"unseen {number}" for number in range(5))]
+    (folder / "heldout.txt").write_text("\n".join(heldout) + "\n")
     teacher = shutil.copytree(tiny_teacher, folder / "teacher")
     return PipelineParameters.model_validate(
         {
@@ -47,7 +49,7 @@ def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipe
             "images": str(folder / "images"),
             "captions": str(folder / "captions.txt"),
             "heldout_images": str(folder / "images"),
-            "heldout_captions": str(folder / "captions.txt"),
+            "heldout_captions": str(folder / "heldout.txt"),
             "root": str(folder / "runs"),
             "encode": {"shard_rows": 4},
             "teach": {"shard_rows": 4, "lead": LEAD, "tail": TAIL},
@@ -60,7 +62,7 @@ def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipe
                 "lr_warmup_steps": 1,
                 "workers": 0,
             },
-            "evaluate": {"limit": 2, "noises": 2, "shard_rows": 4},
+            "evaluate": {"limit": 3, "vendi_captions": 2, "vendi_noises": 2, "shard_rows": 5},
         }
     )
 
@@ -128,7 +130,7 @@ def test_other_real_images_leave_the_samples_as_they_are(
     Image.new("RGB", (40, 40), "red").save(tmp_path / "plain.png")
     *_, line = plan(params.model_copy(update={"heldout_images": str(tmp_path)}))
     assert (line.state, line.done, line.total) == ("partial", 1, 1)
-    assert line.reason == f"changed: images; 1 of 1 shards can be copied from {first[-1].url}"
+    assert line.reason == f"changed: images, reference; 1 of 1 shards can be copied from {first[-1].url}"
 
 
 def test_evaluated_alone_on_the_finished_crf_it_is_the_same(first: list[Any], params: PipelineParameters) -> None:
@@ -164,13 +166,20 @@ def test_a_config_without_what_distill_needs_is_an_error(
 def test_the_report_has_every_row_and_stands_alone(first: list[Any]) -> None:
     url = Path(first[-1].url)
     report = json.loads((url / "report.json").read_text())
-    assert [row["key"] for row in report["rows"]] == [method.key for method in ROWS]
-    full = report["rows"][0]
-    assert full["distance_to_teacher"] == pytest.approx(0, abs=1e-6)
-    assert full["latent_mse"] == 0
+    assert [row["key"] for row in report["rows"]] == [*(method.key for method in ROWS), "other_noises"]
+    full, *others, floor = report["rows"]
+    assert [full[error] for error in ("latent_mse", "psnr", "feature_distance")] == [None] * 3
+    assert all(row["latent_mse"]["low"] < row["latent_mse"]["mean"] < row["latent_mse"]["high"] for row in others)
+    assert all(row["seconds"]["low"] <= row["seconds"]["median"] <= row["seconds"]["high"] for row in others)
+    assert all(1 <= row["vendi"]["mean"] <= 2 for row in (full, *others))
+    assert floor["latent_mse"]["mean"] > 0
+    assert (report["version"], report["captions"], report["samples"]) == (2, 3, 5)
     assert report["truncated_captions"] == 1
-    assert all(row["seconds_per_image"] > 0 and 1 <= row["vendi"] <= 2 for row in report["rows"])
-    assert "EfficientNet-Lite0" in report["features"]
+    assert report["seen_captions"] == "none"
+    assert report["subject"]["crf"] == first[3].fingerprint
+    assert {found["key"] for found in report["comparisons"]} == {row["key"] for row in others} - {report["baseline"]}
+    assert "EfficientNet-Lite0" in report["protocol"]["features"]["name"]
+    assert all(row["distance_to_real"]["low"] <= row["distance_to_real"]["high"] for row in others)
     page = html.unescape((url / "report.html").read_text())
     assert all(method.label in page for method in ROWS)
     embedded = [part.split('"')[0] for part in page.split("data:image/png;base64,")[1:]]
@@ -203,7 +212,7 @@ def test_the_report_is_in_the_prefect_ui(first: list[Any]) -> None:
     table = next(artifact.data for artifact in artifacts if artifact.key == "evaluation-table")
     assert isinstance(table, str)
     rows = json.loads(table)
-    assert len(rows) == len(ROWS)
+    assert len(rows) == len(ROWS) + 1
 
 
 def test_truncated_captions_are_counted(first: list[Any], params: PipelineParameters) -> None:

@@ -1,0 +1,23 @@
+"""Measure the methods' costs on a worker of the Ray cluster."""
+
+from typing import Any
+
+from crf.evaluation.methods import Method
+from flows.ray_session import ray_session
+from flows.shards.job import Actors
+
+
+def measure_costs_on_ray(methods: tuple[Method, ...], **arguments: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run ``crf.evaluation.costs.measure_costs`` as one Ray task, alone on a GPU if the cluster has any."""
+    import ray
+
+    def run(device: str) -> Any:
+        from crf.evaluation.costs import measure_costs
+
+        return measure_costs(device=device, methods=methods, **arguments)
+
+    with ray_session():
+        actors = Actors.detect()
+        task = ray.remote(num_cpus=1, num_gpus=actors.gpus)(run)
+        costs, environment = ray.get(task.remote(actors.device))
+    return costs, environment

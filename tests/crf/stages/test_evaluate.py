@@ -1,0 +1,71 @@
+"""What the evaluation computes per sample, and that it does not depend on the batch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from crf.evaluation.methods import Method
+from crf.schedule import Schedule
+from crf.stages.arrays import name_values
+from crf.stages.evaluate import CompareMethods
+from crf.stages.micro_batches import MICRO_BATCH
+from crf.teacher.teacher import Teacher
+
+METHODS = (
+    Method("full_50", "full 50", Schedule.parse("50/50"), "reference"),
+    Method("converged", "converged", Schedule.parse("80@981.."), "floor"),
+    Method("few", "few", Schedule.parse("4/4"), "sampler"),
+    Method("same", "same", Schedule.parse("50/50"), "sampler"),
+)
+COUNT = MICRO_BATCH + 5
+BATCH = {
+    "caption": np.array([f"thing {place}" for place in range(COUNT)], dtype=object),
+    "seed": np.arange(COUNT, dtype=np.uint64),
+}
+
+
+@pytest.fixture(scope="module")
+def compare(tiny_teacher: Path) -> CompareMethods:
+    return CompareMethods(str(tiny_teacher), None, "cpu", 1, 7.5, 32, METHODS)
+
+
+@pytest.fixture(scope="module")
+def compared(compare: CompareMethods) -> dict[str, Any]:
+    return compare(BATCH)
+
+
+def test_errors_are_those_of_the_latents_and_images(compared: dict[str, Any], tiny_teacher: Path) -> None:
+    assert {name for name in compared if compared[name].dtype == np.float32 and compared[name].ndim == 1} == {
+        *name_values([method.key for method in METHODS])
+    }
+    latents = {method.key: compared[f"latents_{method.key}"].astype(np.float32) for method in METHODS}
+    for reference, error in (("full_50", "latent_mse"), ("converged", "converged_mse")):
+        expected = np.square(latents["few"] - latents[reference]).mean((1, 2, 3))
+        assert compared[f"{error}_few"] == pytest.approx(expected, rel=1e-2)
+    teacher = Teacher.load(tiny_teacher)
+    full, few = (teacher.decode(torch.from_numpy(latents[key]).permute(0, 3, 1, 2)) for key in ("full_50", "few"))
+    psnr = 10 * torch.log10(4 / (full - few).square().mean((1, 2, 3)))
+    assert compared["psnr_few"] == pytest.approx(psnr.numpy(), abs=0.1)
+    features = compared["features_few"] - compared["features_full_50"]
+    assert compared["feature_distance_few"] == pytest.approx(np.square(features).sum(1), rel=1e-4)
+
+
+def test_equal_images_have_no_error_and_a_bounded_psnr(compared: dict[str, Any]) -> None:
+    assert set(compared["latent_mse_same"]) == {0}
+    assert set(compared["psnr_same"]) == {100}
+
+
+def test_a_reference_has_no_error_to_itself() -> None:
+    assert name_values(["full_50", "few"]) == ["latent_mse_few", "psnr_few", "feature_distance_few"]
+    assert "latent_mse_full_50" not in name_values(["full_50", "converged"])
+    assert "converged_mse_full_50" in name_values(["full_50", "converged"])
+
+
+def test_a_sample_is_the_same_in_every_batch(compare: CompareMethods, compared: dict[str, Any]) -> None:
+    for rows in (slice(0, 3), slice(3, 4), slice(4, COUNT)):
+        part = compare({name: values[rows] for name, values in BATCH.items()})
+        for name in compared:
+            assert part[name].tobytes() == compared[name][rows].tobytes(), name
