@@ -9,6 +9,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from flows.commands import browse
+from flows.commands.reproduce import reproduce
 from flows.commands.terminal import Json, format_counts, hold_native_stderr, report
 from flows.parameters import (
     DistillParameters,
@@ -28,6 +29,7 @@ PIPELINE, STAGES, OUTPUTS, IMAGES = (
 )
 for command in browse.COMMANDS:
     app.command(command, group=OUTPUTS)
+app.command(reproduce, group=OUTPUTS)
 app["--help"].group = app["--version"].group = Group("Options")
 Config = Annotated[str, Parameter(help='a YAML file, or "demo"')]
 Root = Annotated[str | None, Parameter(help="where outputs go; by default the configuration's root")]

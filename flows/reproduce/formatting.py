@@ -1,0 +1,90 @@
+"""Format a table of the paper beside our figures: for the terminal, as Markdown and as JSON."""
+
+from dataclasses import asdict
+from typing import Any
+
+from flows.reproduce.paper import LOST, PaperTable, QuantityName
+from flows.reproduce.reports import Report
+from flows.reproduce.side_by_side import Line, Ours
+
+NAMES: dict[QuantityName, str] = {
+    "fid": "FID (ours: Fréchet)",
+    "clip": "CLIP score",
+    "vendi": "Vendi",
+    "vendi_lost": "Vendi lost",
+    "time_saved": "time saved",
+}
+"""Ours is not called FID, because it is one with certain weights only: what differs says which features it has."""
+FORMATS: dict[QuantityName, str] = {"clip": "{:.3f}", "vendi_lost": "{:.0f} %", "time_saved": "{:.0f} %"}
+WHERE_LOST = "lost: the table has this figure, but the paper's text, from which it was transcribed, has lost it"
+
+
+def format_title(table: PaperTable) -> str:
+    """Format a table's title: number and subject."""
+    return f"Table {table.number} of arXiv 2412.18596: {table.title}"
+
+
+def format_lines(lines: list[Line]) -> list[dict[str, str]]:
+    """Format the table: heading -> cell for each figure. What differs comes first."""
+    return [
+        {
+            "what differs": "; ".join(each.short for each in line.ours.differences) if line.ours else line.missing[0],
+            "method": line.method,
+            "measure": NAMES[line.quantity],
+            "paper": line.printed.text if line.printed else "–",
+            "ours": format_ours(line.quantity, line.ours) if line.ours else "–",
+        }
+        for line in lines
+    ]
+
+
+def format_ours(quantity: QuantityName, ours: Ours) -> str:
+    """Format a figure of ours, with the number of its report in brackets."""
+    return f"{FORMATS.get(quantity, '{:.2f}').format(ours.value)} [{ours.report}]"
+
+
+def format_notes(table: PaperTable, lines: list[Line], reports: list[Report]) -> list[str]:
+    """List what stands below a table: the reports, each difference as a sentence, what is missing, and sources."""
+    notes = [f"[{number}] {each.url}, protocol {each.document.protocol_id}" for number, each in enumerate(reports, 1)]
+    differences = dict.fromkeys(each for line in lines if line.ours for each in line.ours.differences)
+    notes += [f"{each.short}: {each.sentence}" for each in differences]
+    for missing in dict.fromkeys(line.missing for line in lines if line.missing):
+        methods = ", ".join(dict.fromkeys(line.method for line in lines if line.missing == missing))
+        notes.append(f"{missing[0]}: {methods}: {missing[1]}")
+    sources = dict.fromkeys(
+        f"{line.printed.text} of {line.method}: from {line.printed.source}"
+        for line in lines
+        if line.printed and line.printed.source
+    )
+    lost = any(line.printed is LOST for line in lines)
+    return [*notes, *sources, *table.notes, *([WHERE_LOST] if lost else [])]
+
+
+def format_markdown(table: PaperTable, lines: list[Line], reports: list[Report]) -> str:
+    """Format a table as Markdown: title, table, and the notes as a list."""
+    cells = format_lines(lines)
+    rows = [list(cells[0]), ["---", "---", "---", "--:", "--:"], *(list(line.values()) for line in cells)]
+    text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    notes = "\n".join(f"- {note}" for note in format_notes(table, lines, reports))
+    return f"### {format_title(table)}\n\n{text}\n\n{notes}"
+
+
+def format_json(table: PaperTable, lines: list[Line], reports: list[Report]) -> dict[str, Any]:
+    """Format a table as JSON types. A figure of the paper that its text has lost has the value None."""
+    return {
+        "table": table.number,
+        "title": table.title,
+        "reports": [{"url": each.url, "protocol_id": each.document.protocol_id} for each in reports],
+        "figures": [
+            {
+                "what_differs": [asdict(each) for each in line.ours.differences] if line.ours else None,
+                "method": line.method,
+                "quantity": line.quantity,
+                "paper": asdict(line.printed) if line.printed else None,
+                "ours": {"value": line.ours.value, "report": line.ours.report} if line.ours else None,
+                "missing": ": ".join(line.missing) or None,
+            }
+            for line in lines
+        ],
+        "notes": list(table.notes),
+    }
