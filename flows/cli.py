@@ -97,10 +97,13 @@ def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json
     from flows.commands.terminal import print_table
     from flows.evaluate import EVALUATE
     from flows.evaluate import evaluate as flow
+    from flows.protocols.applying import describe_run, format_deviations
 
     result = run_flow(EVALUATE, flow, params)
     print_table(result.url)
-    report(result.model_dump(exclude_none=True), f"evaluate: {result.state}, {result.url}/report.html", json)
+    run = describe_run(params.model_dump())
+    text = f"evaluate: {result.state}, {result.url}/report.html{format_deviations(run)}"
+    report({**result.model_dump(exclude_none=True), **({"protocol": run} if run else {})}, text, json)
 
 
 @app.command(group=PIPELINE, sort_key=1)

@@ -11,6 +11,8 @@ from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.crf_files import choose_lead, read_config
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
+from flows.protocols.applying import check_inputs
+from flows.protocols.named import PROTOCOLS
 from flows.report.artifacts import publish
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
@@ -117,6 +119,8 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
 
 def check(params: EvaluateParameters) -> None:
     """Raise UserError unless ``distill`` made the CRF, and for latents and text of the teacher's shape."""
+    if params.protocol:
+        check_inputs(PROTOCOLS[params.protocol], params.captions, params.images, params.root)
     stage = read_identity(params.crf).stage
     if stage != "distill":  # the report shows the losses of both training stages
         found = f"an output of {stage} at {params.crf}"

@@ -12,54 +12,71 @@ MEASURED_BY: dict[QuantityName, str] = {
     "fid": "coco30k",
     "clip": "coco30k",
     "vendi": "parti",
-    "vendi_lost": "parti",
+    "vendi_drop": "parti",
 }
+COLUMNS: dict[QuantityName, str] = {
+    "fid": "distance_to_real",
+    "clip": "clip_score",
+    "vendi": "vendi",
+    "vendi_drop": "vendi",
+}
+"""Quantity -> the column of report.json that it is read from."""
 # The network whose features a quantity is defined on, whatever else its protocol measures.
 NETWORKS: dict[QuantityName, str] = {"clip": "CLIP"}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference between an evaluation and the paper's: in a few words for a table's cell, and as a sentence."""
+    """One difference between an evaluation and the paper's: in a few words, and what the paper has instead."""
 
     short: str
-    sentence: str
+    instead: str
 
 
-TEACHER = Difference("teacher", "The teacher is another: the paper's, of 865 M parameters, is not public.")
+TEACHER = Difference("teacher", "the paper's, of 865 M parameters, is not public")
+MACHINE = Difference("machine", "the paper does not say which one it timed")
 
 
 def list_differences(quantity: QuantityName, method: Method, row: Row, document: Document) -> list[Difference]:
     """List what sets a figure of a report's row apart from the paper's figure of the same quantity."""
-    found = [TEACHER]
-    if quantity in MEASURED_BY:
-        protocol = PROTOCOLS[MEASURED_BY[quantity]]
-        found += compare_protocols(protocol, document, NETWORKS.get(quantity, protocol.features))
-    else:
-        found += [Difference("machine", "The machine is another; the paper timed TPUs.")]
-    return found + compare_methods(method, row, document)
+    if quantity not in MEASURED_BY:
+        return [TEACHER, MACHINE, *compare_methods(method, row, document)]
+    protocol = PROTOCOLS[MEASURED_BY[quantity]]
+    found = compare_protocols(protocol, document, NETWORKS.get(quantity, protocol.features))
+    too_few = [
+        Difference("too few samples", f"with {name} this figure means little")
+        for name in list_followed(document)
+        if COLUMNS[quantity] not in PROTOCOLS[name].metrics
+    ]
+    return [TEACHER, *too_few, *found, *compare_methods(method, row, document)]
+
+
+def list_followed(document: Document) -> list[str]:
+    """List the named protocols that an evaluation followed."""
+    return [
+        name for name, protocol in PROTOCOLS.items() if not compare_protocols(protocol, document, protocol.features)
+    ]
 
 
 def compare_protocols(protocol: NamedProtocol, document: Document, network: str) -> list[Difference]:
-    """List what sets an evaluation apart from a named protocol."""
-    ran = document.protocol
+    """List what sets an evaluation apart from a named protocol, with features of ``network``."""
+    ran, by = document.protocol, f"with {protocol.name} it is"
+    of_vendi = "vendi" in protocol.metrics and protocol.vendi_captions == protocol.limit
+    captions, noises = (ran.vendi.captions, ran.vendi.noises) if of_vendi else (ran.captions.count, ran.noises)
     found = []
-    if ran.captions.n != protocol.limit:
-        sentence = f"{ran.captions.n:,} captions, not {protocol.limit:,} {protocol.captions.role}."
-        found.append(Difference(f"{ran.captions.n:,} captions", sentence))
-    if protocol.images and (ran.real is None or ran.real.n != protocol.images.count):
-        count = ran.real.n if ran.real else 0
-        sentence = f"{count:,} real images, not the {protocol.images.count:,} {protocol.images.role}."
-        found.append(Difference(f"{count:,} real images", sentence))
+    if captions != protocol.limit:
+        found.append(Difference(f"{captions:,} captions", f"{by} {protocol.limit:,}, of the {protocol.captions.role}"))
+    if protocol.images and ran.images.count != protocol.images.count:
+        instead = f"{by} the {protocol.images.count:,} {protocol.images.role}"
+        found.append(Difference(f"{ran.images.count:,} real images", instead))
     if network.lower() not in ran.features.name.lower():
-        found.append(Difference("features", f"Features from {ran.features.name}, not from {network}."))
-    if ran.noises != protocol.noises:
-        found.append(Difference(f"noises {ran.noises}", f"Noises per caption: {ran.noises}, not {protocol.noises}."))
-    if ran.guidance != protocol.guidance_scale:
-        sentence = f"Guidance {ran.guidance:g}, not {protocol.guidance_scale:g}."
-        found.append(Difference(f"guidance {ran.guidance:g}", sentence))
-    if ran.size != protocol.size:
-        found.append(Difference(f"{ran.size} px", f"Images of {ran.size} pixels per side, not {protocol.size}."))
+        found.append(Difference("features", f"from {ran.features.name}; {by} {network}"))
+    if noises != protocol.noises:
+        found.append(Difference(f"noises {noises}", f"{by} {protocol.noises} per caption"))
+    if ran.guidance_scale != protocol.guidance_scale:
+        found.append(Difference(f"guidance {ran.guidance_scale:g}", f"{by} {protocol.guidance_scale:g}"))
+    if protocol.size and ran.size != protocol.size:
+        found.append(Difference(f"{ran.size} px", f"{by} {protocol.size} pixels per side"))
     return found
 
 
@@ -67,12 +84,14 @@ def compare_methods(method: Method, row: Row, document: Document) -> list[Differ
     """List what sets a method of ours apart from the paper's: its steps and the form of its CRF."""
     found = []
     if row.schedule != method.schedule:
-        found.append(Difference("steps", f"Steps {row.schedule}, not {method.schedule}."))
+        found.append(Difference("steps", f"{row.schedule}; the paper's are {method.schedule}"))
     if row.kind == "crf" and document.made.crf:
-        papers = {**asdict(CRFOptions()), **method.crf}
-        changed = {name: document.made.crf.get(name, value) for name, value in papers.items()}
-        changed = {name: value for name, value in changed.items() if value != papers[name]}
+        config, papers = document.made.crf, {**asdict(CRFOptions()), **method.crf}
+        changed = [
+            f"{name} {config[name]} (the paper's: {value})"
+            for name, value in papers.items()
+            if name in config and config[name] != value
+        ]
         if changed:
-            named = ", ".join(f"{name} {value} (not {papers[name]})" for name, value in changed.items())
-            found.append(Difference("form of the CRF", f"The CRF has {named}."))
+            found.append(Difference("form of the CRF", ", ".join(changed)))
     return found

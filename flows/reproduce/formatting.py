@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from flows.reproduce.paper import LOST, PaperTable, QuantityName
+from flows.reproduce.differences import list_followed
+from flows.reproduce.paper import UNKNOWN, PaperTable, QuantityName
 from flows.reproduce.reports import Report
 from flows.reproduce.side_by_side import Line, Ours
 
@@ -11,12 +12,12 @@ NAMES: dict[QuantityName, str] = {
     "fid": "FID (ours: Fréchet)",
     "clip": "CLIP score",
     "vendi": "Vendi",
-    "vendi_lost": "Vendi lost",
+    "vendi_drop": "drop in Vendi",
     "time_saved": "time saved",
 }
 """Ours is not called FID, because it is one with certain weights only: what differs says which features it has."""
-FORMATS: dict[QuantityName, str] = {"clip": "{:.3f}", "vendi_lost": "{:.0f} %", "time_saved": "{:.0f} %"}
-WHERE_LOST = "lost: the table has this figure, but the paper's text, from which it was transcribed, has lost it"
+FORMATS: dict[QuantityName, str] = {"clip": "{:.3f}", "vendi_drop": "{:.0f} %", "time_saved": "{:.0f} %"}
+WHY_UNKNOWN = "unknown: the table has this figure, but the text that it was transcribed from does not"
 
 
 def format_title(table: PaperTable) -> str:
@@ -44,10 +45,10 @@ def format_ours(quantity: QuantityName, ours: Ours) -> str:
 
 
 def format_notes(table: PaperTable, lines: list[Line], reports: list[Report]) -> list[str]:
-    """List what stands below a table: the reports, each difference as a sentence, what is missing, and sources."""
-    notes = [f"[{number}] {each.url}, protocol {each.document.protocol_id}" for number, each in enumerate(reports, 1)]
+    """List what stands below a table: the reports, what the paper has instead, what is missing, and sources."""
+    notes = [f"[{number}] {format_report(each)}" for number, each in enumerate(reports, 1)]
     differences = dict.fromkeys(each for line in lines if line.ours for each in line.ours.differences)
-    notes += [f"{each.short}: {each.sentence}" for each in differences]
+    notes += [f"{each.short}: {each.instead}" for each in differences]
     for missing in dict.fromkeys(line.missing for line in lines if line.missing):
         methods = ", ".join(dict.fromkeys(line.method for line in lines if line.missing == missing))
         notes.append(f"{missing[0]}: {methods}: {missing[1]}")
@@ -56,8 +57,15 @@ def format_notes(table: PaperTable, lines: list[Line], reports: list[Report]) ->
         for line in lines
         if line.printed and line.printed.source
     )
-    lost = any(line.printed is LOST for line in lines)
-    return [*notes, *sources, *table.notes, *([WHERE_LOST] if lost else [])]
+    unknown = any(line.printed is UNKNOWN for line in lines)
+    return [*notes, *sources, *table.notes, *([WHY_UNKNOWN] if unknown else [])]
+
+
+def format_report(report: Report) -> str:
+    """Format where a report is and how it measured."""
+    named = list_followed(report.document)
+    follows = f" as {', '.join(named)}" if named else ", as no named protocol"
+    return f"{report.url}: protocol {report.document.protocol_id}{follows}"
 
 
 def format_markdown(table: PaperTable, lines: list[Line], reports: list[Report]) -> str:
@@ -70,11 +78,14 @@ def format_markdown(table: PaperTable, lines: list[Line], reports: list[Report])
 
 
 def format_json(table: PaperTable, lines: list[Line], reports: list[Report]) -> dict[str, Any]:
-    """Format a table as JSON types. A figure of the paper that its text has lost has the value None."""
+    """Format a table as JSON types. An unknown figure of the paper has the value None."""
     return {
         "table": table.number,
         "title": table.title,
-        "reports": [{"url": each.url, "protocol_id": each.document.protocol_id} for each in reports],
+        "reports": [
+            {"url": each.url, "protocol_id": each.document.protocol_id, "follows": list_followed(each.document)}
+            for each in reports
+        ],
         "figures": [
             {
                 "what_differs": [asdict(each) for each in line.ours.differences] if line.ours else None,

@@ -1,14 +1,14 @@
 """The tables of the LatentCRF paper (arXiv 2412.18596): every figure that we could read, and how ours are found.
 
 The text of the paper that this was transcribed from keeps only two tables, 4 and 5. The other tables are known by what
-the sections say about them; a figure that no section repeats is LOST, never guessed. The text also calls three tables
+the sections say about them; a figure that no section repeats is UNKNOWN. The text also calls three tables
 "Table 6"; here they are 4, 5 and 6, in the order in which section 4.2 mentions them.
 """
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-QuantityName = Literal["fid", "clip", "vendi", "vendi_lost", "time_saved"]
+QuantityName = Literal["fid", "clip", "vendi", "vendi_drop", "time_saved"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Printed:
     """A figure of the paper.
 
     Args:
-        text: The figure as the paper prints it, or "lost".
+        text: The figure as the paper prints it, or "unknown".
         value: The figure as a number; None if the paper's text lost it or says it in words only.
         source: Where the paper has it, if not in the table itself, e.g. "section 4.1".
     """
@@ -26,8 +26,8 @@ class Printed:
     source: str = ""
 
 
-LOST = Printed("lost")
-"""A figure that the table has and the paper's text, as we have it, does not."""
+UNKNOWN = Printed("unknown")
+"""A figure that the table has, but the text that we have does not."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,9 @@ NEITHER = Method(CRF_2.schedule, CRF_2.key, {"with_higher_order": False, "with_t
 FID_LDM, FID_CRF = Printed("12.75", 12.75, "table 4"), Printed("11.58", 11.58, "table 4")
 FASTER = Printed("33 %", 33.0, "section 4.1")
 SAVED = "The paper says 'speedup'; that it means time saved is our reading."
-ONLY_TWO = "The table is lost in the paper's text; what stands here is said in its sections or in tables 4 and 5."
+ONLY_TWO = (
+    "The paper's text, as we have it, lacks this table; the figures here are from its sections and from tables 4 and 5."
+)
 LARGE = "the paper's larger teacher, of 2 B parameters"
 OTHER_MODEL = "another model, with weights of its own"
 
@@ -85,13 +87,13 @@ TABLE_1 = PaperTable(
     "LatentCRF beside its teacher",
     ("fid", "clip", "vendi", "time_saved"),
     (
-        PaperRow("LDM, 50 steps", {"fid": FID_LDM, "clip": LOST, "vendi": LOST}, FULL),
+        PaperRow("LDM, 50 steps", {"fid": FID_LDM, "clip": UNKNOWN, "vendi": UNKNOWN}, FULL),
         PaperRow(
             "LDM, as many steps as LatentCRF",
-            {"fid": LOST, "clip": LOST, "vendi": LOST, "time_saved": LOST},
+            {"fid": UNKNOWN, "clip": UNKNOWN, "vendi": UNKNOWN, "time_saved": UNKNOWN},
             Method("33/33", "ddim"),
         ),
-        PaperRow("31 + CRF + 2", {"fid": FID_CRF, "clip": LOST, "vendi": LOST, "time_saved": FASTER}, CRF_2),
+        PaperRow("31 + CRF + 2", {"fid": FID_CRF, "clip": UNKNOWN, "vendi": UNKNOWN, "time_saved": FASTER}, CRF_2),
     ),
     (
         ONLY_TWO,
@@ -106,11 +108,11 @@ TABLE_2 = PaperTable(
     "LatentCRF beside other faster models",
     ("fid", "clip"),
     (
-        PaperRow("prior work [14, 32] (rows lost)", {"fid": LOST, "clip": LOST}, why_not=OTHER_MODEL),
-        PaperRow("31 + CRF + 2", {"fid": LOST, "clip": LOST}, CRF_2),
+        PaperRow("prior work [14, 32] (rows unknown)", {"fid": UNKNOWN, "clip": UNKNOWN}, why_not=OTHER_MODEL),
+        PaperRow("31 + CRF + 2", {"fid": UNKNOWN, "clip": UNKNOWN}, CRF_2),
     ),
     (
-        "The table is lost in the paper's text.",
+        "The paper's text, as we have it, lacks this table.",
         "Section 4.1: in the common evaluation settings of [14] (Habibian et al. 2024) and [32] (Luo et al. 2023), "
         "LatentCRF matches or outperforms them in image quality.",
     ),
@@ -118,29 +120,29 @@ TABLE_2 = PaperTable(
 TABLE_3 = PaperTable(
     "3",
     "Diversity: images of one prompt from several noises",
-    ("vendi", "vendi_lost", "time_saved"),
+    ("vendi", "vendi_drop", "time_saved"),
     (
-        PaperRow("SDXL", {"vendi": LOST}, why_not=OTHER_MODEL),
+        PaperRow("SDXL", {"vendi": UNKNOWN}, why_not=OTHER_MODEL),
         PaperRow(
             "ADD (teacher: SDXL)",
-            {"vendi": LOST, "vendi_lost": Printed("over 40 %", 40.0, "section 4.1"), "time_saved": LOST},
+            {"vendi": UNKNOWN, "vendi_drop": Printed("over 40 %", 40.0, "section 4.1"), "time_saved": UNKNOWN},
             why_not=OTHER_MODEL,
         ),
         PaperRow(
             "ADD, 33 or 50 steps",
-            {"vendi": LOST, "vendi_lost": Printed("over 30 %", 30.0, "section 4.1"), "time_saved": LOST},
+            {"vendi": UNKNOWN, "vendi_drop": Printed("over 30 %", 30.0, "section 4.1"), "time_saved": UNKNOWN},
             why_not=OTHER_MODEL,
         ),
-        PaperRow("LDM", {"vendi": LOST}, FULL),
+        PaperRow("LDM", {"vendi": UNKNOWN}, FULL),
         PaperRow(
             "31 + CRF + 2",
-            {"vendi": LOST, "vendi_lost": Printed("4 %", 4.0, "section 4.1"), "time_saved": FASTER},
+            {"vendi": UNKNOWN, "vendi_drop": Printed("4 %", 4.0, "section 4.1"), "time_saved": FASTER},
             CRF_2,
         ),
-        PaperRow("LDM-L", {"vendi": LOST}, why_not=LARGE),
+        PaperRow("LDM-L", {"vendi": UNKNOWN}, why_not=LARGE),
         PaperRow(
             "LatentCRF-L",
-            {"vendi": LOST, "vendi_lost": Printed("none", 0.0, "section 4.1"), "time_saved": FASTER},
+            {"vendi": UNKNOWN, "vendi_drop": Printed("none", 0.0, "section 4.1"), "time_saved": FASTER},
             why_not=LARGE,
         ),
     ),
@@ -179,24 +181,24 @@ TABLE_6 = PaperTable(
     ("fid", "time_saved"),
     (
         PaperRow(
-            "sparser schedules with the CRF (rows lost)",
-            {"fid": LOST, "time_saved": Printed("over 50 %", 50.0, "section 4.2")},
-            why_not="the schedules are lost; table A.2 has the one that appendix G describes",
+            "sparser schedules with the CRF (rows unknown)",
+            {"fid": UNKNOWN, "time_saved": Printed("over 50 %", 50.0, "section 4.2")},
+            why_not="the schedules are unknown; table A.2 has the one that appendix G describes",
         ),
     ),
-    ("The table is lost in the paper's text.", "Section 4.2: at reduced image quality.", SAVED),
+    ("The paper's text, as we have it, lacks this table.", "Section 4.2: at reduced image quality.", SAVED),
 )
 TABLE_A1 = PaperTable(
     "A.1",
     "Diversity of concurrent work",
-    ("fid", "vendi", "vendi_lost"),
+    ("fid", "vendi", "vendi_drop"),
     (
-        PaperRow("DMD-v2", {"fid": LOST, "vendi": LOST, "vendi_lost": LOST}, why_not=OTHER_MODEL),
-        PaperRow("SDXL-Lightning", {"fid": LOST, "vendi": LOST, "vendi_lost": LOST}, why_not=OTHER_MODEL),
-        PaperRow("LDM", {"fid": FID_LDM, "vendi": LOST}, FULL),
+        PaperRow("DMD-v2", {"fid": UNKNOWN, "vendi": UNKNOWN, "vendi_drop": UNKNOWN}, why_not=OTHER_MODEL),
+        PaperRow("SDXL-Lightning", {"fid": UNKNOWN, "vendi": UNKNOWN, "vendi_drop": UNKNOWN}, why_not=OTHER_MODEL),
+        PaperRow("LDM", {"fid": FID_LDM, "vendi": UNKNOWN}, FULL),
         PaperRow(
             "31 + CRF + 2",
-            {"fid": FID_CRF, "vendi": LOST, "vendi_lost": Printed("4 %", 4.0, "section 4.1")},
+            {"fid": FID_CRF, "vendi": UNKNOWN, "vendi_drop": Printed("4 %", 4.0, "section 4.1")},
             CRF_2,
         ),
     ),
@@ -215,7 +217,7 @@ TABLE_A2 = PaperTable(
         PaperRow("31 + CRF + 2", {"fid": FID_CRF, "time_saved": FASTER}, CRF_2),
         PaperRow(
             "19 + CRF + 1",
-            {"fid": LOST, "time_saved": Printed("50 %", 50.0, "appendix G")},
+            {"fid": UNKNOWN, "time_saved": Printed("50 %", 50.0, "appendix G")},
             Method("19/20 + crf + 1/20"),
         ),
     ),

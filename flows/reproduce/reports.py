@@ -12,10 +12,10 @@ from storage.outputs import find_newest
 VERSION = 2
 
 
-class Count(BaseModel):
-    """A set of captions or images. ``n``: number of rows."""
+class InputSet(BaseModel):
+    """The captions or the real images of an evaluation."""
 
-    n: int
+    count: int
 
 
 class Features(BaseModel):
@@ -24,14 +24,22 @@ class Features(BaseModel):
     name: str
 
 
+class Vendi(BaseModel):
+    """What diversity is measured on: ``noises`` images of each of so many captions."""
+
+    captions: int
+    noises: int
+
+
 class Protocol(BaseModel):
-    """How an evaluation measured. ``real``: the real images, if there are any."""
+    """How an evaluation measured."""
 
     features: Features
-    captions: Count
-    real: Count | None = None
+    captions: InputSet
+    images: InputSet
     noises: int
-    guidance: float
+    vendi: Vendi
+    guidance_scale: float
     size: int
 
 

@@ -12,7 +12,7 @@ NEEDS: dict[QuantityName, str] = {
     "fid": "it needs real images, and at least as many samples as the features have dimensions",
     "clip": "it needs the features of a CLIP network",
     "vendi": "it needs several noises per caption",
-    "vendi_lost": "it needs several noises per caption",
+    "vendi_drop": "it needs several noises per caption",
     "time_saved": "it needs the teacher's own 50 steps beside the method",
 }
 """Why an evaluation that ran a method may have no figure of a quantity."""
@@ -86,7 +86,7 @@ def has_components(method: Method, report: Report) -> bool:
 def read_figure(quantity: QuantityName, row: Row, reference: Row | None) -> float | None:
     """Read a figure of a row; None if it was not measured.
 
-    What is saved or lost is in per cent of the reference's, the teacher's own 50 steps.
+    Time saved and drop in Vendi are in per cent of the reference's, the teacher's own 50 steps.
     """
     if quantity == "fid":
         return row.distance_to_real.value if row.distance_to_real else None

@@ -1,8 +1,12 @@
+import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from flows.protocols.applying import check_captions, check_images, describe_protocol, fill_parameters
+from flows.evaluate import check
+from flows.parameters import EvaluateOptions, EvaluateParameters
+from flows.protocols.applying import check_inputs, describe_run, format_deviations
 from flows.protocols.named import COCO30K, DEMO, PARTI
 from storage import UserError
 
@@ -14,46 +18,58 @@ def write_prompts(path: Path, count: int) -> str:
     return str(path)
 
 
-def test_a_protocol_fills_what_is_not_given() -> None:
-    filled = fill_parameters({"protocol": "coco30k", "guidance_scale": 3.0})
-    assert filled["guidance_scale"] == 3.0
-    assert (filled["limit"], filled["noises"], filled["size"]) == (30_000, 1, 512)
+def test_a_protocol_sets_what_is_not_given() -> None:
+    options = EvaluateOptions.model_validate({"protocol": "parti", "guidance_scale": 3.0})
+    assert (options.limit, options.noises, options.size, options.guidance_scale) == (1_632, 16, 512, 3.0)
 
 
-def test_without_a_protocol_nothing_is_filled() -> None:
-    assert fill_parameters({"limit": 3}) == {"limit": 3}
-    assert describe_protocol({"limit": 3, "protocol": None}) is None
+def test_without_a_protocol_nothing_is_set() -> None:
+    assert EvaluateOptions().limit is None
+    assert describe_run(EvaluateOptions().model_dump()) is None
+    assert format_deviations(None) == ""
+
+
+def test_an_unknown_protocol_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="'demo', 'coco30k' or 'parti'"):
+        EvaluateOptions.model_validate({"protocol": "coco"})
 
 
 def test_a_run_that_deviates_is_marked() -> None:
-    assert describe_protocol(fill_parameters({"protocol": "parti"})) == {
-        "name": "parti",
-        "version": 1,
-        "deviations": [],
-    }
-    marked = describe_protocol(fill_parameters({"protocol": "parti", "noises": 4, "guidance_scale": 7.5}))
-    assert marked
-    assert marked["deviations"] == ["noises 4, not 16"]
+    followed = describe_run(EvaluateOptions.model_validate({"protocol": "parti"}).model_dump())
+    assert followed == {"name": "parti", "version": 1, "deviations": []}
+    assert format_deviations(followed) == ""
+    marked = describe_run(EvaluateOptions.model_validate({"protocol": "parti", "noises": 4}).model_dump())
+    assert format_deviations(marked) == "; deviates from parti: noises 4, not 16"
 
 
 @pytest.mark.parametrize("count", [1_600, 1_633])
 def test_a_wrong_number_of_prompts_is_an_error(count: int, tmp_path: Path) -> None:
     url = write_prompts(tmp_path / "PartiPrompts.tsv", count)
     with pytest.raises(UserError, match=rf"expected the 1,632 prompts of PartiPrompts .* found {count:,} in"):
-        check_captions(PARTI, url)
+        check_inputs(PARTI, url, "no images", "no root")
 
 
 def test_the_right_number_of_prompts_is_accepted(tmp_path: Path) -> None:
-    check_captions(PARTI, write_prompts(tmp_path / "PartiPrompts.tsv", 1_632))
+    check_inputs(PARTI, write_prompts(tmp_path / "PartiPrompts.tsv", 1_632), "no images", "no root")
 
 
-def test_images_are_counted_where_the_protocol_compares_with_any(tmp_path: Path) -> None:
-    check_images(COCO30K, "val2014", 40_504)
-    check_images(PARTI, "anything", 3)
-    with pytest.raises(UserError, match=r"expected the 40,504 images of COCO 2014 val .* found 5,000 in val2017"):
-        check_images(COCO30K, "val2017", 5_000)
+def test_another_set_of_images_is_an_error(tmp_path: Path, drawings: Path) -> None:
+    captions = {"annotations": [{"caption": f"caption {number}"} for number in range(COCO30K.captions.count)]}
+    file = tmp_path / "captions_val2014.json"
+    file.write_text(json.dumps(captions))
+    with pytest.raises(UserError, match=r"expected the 40,504 images of COCO 2014 val .* found 10 in"):
+        check_inputs(COCO30K, str(file), str(drawings), str(tmp_path))
 
 
 def test_another_file_of_as_many_rows_is_not_the_demos(tmp_path: Path) -> None:
+    url = write_prompts(tmp_path / "captions.tsv", DEMO.captions.count)
     with pytest.raises(UserError, match="found other bytes in"):
-        check_captions(DEMO, write_prompts(tmp_path / "captions.tsv", DEMO.captions.count))
+        check_inputs(DEMO, url, "no images", "no root")
+
+
+def test_evaluate_checks_its_protocol_first(tmp_path: Path) -> None:
+    """The CRF, the images and the teacher do not exist, and are not looked for."""
+    url = write_prompts(tmp_path / "PartiPrompts.tsv", 1_600)
+    others = {"crf": "none", "images": "none", "teacher": "none"}
+    with pytest.raises(UserError, match="expected the 1,632 prompts of PartiPrompts"):
+        check(EvaluateParameters.model_validate({"protocol": "parti", "captions": url, **others}))

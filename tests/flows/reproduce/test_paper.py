@@ -3,7 +3,7 @@
 import pytest
 
 from crf.schedule import Schedule
-from flows.reproduce.paper import LOST, TABLES, PaperTable
+from flows.reproduce.paper import UNKNOWN, TABLES, PaperTable
 
 
 def list_values(table: PaperTable, quantity: str) -> list[float]:
@@ -34,10 +34,10 @@ def test_the_component_ablation() -> None:
     [
         ("1", "fid", [12.75, 11.58]),
         ("1", "time_saved", [33]),
-        ("3", "vendi_lost", [40, 30, 4, 0]),
+        ("3", "vendi_drop", [40, 30, 4, 0]),
         ("3", "time_saved", [33, 33]),
         ("6", "time_saved", [50]),
-        ("A.1", "vendi_lost", [4]),
+        ("A.1", "vendi_drop", [4]),
         ("A.2", "time_saved", [33, 50]),
     ],
 )
@@ -45,12 +45,12 @@ def test_what_the_sections_say(number: str, quantity: str, values: list[float]) 
     assert list_values(TABLES[number], quantity) == values
 
 
-def test_the_number_of_lost_figures() -> None:
-    lost = {
-        number: sum(figure is LOST for row in table.rows for figure in row.printed.values())
+def test_the_number_of_unknown_figures() -> None:
+    unknown = {
+        number: sum(figure is UNKNOWN for row in table.rows for figure in row.printed.values())
         for number, table in TABLES.items()
     }
-    assert lost == {"1": 8, "2": 4, "3": 9, "4": 0, "5": 0, "6": 1, "A.1": 8, "A.2": 1}
+    assert unknown == {"1": 8, "2": 4, "3": 9, "4": 0, "5": 0, "6": 1, "A.1": 8, "A.2": 1}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -59,7 +59,7 @@ def test_a_number_is_the_one_in_its_text(table: PaperTable) -> None:
         assert set(row.printed) <= set(table.quantities)
         assert bool(row.ours) != bool(row.why_not)
         for figure in row.printed.values():
-            if figure.value and figure is not LOST:
+            if figure.value and figure is not UNKNOWN:
                 assert f"{figure.value:g}" in figure.text
 
 
