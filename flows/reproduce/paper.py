@@ -17,7 +17,7 @@ class Printed:
 
     Args:
         text: The figure as the paper prints it, or "unknown".
-        value: The figure as a number; None if the paper's text lost it or says it in words only.
+        value: The figure as a number; None if it is unknown.
         source: Where the paper has it, if not in the table itself, e.g. "section 4.1".
     """
 

@@ -66,7 +66,7 @@ def compare_figure(row: PaperRow, quantity: QuantityName, reports: list[Report])
     ]
     if figures:
         return Line(row.label, quantity, printed, min(figures, key=lambda each: len(each.differences)), ())
-    missing = ("no figure", NEEDS[quantity]) if ran else ("not run", list_commands(row.ours, quantity))
+    missing = ("no figure", NEEDS[quantity]) if ran else ("not run", format_commands(row.ours, quantity))
     return Line(row.label, quantity, printed, None, missing)
 
 
@@ -101,7 +101,7 @@ def read_figure(quantity: QuantityName, row: Row, reference: Row | None) -> floa
     return 100 * (1 - row.vendi.mean / reference.vendi.mean) if row.vendi and reference.vendi else None
 
 
-def list_commands(method: Method, quantity: QuantityName) -> str:
+def format_commands(method: Method, quantity: QuantityName) -> str:
     """Return the commands that make an evaluation with this figure of a method."""
     named = f" --protocol {MEASURED_BY[quantity]}" if quantity in MEASURED_BY else ""
     evaluate = f"latentcrf evaluate{named} --crf CRF --teacher TEACHER --captions CAPTIONS --images IMAGES"

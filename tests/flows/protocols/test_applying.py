@@ -1,13 +1,16 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flows.evaluate import check
 from flows.parameters import EvaluateOptions, EvaluateParameters
-from flows.protocols.applying import check_inputs, describe_run, format_deviations
-from flows.protocols.named import COCO30K, DEMO, PARTI
+from flows.protocols.applying import check_inputs, describe_run, fill_parameters, format_deviations
+from flows.protocols.named import COCO30K, DEMO, PARTI, PROTOCOLS
 from storage import UserError
 
 
@@ -21,6 +24,18 @@ def write_prompts(path: Path, count: int) -> str:
 def test_a_protocol_sets_what_is_not_given() -> None:
     options = EvaluateOptions.model_validate({"protocol": "parti", "guidance_scale": 3.0})
     assert (options.limit, options.noises, options.size, options.guidance_scale) == (1_632, 16, 512, 3.0)
+
+
+@given(
+    protocol=st.sampled_from(sorted(PROTOCOLS)),
+    values=st.fixed_dictionaries({}, optional={"noises": st.integers(), "limit": st.none(), "seed": st.integers()}),
+    names=st.sets(st.sampled_from(["noises", "limit", "size", "guidance_scale"])),
+)
+def test_what_is_given_stays_and_nothing_else_is_set(protocol: str, values: dict[str, Any], names: set[str]) -> None:
+    filled = fill_parameters({"protocol": protocol, **values}, names)
+    assert filled.items() >= values.items()
+    assert filled.keys() - values.keys() <= names | {"protocol"}
+    assert all(filled[name] == PROTOCOLS[protocol].parameters[name] for name in filled.keys() & names - values.keys())
 
 
 def test_without_a_protocol_nothing_is_set() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from crf.schedule import Schedule
-from flows.reproduce.paper import UNKNOWN, TABLES, PaperTable
+from flows.reproduce.paper import TABLES, UNKNOWN, PaperTable
 
 
 def list_values(table: PaperTable, quantity: str) -> list[float]:
