@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from crf.model.config import CRFOptions
 from flows.protocols.named import PROTOCOLS, NamedProtocol
-from flows.reproduce.paper import Method, QuantityName
+from flows.reproduce.paper import Counterpart, QuantityName
 from flows.reproduce.reports import Document, Row
 
 # The protocol that the paper measured each quantity by. Times depend on the machine alone.
@@ -37,10 +37,12 @@ TEACHER = Difference("teacher", "the paper's, of 865 M parameters, is not public
 MACHINE = Difference("machine", "the paper does not say which one it timed")
 
 
-def list_differences(quantity: QuantityName, method: Method, row: Row, document: Document) -> list[Difference]:
+def list_differences(
+    quantity: QuantityName, counterpart: Counterpart, row: Row, document: Document
+) -> list[Difference]:
     """List what sets a figure of a report's row apart from the paper's figure of the same quantity."""
     if quantity not in MEASURED_BY:
-        return [TEACHER, MACHINE, *compare_methods(method, row, document)]
+        return [TEACHER, MACHINE, *compare_methods(counterpart, row, document)]
     protocol = PROTOCOLS[MEASURED_BY[quantity]]
     found = compare_protocols(protocol, document, NETWORKS.get(quantity, protocol.features))
     too_few = [
@@ -48,7 +50,7 @@ def list_differences(quantity: QuantityName, method: Method, row: Row, document:
         for name in list_followed(document)
         if COLUMNS[quantity] not in PROTOCOLS[name].metrics
     ]
-    return [TEACHER, *too_few, *found, *compare_methods(method, row, document)]
+    return [TEACHER, *too_few, *found, *compare_methods(counterpart, row, document)]
 
 
 def list_followed(document: Document) -> list[str]:
@@ -80,13 +82,13 @@ def compare_protocols(protocol: NamedProtocol, document: Document, network: str)
     return found
 
 
-def compare_methods(method: Method, row: Row, document: Document) -> list[Difference]:
+def compare_methods(counterpart: Counterpart, row: Row, document: Document) -> list[Difference]:
     """List what sets a method of ours apart from the paper's: its steps and the form of its CRF."""
     found = []
-    if row.schedule != method.schedule:
-        found.append(Difference("steps", f"{row.schedule}; the paper's are {method.schedule}"))
+    if row.schedule != counterpart.schedule:
+        found.append(Difference("steps", f"{row.schedule}; the paper's are {counterpart.schedule}"))
     if row.kind == "crf" and document.made.crf:
-        config, papers = document.made.crf, {**asdict(CRFOptions()), **method.crf}
+        config, papers = document.made.crf, {**asdict(CRFOptions()), **counterpart.crf}
         changed = [
             f"{name} {config[name]} (the paper's: {value})"
             for name, value in papers.items()

@@ -64,7 +64,7 @@ def format_notes(table: PaperTable, lines: list[Line], reports: list[Report]) ->
 def format_report(report: Report) -> str:
     """Format where a report is and how it measured."""
     named = list_followed(report.document)
-    follows = f" as {', '.join(named)}" if named else ", as no named protocol"
+    follows = f", as {', '.join(named)}" if named else ", none of the named ones"
     return f"{report.url}: protocol {report.document.protocol_id}{follows}"
 
 

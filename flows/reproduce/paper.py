@@ -31,8 +31,8 @@ UNKNOWN = Printed("unknown")
 
 
 @dataclass(frozen=True)
-class Method:
-    """The method of an evaluation that a row of the paper corresponds to.
+class Counterpart:
+    """The method of ours that a row of the paper corresponds to.
 
     Args:
         schedule: The paper's schedule. An evaluation's method with this schedule is the row's, too.
@@ -54,7 +54,7 @@ class PaperRow:
 
     label: str
     printed: dict[QuantityName, Printed]
-    ours: Method | None = None
+    ours: Counterpart | None = None
     why_not: str = ""
 
 
@@ -69,10 +69,10 @@ class PaperTable:
     notes: tuple[str, ...] = ()
 
 
-FULL = Method("50/50", "full_50")
-CRF_2 = Method("31/40 + crf + 2/50", "crf_2")
-NO_HIGHER_ORDER = Method(CRF_2.schedule, CRF_2.key, {"with_higher_order": False})
-NEITHER = Method(CRF_2.schedule, CRF_2.key, {"with_higher_order": False, "with_text": False})
+FULL = Counterpart("50/50", "full_50")
+CRF_2 = Counterpart("31/40 + crf + 2/50", "crf_2")
+NO_HIGHER_ORDER = Counterpart(CRF_2.schedule, CRF_2.key, {"with_higher_order": False})
+NEITHER = Counterpart(CRF_2.schedule, CRF_2.key, {"with_higher_order": False, "with_text": False})
 FID_LDM, FID_CRF = Printed("12.75", 12.75, "table 4"), Printed("11.58", 11.58, "table 4")
 FASTER = Printed("33 %", 33.0, "section 4.1")
 SAVED = "The paper says 'speedup'; that it means time saved is our reading."
@@ -91,7 +91,7 @@ TABLE_1 = PaperTable(
         PaperRow(
             "LDM, as many steps as LatentCRF",
             {"fid": UNKNOWN, "clip": UNKNOWN, "vendi": UNKNOWN, "time_saved": UNKNOWN},
-            Method("33/33", "ddim"),
+            Counterpart("33/33", "ddim"),
         ),
         PaperRow("31 + CRF + 2", {"fid": FID_CRF, "clip": UNKNOWN, "vendi": UNKNOWN, "time_saved": FASTER}, CRF_2),
     ),
@@ -154,9 +154,9 @@ TABLE_4 = PaperTable(
     ("fid",),
     (
         PaperRow("31 + CRF + 2", {"fid": Printed("11.58", 11.58)}, CRF_2),
-        PaperRow("31 + CRF + 0", {"fid": Printed("11.74", 11.74)}, Method("31/40 + crf", "crf_0")),
-        PaperRow("31 + 0 + 2", {"fid": Printed("19.72", 19.72)}, Method("31/40 + 2/50", "none_2")),
-        PaperRow("31 + 0 + 0", {"fid": Printed("21.85", 21.85)}, Method("31/40", "none_0")),
+        PaperRow("31 + CRF + 0", {"fid": Printed("11.74", 11.74)}, Counterpart("31/40 + crf", "crf_0")),
+        PaperRow("31 + 0 + 2", {"fid": Printed("19.72", 19.72)}, Counterpart("31/40 + 2/50", "none_2")),
+        PaperRow("31 + 0 + 0", {"fid": Printed("21.85", 21.85)}, Counterpart("31/40", "none_0")),
         PaperRow("LDM", {"fid": Printed("12.75", 12.75)}, FULL),
     ),
     ("The paper's text calls this table 6; that it is table 4 is our reading.",),
@@ -218,7 +218,7 @@ TABLE_A2 = PaperTable(
         PaperRow(
             "19 + CRF + 1",
             {"fid": UNKNOWN, "time_saved": Printed("50 %", 50.0, "appendix G")},
-            Method("19/20 + crf + 1/20"),
+            Counterpart("19/20 + crf + 1/20"),
         ),
     ),
     (

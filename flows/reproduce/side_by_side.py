@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from flows.reproduce.differences import MEASURED_BY, Difference, list_differences
-from flows.reproduce.paper import Method, PaperRow, PaperTable, Printed, QuantityName
+from flows.reproduce.paper import Counterpart, PaperRow, PaperTable, Printed, QuantityName
 from flows.reproduce.reports import Report, Row
 
 COMPONENTS = ("with_text", "with_higher_order")
@@ -70,17 +70,18 @@ def compare_figure(row: PaperRow, quantity: QuantityName, reports: list[Report])
     return Line(row.label, quantity, printed, None, missing)
 
 
-def find_row(method: Method, report: Report) -> Row | None:
+def find_row(counterpart: Counterpart, report: Report) -> Row | None:
     """Find a method in a report by its schedule or, if none has that, by its key."""
-    rows = [row for row in report.document.rows if row.kind != "crf" or has_components(method, report)]
-    same = [row for row in rows if row.schedule == method.schedule]
-    return next(iter(same + [row for row in rows if row.key == method.key]), None)
+    methods = [row for row in report.document.rows if row.kind != "floor"]  # a floor has the reference's schedule
+    rows = [row for row in methods if row.kind != "crf" or has_components(counterpart, report)]
+    same = [row for row in rows if row.schedule == counterpart.schedule]
+    return next(iter(same + [row for row in rows if row.key == counterpart.key]), None)
 
 
-def has_components(method: Method, report: Report) -> bool:
-    """Return whether a report's CRF has exactly those components that the method's CRF has."""
+def has_components(counterpart: Counterpart, report: Report) -> bool:
+    """Return whether a report's CRF has those components that the paper's has, and no other."""
     config = report.document.made.crf or {}
-    return all(config.get(name, True) == method.crf.get(name, True) for name in COMPONENTS)
+    return all(config.get(name, True) == counterpart.crf.get(name, True) for name in COMPONENTS)
 
 
 def read_figure(quantity: QuantityName, row: Row, reference: Row | None) -> float | None:
@@ -101,14 +102,14 @@ def read_figure(quantity: QuantityName, row: Row, reference: Row | None) -> floa
     return 100 * (1 - row.vendi.mean / reference.vendi.mean) if row.vendi and reference.vendi else None
 
 
-def format_commands(method: Method, quantity: QuantityName) -> str:
-    """Return the commands that make an evaluation with this figure of a method."""
+def format_commands(counterpart: Counterpart, quantity: QuantityName) -> str:
+    """Return the commands that measure a quantity of a method."""
     named = f" --protocol {MEASURED_BY[quantity]}" if quantity in MEASURED_BY else ""
     evaluate = f"latentcrf evaluate{named} --crf CRF --teacher TEACHER --captions CAPTIONS --images IMAGES"
-    if not method.key:
-        return f"{evaluate} --schedules '{method.schedule}'"
-    if not method.crf:
+    if not counterpart.key:
+        return f"{evaluate} --schedules '{counterpart.schedule}'"
+    if not counterpart.crf:
         return evaluate
-    options = " ".join(f"--crf.no-{name.replace('_', '-')}" for name in method.crf)
+    options = " ".join(f"--crf.no-{name.replace('_', '-')}" for name in counterpart.crf)
     train = f"latentcrf train {options} --latents LATENTS --teacher TEACHER"
     return f"{train}; latentcrf distill --pairs PAIRS --initial STAGE_1; {evaluate}"

@@ -50,6 +50,12 @@ def test_rows_are_found_by_key_and_schedule(tmp_path: Path) -> None:
     assert "latentcrf evaluate --protocol coco30k" in missing[1]
 
 
+def test_a_floor_is_not_the_teacher(tmp_path: Path) -> None:
+    report = make_report()
+    report["rows"].insert(0, make_row("other_noises", "50/50", "floor", 5.0, 300.0, 2.5))
+    assert get_values(compare_with_paper(TABLES["4"], [read(tmp_path, report)]))["LDM"] == 294.9
+
+
 def test_what_differs_is_listed(tmp_path: Path) -> None:
     report = make_report(crf_input="x0+state")
     report["rows"][1]["schedule"] = "31@981..201 + crf + 2/50"
