@@ -44,13 +44,18 @@ def list_differences(
     if quantity not in MEASURED_BY:
         return [TEACHER, MACHINE, *compare_methods(counterpart, row, document)]
     protocol = PROTOCOLS[MEASURED_BY[quantity]]
-    found = compare_protocols(protocol, document, NETWORKS.get(quantity, protocol.features))
+    found = compare_protocols(protocol, document, name_network(quantity))
     too_few = [
         Difference("too few samples", f"with {name} this figure means little")
         for name in list_followed(document)
         if COLUMNS[quantity] not in PROTOCOLS[name].metrics
     ]
     return [TEACHER, *too_few, *found, *compare_methods(counterpart, row, document)]
+
+
+def name_network(quantity: QuantityName) -> str:
+    """Return the name of the network whose features a quantity is measured by; "" if it needs none."""
+    return NETWORKS.get(quantity) or (PROTOCOLS[MEASURED_BY[quantity]].features if quantity in MEASURED_BY else "")
 
 
 def list_followed(document: Document) -> list[str]:

@@ -146,7 +146,7 @@ TABLE_3 = PaperTable(
             why_not=LARGE,
         ),
     ),
-    (ONLY_TWO, SAVED),
+    (ONLY_TWO, "Appendix E: Vendi scores of features from CLIP ViT-L/14 at 336 px, averaged over prompts.", SAVED),
 )
 TABLE_4 = PaperTable(
     "4",

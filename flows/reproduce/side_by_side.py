@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flows.reproduce.differences import MEASURED_BY, Difference, list_differences
+from flows.reproduce.differences import MEASURED_BY, Difference, list_differences, name_network
 from flows.reproduce.paper import Counterpart, PaperRow, PaperTable, Printed, QuantityName
 from flows.reproduce.reports import Report, Row
 
@@ -104,7 +104,8 @@ def read_figure(quantity: QuantityName, row: Row, reference: Row | None) -> floa
 
 def format_commands(counterpart: Counterpart, quantity: QuantityName) -> str:
     """Return the commands that measure a quantity of a method."""
-    named = f" --protocol {MEASURED_BY[quantity]}" if quantity in MEASURED_BY else ""
+    network = name_network(quantity)
+    named = f" --protocol {MEASURED_BY[quantity]} --features {network.upper()}" if network else ""
     evaluate = f"latentcrf evaluate{named} --crf CRF --teacher TEACHER --captions CAPTIONS --images IMAGES"
     if not counterpart.key:
         return f"{evaluate} --schedules '{counterpart.schedule}'"

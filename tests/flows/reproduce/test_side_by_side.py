@@ -47,7 +47,7 @@ def test_rows_are_found_by_key_and_schedule(tmp_path: Path) -> None:
     }
     missing = get_line(lines, "31 + CRF + 0", "fid").missing
     assert missing[0] == "not run"
-    assert "latentcrf evaluate --protocol coco30k" in missing[1]
+    assert "latentcrf evaluate --protocol coco30k --features INCEPTION" in missing[1]
 
 
 def test_a_floor_is_not_the_teacher(tmp_path: Path) -> None:
