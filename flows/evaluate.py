@@ -15,6 +15,8 @@ from flows.evaluation.reference import REFERENCE, ReferenceParameters
 from flows.evaluation.seen_captions import check_unseen_by_crf, find_teacher_index
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
+from flows.protocols.applying import check_inputs
+from flows.protocols.named import PROTOCOLS
 from flows.report.artifacts import publish
 from flows.samples import iterate_samples, read_caption_ids
 from flows.shards.blocks import SeedRows
@@ -114,6 +116,8 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
 
 def check(params: EvaluateParameters) -> None:
     """Raise UserError unless the CRF can be evaluated: by ``distill``, for this teacher, and not on these captions."""
+    if params.protocol:
+        check_inputs(PROTOCOLS[params.protocol], params.captions, params.images, params.root)
     if params.crf is None:
         return
     stage = read_identity(params.crf).stage
