@@ -10,11 +10,14 @@ from cyclopts import App, Group, Parameter
 
 from flows.commands import browse
 from flows.commands.compare import compare
+from flows.commands.reproduce import reproduce
 from flows.commands.terminal import Json, format_counts, hold_native_stderr, report
 from flows.parameters import (
     DistillParameters,
     EncodeParameters,
     EvaluateParameters,
+    MeasureParameters,
+    SearchParameters,
     TeachParameters,
     TrainParameters,
 )
@@ -30,6 +33,7 @@ PIPELINE, STAGES, OUTPUTS, IMAGES = (
 for command in browse.COMMANDS:
     app.command(command, group=OUTPUTS)
 app.command(compare, group=OUTPUTS)
+app.command(reproduce, group=OUTPUTS)
 app["--help"].group = app["--version"].group = Group("Options")
 Config = Annotated[str, Parameter(help='a YAML file, or "demo"')]
 Root = Annotated[str | None, Parameter(help="where outputs go; by default the configuration's root")]
@@ -97,10 +101,35 @@ def evaluate(params: Annotated[EvaluateParameters, Parameter(name="*")], *, json
     from flows.commands.terminal import print_table
     from flows.evaluate import EVALUATE
     from flows.evaluate import evaluate as flow
+    from flows.protocols.applying import describe_run, format_deviations
 
     result = run_flow(EVALUATE, flow, params)
     print_table(result.url)
-    report(result.model_dump(exclude_none=True), f"evaluate: {result.state}, {result.url}/report.html", json)
+    run = describe_run(params.model_dump())
+    text = f"evaluate: {result.state}, {result.url}/report.html{format_deviations(run)}"
+    report({**result.model_dump(exclude_none=True), **({"protocol": run} if run else {})}, text, json)
+
+
+@app.command(group=STAGES, sort_key=6)
+def search(params: Annotated[SearchParameters, Parameter(name="*")], *, json: Json = False) -> None:
+    """Search the fastest schedules for a teacher: the best one for each number of evaluations."""
+    from flows.search import SEARCH
+    from flows.search import search as flow
+    from storage import locations
+
+    result = run_flow(SEARCH, flow, params)
+    summary = locations.read_json(locations.join(result.url, "search.json"))["summary"]
+    text = f"{summary}\nsearch: {result.state}, {result.url}/schedule.json"
+    report({**result.model_dump(exclude_none=True), "summary": summary}, text, json)
+
+
+@app.command(group=STAGES, sort_key=7)
+def measure(params: Annotated[MeasureParameters, Parameter(name="*")], *, json: Json = False) -> None:
+    """Measure how far schedules end from the teacher's own 50 steps, on the same captions and noises."""
+    from flows.measure import MEASURE
+    from flows.measure import measure as flow
+
+    run_stage(MEASURE, flow, params, json)
 
 
 @app.command(group=PIPELINE, sort_key=1)

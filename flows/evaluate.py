@@ -12,6 +12,8 @@ from flows.evaluation.sampling import list_samples, sample_methods
 from flows.evaluation.seen_captions import check_unseen_by_crf, find_teacher_index
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
+from flows.protocols.applying import check_inputs
+from flows.protocols.named import PROTOCOLS
 from flows.report.artifacts import publish
 from flows.samples import read_caption_ids
 from flows.shards.truncation import CAPTIONS, write_truncated
@@ -100,6 +102,8 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
 
 def check(params: EvaluateParameters) -> None:
     """Raise UserError unless the CRF can be evaluated: by ``distill``, for this teacher, and not on these captions."""
+    if params.protocol:
+        check_inputs(PROTOCOLS[params.protocol], params.captions, params.images, params.root)
     if params.crf is None:
         return
     stage = read_identity(params.crf).stage

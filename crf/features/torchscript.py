@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from crf.errors import InputError
-from crf.features.network import FID_NETWORKS, FeatureDescription, hash_weights
+from crf.features.files import hash_files
+from crf.features.network import FID_NETWORKS, FeatureDescription
 from crf.features.pixels import RESIZE, quantise, resize
 
 SIDE = 299
@@ -33,7 +34,7 @@ class TorchScriptFeatures:
         forward: Any = self._network.forward
         names = {argument.name for argument in forward.schema.arguments}
         self._options = {"return_features": True} if "return_features" in names else {}
-        sha256 = hash_weights([path])
+        sha256 = hash_files([path])
         self.description = FeatureDescription(
             name=FID_NETWORKS.get(sha256, "a TorchScript network"),
             weights_sha256=sha256,

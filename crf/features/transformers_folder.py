@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from crf.errors import InputError
-from crf.features.network import FeatureDescription, hash_weights
+from crf.features.files import hash_files
+from crf.features.network import FeatureDescription
 from crf.features.pixels import RESIZE, crop_centre, normalise, quantise, resize
 
 PREPROCESSOR = "preprocessor_config.json"
@@ -28,17 +29,14 @@ class TransformersFeatures:
     """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        from transformers import AutoTokenizer
-
         self._network, self._device = load_network(folder).to(device), device
         self._settings = read_preprocessor(folder)
         has_text = hasattr(self._network, "get_text_features")
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True) if has_text else None
-        name = type(self._network).__name__
+        self._tokenizer = load_tokenizer(folder) if has_text else None
         side, crop = self._settings["side"], self._settings["crop"]
         self.description = FeatureDescription(
-            name=name,
-            weights_sha256=hash_weights(sorted(folder.glob("*.safetensors"))),
+            name=type(self._network).__name__,
+            weights_sha256=hash_files(sorted(folder.glob("*.safetensors"))),
             layer="get_image_features" if has_text else "pooler_output",
             width=self(torch.zeros(1, 3, side, side)).shape[1],
             resize=f"{RESIZE}, to {side}" + (f", centre {crop}" if crop != side else ""),
@@ -77,7 +75,9 @@ class TransformersFeatures:
 def load_network(folder: Path) -> Any:
     """Load a folder's network. Raises InputError if its weights are not safetensors or are incomplete."""
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         network, report = AutoModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
@@ -89,6 +89,16 @@ def load_network(folder: Path) -> Any:
         found = f"none for {min(report['missing_keys'])} in {folder}"
         raise InputError("all of the network's weights", found, "save the whole network with save_pretrained(FOLDER)")
     return network.eval()
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Load a folder's tokenizer. Raises InputError if there is none, where transformers makes an empty one."""
+    from transformers import AutoTokenizer
+
+    if not (folder / "tokenizer_config.json").is_file():
+        expected = f"the tokenizer of the text encoder in {folder}"
+        raise InputError(expected, "none", "save it there with save_pretrained(FOLDER)")
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def read_preprocessor(folder: Path) -> dict[str, Any]:

@@ -35,11 +35,12 @@ def compute_caption_errors(
         The squared error of the noise, averaged over timesteps and elements, (B, K).
     """
     latents_BCHW = latents_BCHW.to(teacher.device, teacher.dtype)
+    _, channels, height, width = latents_BCHW.shape
     conditions = [teacher.condition([caption], guidance_scale=1, images_each=len(latents_BCHW)) for caption in captions]
     errors_BK = np.zeros((len(latents_BCHW), len(captions)))
     for timestep in TIMESTEPS:
         derived = [derive_seed(int(seed), f"caption test at {timestep}") for seed in seeds]
-        eps_BCHW = sample_noise(derived, tuple(latents_BCHW.shape[1:])).to(latents_BCHW)
+        eps_BCHW = sample_noise(derived, (channels, height, width)).to(latents_BCHW)
         z_BCHW = teacher.noise_schedule.add_noise(latents_BCHW, eps_BCHW, timestep)
         for number, given in enumerate(conditions):
             output_BCHW = teacher.guided_output(z_BCHW, timestep, given)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +59,9 @@ def estimate_frechet_distance(groups: Groups, reference: Moments, level: float =
     Raises:
         InputError: There are fewer than 2 groups, or fewer than 2 samples without one of them.
     """
-    return _estimate([[compute_frechet_distance(rest, reference)] for rest in _leave_out_each(groups)], level)
+    value = compute_frechet_distance(merge_all(groups), reference)
+    without = [compute_frechet_distance(rest, reference) for rest in leave_out_each(groups)]
+    return _make_interval(value, without, level)
 
 
 def estimate_frechet_difference(
@@ -81,25 +83,46 @@ def estimate_frechet_difference(
     if groups.keys() != baseline.keys():
         found = f"{len(groups)} and {len(baseline)} groups"
         raise InputError("the same groups of captions in both sets", found, "sample both with the same captions")
-    pairs = zip(_leave_out_each(groups), _leave_out_each(baseline), strict=True)
-    distances = [[compute_frechet_distance(rest, reference) for rest in pair] for pair in pairs]
-    return _estimate(distances, level)
+
+    def subtract(a: Moments, b: Moments) -> float:
+        return compute_frechet_distance(a, reference) - compute_frechet_distance(b, reference)
+
+    value = subtract(merge_all(groups), merge_all(baseline))
+    pairs = zip(leave_out_each(groups), leave_out_each(baseline), strict=True)
+    return _make_interval(value, [subtract(*pair) for pair in pairs], level)
 
 
-def _leave_out_each(groups: Groups) -> list[Moments]:
-    """Return the moments of all groups, then those without the first, the second, and so on."""
+def merge_all(groups: Groups) -> Moments:
+    """Merge the moments of all groups of a set."""
+    return reduce(Moments.merge, groups.values())
+
+
+def leave_out_each(groups: Groups) -> Iterator[Moments]:
+    """Yield the moments of the set without each of its groups, in the order of their numbers.
+
+    Raises InputError for fewer than 2 groups.
+    """
     if len(groups) < 2:
         raise InputError("at least 2 captions for an interval", f"{len(groups)}", "evaluate more captions")
     parts = [groups[group] for group in sorted(groups)]
-    none = Moments.of(np.zeros((0, len(parts[0].mean_D))))
-    before = list(accumulate(parts, Moments.merge, initial=none))
-    after = list(accumulate(reversed(parts), Moments.merge, initial=none))[::-1]
-    return [before[-1], *(before[number].merge(after[number + 1]) for number in range(len(parts)))]
+    return _leave_out_each(parts, Moments.of(np.zeros((0, len(parts[0].mean_D)))))
 
 
-def _estimate(distances: list[list[float]], level: float) -> JackknifeInterval:
-    """Estimate the first column, minus the second if there is one. The first row is of all groups."""
-    value, *without = (row[0] - sum(row[1:]) for row in distances)
+def _leave_out_each(parts: list[Moments], others: Moments) -> Iterator[Moments]:
+    """Yield ``others`` and all parts but the first, but the second, and so on.
+
+    By halves, so that only a few moments are in memory at once, whatever the number of parts.
+    """
+    if len(parts) == 1:
+        yield others
+        return
+    first, second = parts[: len(parts) // 2], parts[len(parts) // 2 :]
+    yield from _leave_out_each(first, reduce(Moments.merge, second, others))
+    yield from _leave_out_each(second, reduce(Moments.merge, first, others))
+
+
+def _make_interval(value: float, without: list[float], level: float) -> JackknifeInterval:
+    """Make the interval from the estimates without each group (Efron & Stein 1981)."""
     count = len(without)
     error = np.sqrt((count - 1) * np.var(without))
     half = float(stats.t.ppf((1 + level) / 2, count - 1) * error)

@@ -37,7 +37,8 @@ class Moments:
         """Compute the moments of rows of features. No rows give the neutral element of ``merge``."""
         features_ND = np.asarray(features_ND, np.float64)
         mean_D = features_ND.sum(0) / max(1, len(features_ND))
-        return cls(len(features_ND), mean_D, shorten(features_ND - mean_D))
+        scattered_RD = features_ND if len(features_ND) > 1 else features_ND[:0]  # one row is its own mean
+        return cls(len(features_ND), mean_D, shorten(scattered_RD - mean_D))
 
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both sets of rows together (Chan et al. 1979, eq. 2.1)."""

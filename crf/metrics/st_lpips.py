@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from crf.errors import InputError
-from crf.features.network import hash_weights
+from crf.features.files import hash_files
 
 WEIGHTS = "weights/vST0.0/alex_shift_tolerant.pth"
 
@@ -28,7 +28,7 @@ class STLPIPS:
 
     def __init__(self, device: str = "cpu") -> None:
         path = find_weights()
-        self.weights_sha256 = hash_weights([path])
+        self.weights_sha256 = hash_files([path])
         weights = torch.load(path, weights_only=True, map_location="cpu")
         self._weights = {name.removeprefix("net."): value.to(device) for name, value in weights.items()}
         self._device = device

@@ -112,7 +112,7 @@ class LatentCRFConfig(CRFOptions):
         return self.channels * (1 + (self.observations if self.potentials == "observed" else 0))
 
 
-# The paper's ablations (its table 3): name -> changes to a config.
+# The paper's ablation of components (its table 5), and more: name -> changes to a config.
 ABLATIONS: dict[str, dict[str, int | bool]] = {
     "without text": {"with_text": False},
     "without higher order": {"with_higher_order": False},

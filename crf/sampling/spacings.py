@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crf.errors import ScheduleError
+from crf.schedule import TEACHER_STEPS
 
 if TYPE_CHECKING:
     from crf.teacher.noise_schedule import NoiseSchedule
@@ -42,7 +43,7 @@ def space_timesteps(
     end = noise_schedule.final if last is None else last
     parts = np.linspace(0, 1, count + 1)
     if spacing == "karras":
-        stops = space_like_karras(noise_schedule, parts, first, end)
+        stops = space_like_karras(noise_schedule, count, first, last)
     elif spacing in AYS:
         stops = interpolate_published(AYS[spacing], parts, first, last, noise_schedule.final)
     elif spacing.startswith("power "):
@@ -67,10 +68,13 @@ def interpolate_published(
     return [float(stop) for stop in stops]
 
 
-def space_like_karras(
-    noise_schedule: NoiseSchedule, parts: npt.NDArray[np.float64], first: float, end: float
-) -> list[float]:
-    """Space the noise levels evenly in their seventh root (Karras et al. 2022, eq. 5)."""
-    root_first, root_end = (noise_schedule.noise_level(timestep) ** (1 / KARRAS_RHO) for timestep in (first, end))
-    levels = (root_first + parts * (root_end - root_first)) ** KARRAS_RHO
-    return [noise_schedule.find_timestep(float(level)) for level in levels]
+def space_like_karras(noise_schedule: NoiseSchedule, count: int, first: float, last: float | None) -> list[float]:
+    """Space the noise levels evenly in their seventh root (Karras et al. 2022, eq. 5).
+
+    Without an end, the last evaluation is where the last of the teacher's own steps is.
+    """
+    ending = noise_schedule.timesteps(TEACHER_STEPS)[-1] if last is None else last
+    root_first, root_end = (noise_schedule.noise_level(timestep) ** (1 / KARRAS_RHO) for timestep in (first, ending))
+    levels = np.linspace(root_first, root_end, count if last is None else count + 1) ** KARRAS_RHO
+    stops = [noise_schedule.find_timestep(float(level)) for level in levels]
+    return [*stops, noise_schedule.final] if last is None else stops

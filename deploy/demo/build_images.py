@@ -10,8 +10,10 @@ Sources (see LICENSES.md beside this file):
 
 Writes ``images/train.parquet`` and ``images/heldout.parquet`` with the columns ``id``,
 ``caption``, ``title``, ``image`` (WebP bytes, 128 px, on white), ``source`` and ``license``.
-No title occurs in both files. ``images/captions.txt``: captions for ``teach``, of held-out drawings that no
-evaluation asks for: of captions that it knows by heart, the teacher draws what users will never see.
+No title occurs in both files. The captions of the held-out drawings are divided, because the teacher knows those of
+``train.parquet`` by heart and draws for them what users will never see: the first 64 rows of ``heldout.parquet`` are
+for evaluation and the search's test, ``images/select.txt`` and ``images/calibrate.txt`` for the search, and
+``images/captions.txt`` for ``teach``. No caption is in two of them.
 """
 
 import hashlib
@@ -33,7 +35,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 SIZE, DRAWN = 128, 116
 HELDOUT_PERCENT = 10
-EVALUATED = 120  # held-out rows whose captions are kept for evaluation
+TESTED, SELECTED, TAUGHT = 64, 56, 192  # captions of the held-out rows, in their order; the others calibrate
 SERIES = 6  # a title on more drawings than this says nothing about any of them
 # Abstract shapes and signs, screen furniture whose names draw nothing ("konqueror"), and trademarks.
 LEFT_OUT = re.compile(
@@ -182,9 +184,17 @@ def main() -> None:
         pq.write_table(pa.Table.from_pylist(part), target, compression="zstd", row_group_size=512)
         print(f"{target}: {len(part)} images, {target.stat().st_size / 2**20:.1f} MiB")
         if side:
-            captions = [str(row["caption"]) for row in part]
-            captions = [caption for caption in captions[EVALUATED:] if caption not in captions[:EVALUATED]]
-            (HERE / "images/captions.txt").write_text("".join(f"{caption}\n" for caption in captions))
+            write_captions([str(row["caption"]) for row in part])
+
+
+def write_captions(captions: list[str]) -> None:
+    """Divide the held-out captions: none is in two files."""
+    reserved = captions[: TESTED + SELECTED]
+    left = [caption for caption in captions[TESTED + SELECTED :] if caption not in reserved]
+    taught = left[:TAUGHT]
+    calibrated = [caption for caption in dict.fromkeys(left[TAUGHT:]) if caption not in taught]
+    for name, chosen in (("select", reserved[TESTED:]), ("captions", taught), ("calibrate", calibrated)):
+        (HERE / f"images/{name}.txt").write_text("".join(f"{caption}\n" for caption in chosen))
 
 
 if __name__ == "__main__":

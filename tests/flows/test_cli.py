@@ -99,7 +99,22 @@ def test_plan_of_the_demo_as_json(
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "plan", "encode", "teach", "train", "distill", "evaluate", "generate", "ui", "ls", "show", "verify", "gc"],
+    [
+        "run",
+        "plan",
+        "encode",
+        "teach",
+        "train",
+        "distill",
+        "evaluate",
+        "generate",
+        "ui",
+        "ls",
+        "show",
+        "verify",
+        "gc",
+        "reproduce",
+    ],
 )
 def test_every_command_has_help(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

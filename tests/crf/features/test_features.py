@@ -14,6 +14,8 @@ from transformers import (
     Dinov2Config,
     Dinov2Model,
     PreTrainedModel,
+    SiglipConfig,
+    SiglipModel,
     SiglipVisionConfig,
     SiglipVisionModel,
     ViTConfig,
@@ -22,6 +24,7 @@ from transformers import (
 
 from crf.errors import InputError
 from crf.features import network
+from crf.features.files import fingerprint_features
 from crf.features.loading import load_features
 from crf.features.pixels import quantise, resize
 from tests.support.teachers import clip_config, clip_tokenizer
@@ -72,6 +75,14 @@ def save_dinov2(folder: Path) -> Path:
 
 def save_siglip(folder: Path) -> Path:
     torch.manual_seed(0)
+    text = {**clip_config().to_dict(), "projection_size": 16}
+    config = SiglipConfig(text_config=text, vision_config={**TINY, "intermediate_size": 32})
+    clip_tokenizer().save_pretrained(folder)
+    return save_folder(folder, SiglipModel(config))
+
+
+def save_siglip_vision(folder: Path) -> Path:
+    torch.manual_seed(0)
     return save_folder(folder, SiglipVisionModel(SiglipVisionConfig(**TINY, intermediate_size=32)))
 
 
@@ -82,11 +93,13 @@ def save_script(path: Path, module: torch.nn.Module) -> Path:
     return path
 
 
-@pytest.fixture(params=["efficientnet", "clip", "dinov2", "siglip", "torchscript"])
+FOLDERS = {"clip": save_clip, "dinov2": save_dinov2, "siglip": save_siglip, "siglip_vision": save_siglip_vision}
+
+
+@pytest.fixture(params=["efficientnet", *FOLDERS, "torchscript"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
-    makers = {"clip": save_clip, "dinov2": save_dinov2, "siglip": save_siglip}
-    if request.param in makers:
-        return makers[request.param](tmp_path / request.param)
+    if request.param in FOLDERS:
+        return FOLDERS[request.param](tmp_path / request.param)
     return save_script(tmp_path / "network.pt", Pooling()) if request.param == "torchscript" else None
 
 
@@ -116,9 +129,17 @@ def test_clip_equals_transformers_own_pipeline(tmp_path: Path) -> None:
     text = features.encode_captions(CAPTIONS)
     assert text is not None
     torch.testing.assert_close(unit(text), expected.text_embeds, atol=1e-5, rtol=1e-4)
-    first = features.encode_captions(CAPTIONS[:1])
-    assert first is not None
-    torch.testing.assert_close(first, text[:1])
+
+
+@pytest.mark.parametrize("family", FOLDERS)
+def test_captions_have_features_if_there_is_a_text_encoder(tmp_path: Path, family: str) -> None:
+    features = load_features(FOLDERS[family](tmp_path / family))
+    text = features.encode_captions(CAPTIONS)
+    assert (text is not None) == (family in ("clip", "siglip"))
+    if text is not None:
+        assert text.shape == (4, features.description.width)
+        first = features.encode_captions(CAPTIONS[:1])
+        torch.testing.assert_close(first, text[:1], atol=1e-5, rtol=1e-4)
 
 
 def test_images_are_resized_as_pillow_does() -> None:
@@ -137,6 +158,20 @@ def test_description_names_what_changes_features(tmp_path: Path) -> None:
     assert described.range == "(byte / 255 - [0.4, 0.5, 0.6]) / [0.2, 0.3, 0.4]"
     assert load_features(save_clip(tmp_path / "moved")).description == described
     assert load_features(save_dinov2(tmp_path / "dinov2")).description.weights_sha256 != described.weights_sha256
+
+
+def test_fingerprint_changes_with_the_files_and_not_with_their_place(tmp_path: Path) -> None:
+    folder, moved = save_clip(tmp_path / "clip"), save_clip(tmp_path / "moved")
+    fingerprint = fingerprint_features(folder)
+    assert fingerprint_features(moved) == fingerprint
+    for name in ("preprocessor_config.json", "tokenizer.json", "config.json"):
+        changed = (moved / name).read_text()
+        (moved / name).write_text(changed + " ")
+        assert fingerprint_features(moved) != fingerprint
+        (moved / name).write_text(changed)
+    script = save_script(tmp_path / "network.pt", Pooling())
+    assert fingerprint_features(script) == load_features(script).description.weights_sha256
+    assert fingerprint_features() == load_features().description.weights_sha256
 
 
 def test_only_a_known_inception_gives_fid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +200,14 @@ def test_incomplete_folders_are_rejected(tmp_path: Path) -> None:
         load_features(folder)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(InputError, match="safetensors weights, found none at"):
+        load_features(folder)
+
+
+def test_a_text_encoder_without_its_tokenizer_is_an_error(tmp_path: Path) -> None:
+    folder = save_clip(tmp_path / "clip")
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"the tokenizer of the text encoder in .*, found none"):
         load_features(folder)
 
 

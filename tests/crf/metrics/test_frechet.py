@@ -1,5 +1,3 @@
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -8,6 +6,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from crf.errors import InputError
 from crf.metrics.frechet import compute_frechet_distance
 from crf.metrics.moments import Array, Moments
+from tests.support.feature_sets import SETS, Pair
 
 
 class Flatten(torch.nn.Module):
@@ -38,35 +37,16 @@ def compute_directly(a: Array, b: Array) -> float:
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + traces - 2 * cross)
 
 
-def make_sets(count_a: int, count_b: int, width: int, falls: float = 1) -> tuple[Array, Array]:
-    """Make two sets whose features' scales fall from 1 to ``falls``."""
-    random = np.random.default_rng(0)
-    scale_D = np.geomspace(1, falls, width)
-    mix_DD = np.linalg.qr(random.standard_normal((width, width)))[0]
-    a = (random.standard_normal((count_a, width)) * scale_D) @ mix_DD
-    return a, (random.standard_normal((count_b, width)) * scale_D[::-1] + 0.5 * scale_D) @ mix_DD
-
-
-SETS: dict[str, tuple[Any, ...]] = {
-    "well conditioned": (400, 300, 16),
-    "badly conditioned": (400, 300, 16, 1e-5),
-    "fewer samples than features": (24, 40, 64),
-    "one set has fewer": (24, 200, 64),
-    "badly conditioned, fewer": (24, 40, 64, 1e-5),
-    "two samples": (2, 2, 8),
-}
-
-
-@pytest.mark.parametrize("sets", SETS.values(), ids=SETS)
-def test_frechet_equals_torchmetrics(sets: tuple[Any, ...]) -> None:
-    a, b = make_sets(*sets)
+@pytest.mark.parametrize("sets", SETS.values(), ids=list(SETS))
+def test_frechet_equals_torchmetrics(sets: Pair) -> None:
+    a, b = sets
     found = compute_frechet_distance(Moments.of(a), Moments.of(b))
     assert found == pytest.approx(compute_by_torchmetrics(a, b), rel=1e-6)
 
 
-@pytest.mark.parametrize("sets", SETS.values(), ids=SETS)
-def test_frechet_of_merged_parts_equals_that_of_the_features(sets: tuple[Any, ...]) -> None:
-    a, b = make_sets(*sets)
+@pytest.mark.parametrize("sets", SETS.values(), ids=list(SETS))
+def test_frechet_of_merged_parts_equals_that_of_the_features(sets: Pair) -> None:
+    a, b = sets
     merged = Moments.of(a[:1])
     for row in a[1:]:
         merged = merged.merge(Moments.of(row[None]))

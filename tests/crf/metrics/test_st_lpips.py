@@ -26,7 +26,5 @@ def test_st_lpips_does_not_depend_on_the_batch() -> None:
 
 def test_st_lpips_without_its_weights_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        InputError, match=r"the package stlpips-pytorch, found none; pip install 'latentcrf\[perceptual"
-    ):
+    with pytest.raises(InputError, match=r"stlpips-pytorch, found none; pip install 'latentcrf\[perceptual\]'"):
         STLPIPS()

@@ -1,0 +1,44 @@
+"""Drop the candidates that are surely worse, and choose among those that are left."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from crf.front import FrontPoint
+from crf.statistics.comparisons import compare_errors
+from crf.statistics.intervals import log_errors
+
+Errors = Mapping[str, npt.NDArray[Any]]  # schedule -> latent MSE per sample
+SURE = 0.05
+
+
+def rank(errors: Errors) -> list[str]:
+    """List the schedules from the smallest geometric mean error to the largest."""
+    return sorted(errors, key=lambda schedule: float(log_errors(errors[schedule]).mean()))
+
+
+def drop_worse(errors: Errors, captions_N: npt.NDArray[Any], most: int) -> list[str]:
+    """List the schedules that may be the best, from the best on.
+
+    A schedule is dropped if its errors are larger than the best one's on the same samples, with a two-sided p-value
+    below 5 %.
+
+    Args:
+        errors: The errors (N,) of each schedule.
+        captions_N: The caption of each sample.
+        most: Number of schedules to keep at most.
+    """
+    ranked = rank(errors)
+    kept = []
+    for schedule in ranked:
+        compared = compare_errors(errors[schedule], errors[ranked[0]], captions_N)
+        if schedule == ranked[0] or compared.p is None or compared.p >= SURE:
+            kept.append(schedule)
+    return kept[:most]
+
+
+def recommend(points: Sequence[FrontPoint], limit: float) -> int | None:
+    """Return the fewest evaluations whose error is surely below a limit, by the upper end of its interval; or None."""
+    within = [point.evaluations for point in points if point.high <= limit]
+    return min(within, default=None)

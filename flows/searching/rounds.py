@@ -1,0 +1,121 @@
+"""The rounds of a search: race the candidates, choose the front, test it once."""
+
+from dataclasses import dataclass
+
+from crf.front import Front, FrontPoint
+from crf.sampling.paths import count_passes, list_timesteps
+from crf.schedule import Schedule
+from crf.search.candidates import Candidate, Space, list_candidates, vary
+from crf.search.racing import drop_worse, rank, recommend
+from crf.statistics.intervals import summarize_errors
+from crf.teacher.folder import fingerprint_teacher
+from flows.parameters import SearchParameters
+from flows.progress import Progress
+from flows.searching.measuring import Pools, Round, measure, record_round
+from flows.searching.rivals import list_rivals
+from flows.searching.trajectories import make_space
+from flows.stage import Work
+
+FIRST_SURVIVORS, SECOND_SURVIVORS = 6, 3
+VARIATIONS, VARIED_UP_TO = 8, 17  # how many, and up to how many evaluations: beyond, the best paths are hard to better
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A finished search: the front, and the errors of each round.
+
+    ``limit``: error within which the front's recommendation stays. ``families``, ``budgets`` and ``passes``: by
+    schedule, its family, the number of evaluations that it is a candidate for, and its passes.
+    """
+
+    front: Front
+    limit: float
+    families: dict[str, str]
+    budgets: dict[str, int]
+    passes: dict[str, float]
+    first: Round
+    selected: Round
+    tested: Round
+
+
+def run_rounds(params: SearchParameters, work: Work, progress: Progress) -> SearchResult:
+    """Run all rounds. Each is a ``measure`` output of its own, so an interrupted search goes on where it was."""
+    space, done = make_space(params), work.done
+
+    def finish(number: int, pools: Pools, measured: Round) -> None:
+        nonlocal done
+        record_round(work.url, number, pools, measured)
+        if number > done:
+            progress.advance()
+            done = number
+
+    pools = {count: list_candidates(space, count) for count in params.evaluations}
+    families, budgets = name_all(pools)
+    first = measure(params, "calibrate", pools, limit=params.first_captions)
+    finish(1, pools, first)
+    pools = {count: keep(pool, first, FIRST_SURVIVORS) for count, pool in pools.items()}
+    for count in pools:
+        if count <= VARIED_UP_TO:
+            pools[count] += vary_best(space, pools[count], params.seed)
+    second = measure(params, "calibrate", pools, skip=params.first_captions)
+    finish(2, pools, second)
+    pools = {count: keep(pool, second, SECOND_SURVIVORS) for count, pool in pools.items()}
+    families, budgets = {**name_all(pools)[0], **families}, {**name_all(pools)[1], **budgets}
+    selected = measure(params, "select", pools, converged=True)
+    finish(3, pools, selected)
+    limit = params.tolerance * float(selected.converged["50/50"].mean())
+    front = choose_front(params, space, pools, selected, limit)
+    rivals = list_rivals(space, front, first, families)
+    families, budgets = {**name_all(rivals)[0], **families}, {**name_all(rivals)[1], **budgets}
+    tested = measure(params, "test", rivals, converged=True)
+    finish(4, rivals, tested)
+    guided = params.guidance_scale > 1
+    passes = {
+        text: count_passes(space.noise_schedule, Schedule.parse(text), guided, space.shallow or 1)
+        for text in tested.errors
+    }
+    return SearchResult(front, limit, families, budgets, passes, first, selected, tested)
+
+
+def name_all(pools: Pools) -> tuple[dict[str, str], dict[str, int]]:
+    """Return each schedule's family, and the number of evaluations that it is a candidate for."""
+    every = [(count, candidate) for count, pool in pools.items() for candidate in pool]
+    return {str(c.schedule): c.family for _, c in every}, {str(c.schedule): count for count, c in every}
+
+
+def keep(pool: list[Candidate], measured: Round, most: int) -> list[Candidate]:
+    """Return the candidates of a pool that may be the best, from the best on."""
+    by_text = {str(candidate.schedule): candidate for candidate in pool}
+    errors = {text: measured.errors[text] for text in by_text}
+    return [by_text[text] for text in drop_worse(errors, measured.captions, most)]
+
+
+def vary_best(space: Space, pool: list[Candidate], seed: int) -> list[Candidate]:
+    """Return variations of the pool's best schedule that is a lead alone and guided throughout."""
+    for candidate in pool:
+        schedule = candidate.schedule
+        if schedule == schedule.first and schedule.deepcache == 1 and not schedule.guided_to:
+            return vary(space, schedule, VARIATIONS, seed)
+    return []
+
+
+def choose_front(params: SearchParameters, space: Space, pools: Pools, selected: Round, limit: float) -> Front:
+    """Choose the best candidate for each number of evaluations, and recommend one."""
+    points = []
+    for count in sorted(pools, reverse=True):
+        best = rank({str(each.schedule): selected.errors[str(each.schedule)] for each in pools[count]})[0]
+        schedule, summary = Schedule.parse(best), summarize_errors(selected.errors[best], selected.captions)
+        guided = params.guidance_scale > 1
+        points.append(
+            FrontPoint(
+                evaluations=schedule.evaluations,
+                passes=count_passes(space.noise_schedule, schedule, guided, space.shallow or 1),
+                schedule=best,
+                timesteps=tuple(list_timesteps(space.noise_schedule, schedule)),
+                latent_mse=summary.mean,
+                low=summary.mean if summary.low is None else summary.low,
+                high=summary.mean if summary.high is None else summary.high,
+            )
+        )
+    recommended = recommend(points, limit)
+    return Front(tuple(points), recommended, fingerprint_teacher(params.teacher), params.guidance_scale)

@@ -1,0 +1,110 @@
+"""Write what a search found: schedule.json, which programs use, and search.json, which people and plots read."""
+
+from typing import Any
+
+from crf.front import Front, FrontPoint
+from crf.schedule import TEACHER_STEPS
+from crf.statistics.comparisons import adjust_holm, compare_errors, compute_kendall_tau
+from crf.statistics.intervals import log_errors, summarize_errors
+from flows.parameters import SearchParameters
+from flows.searching.measuring import Round
+from flows.searching.rounds import SearchResult
+from flows.stage import Work, describe_provenance
+from storage import locations
+from storage.records import hash_object
+from storage.seals import Manifest, seal_output
+
+PRODUCTS = ("schedule.json", "search.json")
+
+
+def write_search(params: SearchParameters, work: Work, result: SearchResult) -> None:
+    """Write the front and the test's table, and seal the output."""
+    record = describe_search(params, result)
+    record["made"] = describe_provenance(work)
+    locations.write_bytes(locations.join(work.url, "schedule.json"), result.front.format().encode())
+    locations.write_bytes(locations.join(work.url, "search.json"), locations.encode_json(record))
+    seal_output(work.url, Manifest(objects={name: hash_object(locations.join(work.url, name)) for name in PRODUCTS}))
+
+
+def describe_search(params: SearchParameters, result: SearchResult) -> dict[str, Any]:
+    """Return the test's table, the comparisons with the front, and how well calibration foretold the test."""
+    rows = [describe_row(result, text) for text in result.tested.errors]
+    return {
+        "summary": summarize(result),
+        "captions": len(set(result.tested.captions)),
+        "limit": result.limit,
+        "rows": [describe_reference(params, result.tested), *rows],
+        "comparisons": compare_with_front(result),
+        "kendall_tau": compute_tau(result.first, result.tested),
+        "measured": {"first": result.first.url, "select": result.selected.url, "test": result.tested.url},
+    }
+
+
+def describe_reference(params: SearchParameters, tested: Round) -> dict[str, Any]:
+    """Return the row of the teacher's own 50 steps: their distance to the converged reference is the floor."""
+    summary = summarize_errors(tested.converged["50/50"], tested.captions)
+    passes = TEACHER_STEPS * (2 if params.guidance_scale > 1 else 1)
+    named = {"key": "full_50", "label": "full 50", "schedule": "50/50", "kind": "reference", "family": "teacher"}
+    return {**named, "passes": passes, "latent_mse": None, "converged_mse": vars(summary)}
+
+
+def describe_row(result: SearchResult, text: str) -> dict[str, Any]:
+    """Return the row of one schedule of the test."""
+    tested, family = result.tested, result.families[text]
+    on_front = {point.schedule: point for point in result.front.points}
+    kind = "front" if text in on_front else {"crf": "crf", "x0": "control"}.get(family, "sampler")
+    return {
+        "key": text,
+        "label": f"{result.budgets[text]} {family}",
+        "schedule": text,
+        "kind": kind,
+        "family": family,
+        "evaluations": result.budgets[text],
+        "passes": result.passes[text],
+        "latent_mse": vars(summarize_errors(tested.errors[text], tested.captions)),
+        "converged_mse": vars(summarize_errors(tested.converged[text], tested.captions)),
+    }
+
+
+def compare_with_front(result: SearchResult) -> list[dict[str, Any]]:
+    """Compare each rival with the front's schedule of the same cost, paired, with p-values adjusted for them all."""
+    tested, found = result.tested, []
+    for point in result.front.points:
+        count = result.budgets[point.schedule]
+        for text, errors in tested.errors.items():
+            if text != point.schedule and result.budgets[text] == count:
+                ratio = compare_errors(errors, tested.errors[point.schedule], tested.captions)
+                found.append({"key": text, "baseline": point.schedule, **vars(ratio)})
+    adjusted = adjust_holm([each["p"] for each in found])
+    return [{**each, "p_holm": p, "significant": p < 0.05} for each, p in zip(found, adjusted, strict=True)]
+
+
+def compute_tau(first: Round, tested: Round) -> float | None:
+    """Compute Kendall's tau of the first round and the test, over the schedules of both."""
+    both = [text for text in tested.errors if text in first.errors]
+    if len(both) < 2:
+        return None
+    ranked = [[float(log_errors(each.errors[text]).mean()) for text in both] for each in (first, tested)]
+    return compute_kendall_tau(*ranked)
+
+
+def summarize(result: SearchResult) -> str:
+    """Say in one sentence what the search found."""
+    front, limit = result.front, 1e3 * result.limit
+    point = find_recommended(front)
+    if point is None:
+        return (
+            f"No schedule ends within {limit:.2f}e-3 of the teacher's {TEACHER_STEPS} steps; ask for more evaluations."
+        )
+    full = TEACHER_STEPS * (2 if front.guidance_scale > 1 else 1)
+    measured = summarize_errors(result.tested.errors[point.schedule], result.tested.captions)
+    return (
+        f"{point.evaluations} evaluations, {full / point.passes:.1f}x fewer passes: '{point.schedule}' ends "
+        f"{1e3 * measured.mean:.2f}e-3 from the teacher's {TEACHER_STEPS} steps, which are {limit:.2f}e-3 from "
+        "convergence themselves; run it with generate --schedule schedule.json"
+    )
+
+
+def find_recommended(front: Front) -> FrontPoint | None:
+    """Return the point that the front recommends."""
+    return next((point for point in front.points if point.evaluations == front.recommended), None)
