@@ -88,7 +88,10 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
             guidance_scale=params.guidance_scale,
             size=work.identity.parameters["size"],
         )
-    real = LatentStore.open(run_stage(REFERENCE, describe_reference(params), params.root).url)
+    reference = run_stage(REFERENCE, describe_reference(params), params.root)
+    if reference.fingerprint != work.identity.inputs["reference"]:
+        raise UserError("real images that do not change during a run", "others than at first", "run again")
+    real = LatentStore.open(reference.url)
     captions = read_caption_ids(store)
     report = assemble_report(params, work, store, real, captions, methods, costs, environment, features)
     report["truncated_captions"] = write_truncated(store, captions)
