@@ -1,0 +1,121 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from crf.front import Front
+from crf.sampling.family_pipelines import LatentCRFPipeline
+from crf.schedule import Schedule
+from flows.parameters import SearchParameters, TeachParameters
+from flows.search import SEARCH
+from flows.stage import StageResult, plan_stage, run_stage
+from flows.teach import TEACH
+from storage import LatentStore, UserError
+from storage.outputs import find_outputs
+from tests.support.pipelines import quiet, seeded
+from tests.support.teachers import TINY, save_pipeline
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+SETS = {"train": 4, "calibrate": 5, "select": 3, "test": 3}
+
+
+@pytest.fixture(scope="module")
+def caption_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("captions")
+    for name, count in SETS.items():
+        (folder / f"{name}.txt").write_text("".join(f"{name} thing {number}\n" for number in range(count)))
+    return {name: str(folder / f"{name}.txt") for name in SETS}
+
+
+def teach(caption_files: dict[str, str], teacher: Path, root: Path, trajectory: str) -> str:
+    params = TeachParameters(
+        captions=caption_files["train"], teacher=str(teacher), root=str(root), trajectory=trajectory
+    )
+    return run_stage(TEACH, params, params.root).url
+
+
+def parameters(caption_files: dict[str, str], teacher: Path, root: Path, trajectories: str) -> SearchParameters:
+    sets = {name: caption_files[name] for name in ("calibrate", "select", "test")}
+    where = {"teacher": str(teacher), "root": str(root), "trajectories": trajectories}
+    return SearchParameters(**sets, **where, evaluations=[4, 2], first_captions=2)
+
+
+@pytest.fixture(scope="module", params=["sd", "sdxl", "sd3"])
+def searched(
+    request: pytest.FixtureRequest,
+    caption_files: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+    ray_local: None,
+) -> tuple[SearchParameters, StageResult]:
+    root = tmp_path_factory.mktemp("search")
+    save_pipeline(TINY[request.param](), root / "teacher")
+    trajectory = "states" if request.param == "sdxl" else "products"
+    url = teach(caption_files, root / "teacher", root, trajectory)
+    params = parameters(caption_files, root / "teacher", root, url)
+    return params, run_stage(SEARCH, params, params.root)
+
+
+def test_the_front_holds_a_schedule_for_each_number(searched: tuple[SearchParameters, StageResult]) -> None:
+    params, result = searched
+    front = Front.read(Path(result.url) / "schedule.json")
+    assert [point.evaluations for point in front.points] == [4, 2]
+    record = json.loads((Path(result.url) / "search.json").read_text())
+    assert record["summary"]
+    assert record["captions"] == SETS["test"]
+    tested = [row for row in record["rows"] if row["kind"] == "front"]
+    assert {row["schedule"] for row in tested} == {point.schedule for point in front.points}
+    rivals = [row for row in record["rows"] if row["kind"] != "front"]
+    assert {"ddim, even", "ddim, dynamic programming"} <= {row["family"] for row in rivals}
+    assert all(row["latent_mse"]["mean"] > 0 for row in record["rows"][1:])
+    assert all(each["p"] <= each["p_holm"] for each in record["comparisons"])
+    assert -1 <= record["kendall_tau"] <= 1
+    # Found again, not searched again.
+    assert run_stage(SEARCH, params, params.root).state == "cached"
+    assert plan_stage(SEARCH, params, params.root).state == "fresh"
+    found = next(each for each in find_outputs(params.root) if each.identity.stage == "search")
+    assert found.sealed
+
+
+def test_its_errors_are_those_of_the_pipeline(searched: tuple[SearchParameters, StageResult]) -> None:
+    """A front's schedule, run by ``LatentCRFPipeline`` from the stored seed, ends where the search measured."""
+    params, result = searched
+    front = Front.read(Path(result.url) / "schedule.json")
+    record = json.loads((Path(result.url) / "search.json").read_text())
+    store = LatentStore.open(record["measured"]["test"])
+    schedules = store.provenance["parameters"]["schedules"]
+    pipeline = quiet(LatentCRFPipeline.from_teacher(params.teacher, schedule=front))
+    caption, seed = store.index["caption"].to_pylist()[1], int(np.asarray(store["seed"])[1])
+
+    def draw(**more: int) -> torch.Tensor:
+        return pipeline(caption, generator=seeded(seed), output_type="latent", **more).images
+
+    pipeline.schedule = Schedule.parse("50/50")
+    full = draw()
+    for point in front.points:
+        expected = np.asarray(store["latent_mse"])[1, schedules.index(point.schedule)]
+        error = (draw(num_inference_steps=point.evaluations) - full).square().mean()
+        assert float(error) == pytest.approx(float(expected), rel=1e-2)
+
+
+def test_sets_that_share_a_caption_are_rejected(
+    caption_files: dict[str, str], tiny_teacher: Path, tmp_path: Path
+) -> None:
+    url = teach(caption_files, tiny_teacher, tmp_path, "products")
+    shared = {**caption_files, "select": caption_files["train"]}
+    with pytest.raises(UserError, match=r"expected different captions in trajectories and select, found 4 in both"):
+        run_stage(SEARCH, parameters(shared, tiny_teacher, tmp_path, url), str(tmp_path))
+
+
+def test_other_trajectories_are_rejected(caption_files: dict[str, str], tiny_teacher: Path, tmp_path: Path) -> None:
+    without = parameters(caption_files, tiny_teacher, tmp_path, teach(caption_files, tiny_teacher, tmp_path, "none"))
+    with pytest.raises(UserError, match="run teach --trajectory products"):
+        run_stage(SEARCH, without, str(tmp_path))
+    url = teach(caption_files, tiny_teacher, tmp_path, "products")
+    params = parameters(caption_files, tiny_teacher, tmp_path, url).model_copy(update={"guidance_scale": 3.0})
+    with pytest.raises(UserError, match=r"expected guidance_scale 7\.5, as the trajectories have, found 3\.0"):
+        run_stage(SEARCH, params, str(tmp_path))
+    save_pipeline(TINY["sd_v"](), tmp_path / "other")
+    with pytest.raises(UserError, match="expected the trajectories of this teacher"):
+        run_stage(SEARCH, parameters(caption_files, tmp_path / "other", tmp_path, url), str(tmp_path))
