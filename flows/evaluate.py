@@ -9,7 +9,7 @@ from flows.crf_files import fetch_crf, read_config
 from flows.evaluation.methods import choose_methods, find_baseline
 from flows.evaluation.reference import REFERENCE, ReferenceParameters
 from flows.evaluation.sampling import list_samples, sample_methods
-from flows.evaluation.seen_captions import check_unseen_by_crf, find_teacher_index
+from flows.evaluation.seen_captions import check_all_unseen, list_seen_indices
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
 from flows.protocols.applying import check_inputs
@@ -95,7 +95,7 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     captions = read_caption_ids(store)
     report = assemble_report(params, work, store, real, captions, methods, costs, environment, features)
     report["truncated_captions"] = write_truncated(store, captions)
-    report["seen_captions"] = "none" if params.crf is None or find_teacher_index(params.crf) else "not checked"
+    report["seen_captions"] = "none" if all(list_seen_indices(params)) else "not checked"
     report["made"] = describe_provenance(work, crf=read_config(params.crf) if params.crf else None)
     report = write_report(work.url, report)
     losses = read_training_losses(params.crf) if params.crf else {}
@@ -104,25 +104,28 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
 
 
 def check(params: EvaluateParameters) -> None:
-    """Raise UserError unless the CRF can be evaluated: by ``distill``, for this teacher, and not on these captions."""
+    """Raise UserError for a CRF that ``distill`` did not make for this teacher, and for captions that were seen."""
     if params.protocol:
         check_inputs(PROTOCOLS[params.protocol], params.captions, params.images, params.root)
-    if params.crf is None:
-        return
-    stage = read_identity(params.crf).stage
+    if params.crf:
+        check_crf(params.crf, params)
+    check_all_unseen(params)
+
+
+def check_crf(crf: str, params: EvaluateParameters) -> None:
+    """Raise UserError unless ``distill`` made the CRF, and for latents and text of the teacher's shape."""
+    stage = read_identity(crf).stage
     if stage != "distill":  # the report shows the losses of both training stages
-        found = f"an output of {stage} at {params.crf}"
-        raise UserError("a stage-2 CRF, made by distill", found, "run latentcrf distill")
-    config, shape = read_config(params.crf), TeacherShape.read(params.teacher)
+        raise UserError("a stage-2 CRF, made by distill", f"an output of {stage} at {crf}", "run latentcrf distill")
+    config, shape = read_config(crf), TeacherShape.read(params.teacher)
     expected = tuple(config[name] for name in ("channels", "height", "width", "text_width"))
-    found_shape = (*shape.latent_shape(shape.side(params.size)), shape.text_width)
-    if expected != found_shape:
+    found = (*shape.latent_shape(shape.side(params.size)), shape.text_width)
+    if expected != found:
         raise UserError(
             f"a teacher of (channels, height, width, text width) {expected}, which the CRF was made for",
-            f"{found_shape} in {params.teacher}",
+            f"{found} in {params.teacher}",
             "give the CRF's own teacher and --size",
         )
-    check_unseen_by_crf(params.captions, params.limit, params.crf)
 
 
 EVALUATE = Stage("evaluate", identify, compute, check=check)
