@@ -12,7 +12,7 @@ from crf.schedule import TEACHER_STEPS, Schedule, place_tail
 if TYPE_CHECKING:  # naming the methods takes no torch
     from crf.teacher.noise_schedule import NoiseSchedule
 
-REFERENCE = "full_50"
+REFERENCE, CONVERGED = "full_50", "converged"
 FULL = Schedule(TEACHER_STEPS, TEACHER_STEPS)
 CONVERGED_STEPS = 100
 Kind = Literal["reference", "floor", "crf", "control", "sampler", "front"]
@@ -50,7 +50,7 @@ def make_converged(noise_schedule: NoiseSchedule) -> Schedule:
 
 
 def list_methods(lead: str, noise_schedule: NoiseSchedule, tail: int | None = None) -> tuple[Method, ...]:
-    """List the rows of the evaluation's table, in order. All but the reference cost about the same.
+    """List the rows of the evaluation's table, in order. All but the reference and the floor cost about the same.
 
     If you change the rows, raise the version in the identity of ``evaluate``.
 
@@ -74,7 +74,6 @@ def list_every_method(lead: str, noise_schedule: NoiseSchedule, tail: int | None
     first = Schedule.parse_lead(lead)
     ends = round(find_lead_end(noise_schedule, first))
     count, total = first.lead, first.lead + 2
-    starts = first.lead_from or min(999, round(noise_schedule.timesteps(TEACHER_STEPS)[0]))
     left = tuple(t for t in map(round, noise_schedule.timesteps(TEACHER_STEPS)) if t <= ends)
     last_2: dict[str, Any] = {"tail": 2, "tail_of": TEACHER_STEPS}
     placed = place_tail((ends + 1) // 2 if tail is None else tail)
@@ -84,7 +83,8 @@ def list_every_method(lead: str, noise_schedule: NoiseSchedule, tail: int | None
     def add_crf(**following: Any) -> Schedule:
         return replace(first, middle="crf", **following)
 
-    yield Method(REFERENCE, f"full {TEACHER_STEPS}", Schedule(TEACHER_STEPS, TEACHER_STEPS), "reference")
+    yield Method(REFERENCE, f"full {TEACHER_STEPS}", FULL, "reference")
+    yield Method(CONVERGED, "converged", make_converged(noise_schedule), "floor")
     yield Method("crf_2", f"{count} + CRF + 2", add_crf(**last_2), "crf")
     yield Method(f"crf_{key}", f"{count} + CRF + {label}", add_crf(**at_timesteps, renoise="recomputed"), "crf")
     yield Method("crf_0", f"{count} + CRF + 0", add_crf(), "crf")
@@ -93,16 +93,7 @@ def list_every_method(lead: str, noise_schedule: NoiseSchedule, tail: int | None
         yield Method(f"crf_2_{renoise}", f"{count} + CRF + 2, {renoise}", schedule, "crf", in_table=False)
     yield Method("none_2", f"{count} + 0 + 2", replace(first, **last_2), "control")
     yield Method("none_0", f"{count} + 0 + 0", first, "control")
-    whole = Schedule(total, total)
-    yield Method("ddim", f"{total}-step DDIM", whole, "sampler")
-    from_start = Schedule(total, lead_from=starts)
-    yield Method(
-        f"ddim_from_{starts}", f"{total}-step DDIM from {starts}", from_start, "sampler", bool(first.lead_from)
-    )
-    multistep = replace(whole, solver="dpm++")
-    yield Method("dpm", f"{total}-step DPM-Solver++", multistep, "sampler")
-    trailing = replace(multistep, spacing="trailing")
-    yield Method("dpm_trailing", f"{total}-step DPM++, trailing", trailing, "sampler", in_table=False)
+    yield from list_samplers(total, first.lead_from or find_start(noise_schedule))
     jump = place_tail(ends)
     jump_schedule = replace(first, tail=len(jump), tail_timesteps=jump)
     yield Method("jump_2", f"{count} + scheduled jump (2)", jump_schedule, "control")
@@ -113,3 +104,30 @@ def list_every_method(lead: str, noise_schedule: NoiseSchedule, tail: int | None
     consistent = replace(first, middle="x0", **last_2, renoise="consistent")
     yield Method("x0_2_consistent", f"{count} + x0 + 2, consistent", consistent, "control", in_table=False)
     yield Method("x0", f"step {count}'s own x0", replace(first, middle="x0"), "control")
+
+
+def list_samplers(total: int, start: float) -> Iterator[Method]:
+    """Yield samplers of ``total`` evaluations: as diffusers spaces them, and from the teacher's first timestep on."""
+    whole, even = Schedule(total, total), Schedule(total, lead_from=start)
+    yield Method("ddim", f"{total}-step DDIM", whole, "sampler")
+    yield Method(f"ddim_from_{start:g}", f"{total}-step DDIM from {start:g}", even, "sampler")
+    multistep = replace(whole, solver="dpm++")
+    yield Method("dpm", f"{total}-step DPM-Solver++", multistep, "sampler", in_table=False)
+    trailing = replace(multistep, spacing="trailing")
+    yield Method("dpm_trailing", f"{total}-step DPM++, trailing", trailing, "sampler", in_table=False)
+    stepped = replace(even, solver="dpm++", spacing="power 1")
+    yield Method(f"dpm_from_{start:g}", f"{total}-step DPM++ from {start:g}", stepped, "sampler")
+    for solver, label in (("dpm++3m", "DPM++ 3M"), ("unipc", "UniPC")):
+        schedule = replace(stepped, solver=solver)  # type: ignore[arg-type]
+        yield Method(f"{solver}_from_{start:g}", f"{total}-step {label} from {start:g}", schedule, "sampler", False)
+    for spacing, label in (("power 1.15", "power 1.15"), ("karras", "Karras"), ("ays", "AYS")):
+        schedule = replace(stepped, spacing=spacing)
+        yield Method(f"dpm_{spacing.replace(' ', '_')}", f"{total}-step DPM++, {label}", schedule, "sampler", False)
+    guided = replace(stepped, guided_to=400)
+    yield Method("dpm_guided_to_400", f"{total}-step DPM++, guided to 400", guided, "sampler", False)
+    for interval in (2, 3, 5):
+        cached = replace(FULL, deepcache=interval)
+        yield Method(f"deepcache_{interval}", f"DeepCache, every {interval} steps", cached, "control", False)
+        extrapolated = replace(cached, extrapolated=True)
+        label = f"DeepCache every {interval}, extrapol."
+        yield Method(f"deepcache_{interval}_extrapolated", label, extrapolated, "control", False)

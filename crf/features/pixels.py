@@ -1,4 +1,4 @@
-"""Prepare decoded images for a feature network as clean-fid does: bytes, bicubic, no second rounding."""
+"""Prepare decoded images for a feature network as clean-fid does: bytes, bicubic, no second rounding (Parmar 2022)."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ def quantise(x_BCHW: Tensor) -> Tensor:
 
 
 def resize(bytes_BCHW: Tensor, side: int) -> Tensor:
-    """Resize images to ``side`` x ``side``, clamped to 0 to 255 but not rounded (Parmar et al. 2022)."""
+    """Resize images to ``side`` x ``side``, clamped to 0 to 255 but not rounded."""
     resized_BCHW = F.interpolate(bytes_BCHW, (side, side), mode="bicubic", antialias=True)
     return resized_BCHW.clamp(0, 255)
 

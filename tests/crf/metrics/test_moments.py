@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from functools import reduce
+from random import Random
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ for part in range(100):
     features = random.standard_normal((1000, 64), dtype=np.float32)
     moments = moments.merge(Moments.of(features))
     sample = sample.merge(RowSample.of(features, [f"{part}/{row}" for row in range(1000)], size=1000))
-    if part == 4:
+    if part == 0:
         start = peak_mib()
 assert moments.count == sample.count == 100_000
 print(peak_mib() - start)
@@ -35,17 +36,17 @@ def scatter(moments: Moments) -> np.ndarray:
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=6), st.randoms(use_true_random=False), st.integers(1, 12))
 def test_moments_of_parts_merge_to_those_of_the_whole_in_any_split_and_order(
-    counts: list[int], shuffler: object, width: int
+    counts: list[int], shuffler: Random, width: int
 ) -> None:
     random = np.random.default_rng(sum(counts))
     parts = [random.standard_normal((count, width)) * 3 + 1000 for count in counts]
     whole = Moments.of(np.concatenate(parts))
-    shuffler.shuffle(parts)  # type: ignore[attr-defined]
+    shuffler.shuffle(parts)
     merged = reduce(Moments.merge, [Moments.of(part) for part in parts])
     assert merged.count == sum(counts)
     np.testing.assert_allclose(merged.mean_D, whole.mean_D, rtol=1e-12)
     np.testing.assert_allclose(scatter(merged), scatter(whole), atol=1e-8)
-    assert len(merged.factor_RD) <= max(2 * width, 0)
+    assert len(merged.factor_RD) <= 2 * width
 
 
 def test_moments_are_the_mean_and_the_covariance() -> None:

@@ -34,7 +34,9 @@ def test_one_caption_drops_nothing() -> None:
 
 
 def test_the_cheapest_that_is_surely_within_the_limit_is_recommended() -> None:
-    points = [FrontPoint(n, 2 * n, f"{n}/{n}", (), mean, 0, high) for n, mean, high in ((9, 1, 2), (5, 2, 3), (3, 2, 4))]
+    points = [
+        FrontPoint(n, 2 * n, f"{n}/{n}", (), mean, 0, high) for n, mean, high in ((9, 1, 2), (5, 2, 3), (3, 2, 4))
+    ]
     assert recommend(points, 3) == 5
     assert recommend(points, 2.5) == 9
     assert recommend(points, 1) is None
