@@ -1,7 +1,7 @@
 """The ``reference`` stage: real images -> a store of their features, which later evaluations reuse."""
 
 from crf.stages.arrays import FEATURES
-from flows.evaluation.features import describe_features, fingerprint_features
+from flows.evaluation.features import describe_features, identify_features
 from flows.parameters import Options
 from flows.progress import Progress
 from flows.shards.blocks import DecodeImages
@@ -31,7 +31,7 @@ def identify(params: ReferenceParameters) -> Target:
     parameters = {
         "size": params.size,
         "shard_rows": params.shard_rows,
-        "features": fingerprint_features(params.features),
+        "features": identify_features(params.features),
     }
     return Target.store(Identity("reference", 1, {"images": images}, parameters), shards, "images")
 

@@ -2,15 +2,30 @@ from pathlib import Path
 
 import pytest
 
-from flows.evaluation.seen_captions import check_unseen, check_unseen_by_crf
-from storage import Identity
+from flows.evaluation.seen_captions import check_all_unseen, check_unseen, list_seen_indices
+from flows.parameters import EvaluateParameters
+from storage import Identity, locations
 from storage.errors import UserError
 from storage.store.index import index_tables, write_index
 
 
+def write_seen(store: Path, numbers: range) -> None:
+    """Write the index of a store of the captions with these numbers, in shards of two."""
+    rows = [{"id": str(number), "caption": f"a drawing of thing {number}"} for number in numbers]
+    store.mkdir(parents=True)
+    write_index(str(store / "index.parquet"), index_tables(rows, 2))
+
+
+def write_output(root: Path, stage: str) -> str:
+    """Write the identity of an output that was made from the teacher store "00aa"."""
+    identity = Identity(stage, 1, {"teach": "00aa", "train": "00bb"}, {"steps": 1})
+    identity.write(str(root))
+    return identity.url(str(root))
+
+
 def test_seen_captions_are_counted_and_one_is_named(captions: Path) -> None:
     trained = ["  A Drawing of THING 4 ", "another", "a drawing of thing 2"]
-    with pytest.raises(UserError, match=r"2 of 6 among its training captions, such as 'a drawing of thing 2'; remove"):
+    with pytest.raises(UserError, match="2 of 6 among those, such as 'a drawing of thing 2'; remove"):
         check_unseen(str(captions), None, trained)
 
 
@@ -19,14 +34,29 @@ def test_captions_beyond_the_limit_do_not_count(captions: Path) -> None:
 
 
 def test_a_crfs_captions_are_those_of_its_teacher_store(captions: Path, tmp_path: Path) -> None:
-    root = tmp_path / "runs"
-    crf = Identity("distill", 3, {"teach": "00aa", "train": "00bb"}, {"steps": 1})
-    crf.write(str(root))
-    url = crf.url(str(root))
-    assert not check_unseen_by_crf(str(captions), None, url), "the teacher store is gone"
-    rows = [{"id": str(place), "caption": f"a drawing of thing {place}"} for place in range(5, 9)]
-    (root / "teach/00aa").mkdir(parents=True)
-    write_index(str(root / "teach/00aa/index.parquet"), index_tables(rows, 2))
-    assert check_unseen_by_crf(str(captions), 5, url)
-    with pytest.raises(UserError, match="1 of 6 among its training captions"):
-        check_unseen_by_crf(str(captions), None, url)
+    params = EvaluateParameters(
+        captions=str(captions), images="images", teacher="teacher", crf=write_output(tmp_path, "distill")
+    )
+    check_all_unseen(params)
+    assert list_seen_indices(params) == [None], "the teacher store is gone"
+    write_seen(tmp_path / "teach/00aa", range(5, 9))
+    assert list_seen_indices(params) == [str(tmp_path / "teach/00aa/index.parquet")]
+    check_all_unseen(params.model_copy(update={"limit": 5}))
+    with pytest.raises(UserError, match="1 of 6 among those, such as 'a drawing of thing 5'; remove"):
+        check_all_unseen(params)
+
+
+def test_a_fronts_captions_are_those_of_all_rounds_but_its_test(captions: Path, tmp_path: Path) -> None:
+    front = write_output(tmp_path, "search")
+    for number in range(1, 5):
+        write_seen(tmp_path / f"measure/{number}", range(10 * number, 10 * number + 3))
+        measured = {"measured": str(tmp_path / f"measure/{number}")}
+        locations.write_json(locations.join(front, f"round-{number}.json"), measured)
+    params = EvaluateParameters(captions=str(captions), images="images", teacher="teacher", front=front)
+    seen = [None, *(str(tmp_path / f"measure/{number}/index.parquet") for number in (1, 2, 3))]
+    assert list_seen_indices(params) == seen
+    captions.write_text("another\na drawing of thing 41\n")
+    check_all_unseen(params)
+    captions.write_text("another\na drawing of thing 31\n")
+    with pytest.raises(UserError, match="1 of 2 among those, such as 'a drawing of thing 31'"):
+        check_all_unseen(params)

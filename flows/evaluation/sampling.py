@@ -1,0 +1,66 @@
+"""Sample the held-out captions with every method, into a store with each sample's errors."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from crf.evaluation.methods import Method
+from crf.stages.arrays import TRUNCATED, name_values
+from crf.teacher.folder import TeacherShape
+from flows.evaluation.features import describe_features
+from flows.parameters import EvaluateParameters
+from flows.progress import Progress
+from flows.samples import iterate_samples
+from flows.shards.blocks import SeedRows
+from flows.shards.job import create_store, fill_store
+from flows.shards.truncation import TRUNCATED_SPEC
+from flows.stage import Work
+from storage import ArraySpec, LatentStore
+from storage.inputs.rows import Row
+
+MODEL = "crf.stages.evaluate:CompareMethods"
+
+
+def list_samples(params: EvaluateParameters) -> Iterator[Row]:
+    """Yield the rows of the samples."""
+    return iterate_samples(params.captions, params.limit, params.count_noises)
+
+
+def sample_methods(
+    params: EvaluateParameters, work: Work, methods: tuple[Method, ...], crf_path: str | None, progress: Progress
+) -> tuple[LatentStore, dict[str, Any]]:
+    """Sample with every method. Returns the store, which is not sealed yet, and the description of the features.
+
+    ``crf_path``: local folder of the CRF, if a method needs one.
+    """
+    features, has_text = describe_features(params.features)
+    store = create_sample_store(params, work, methods, features["width"], has_text)
+    arguments = {
+        "teacher_path": params.teacher,
+        "crf_path": crf_path,
+        "guidance_scale": params.guidance_scale,
+        "size": work.identity.parameters["size"],
+        "methods": methods,
+        "features_path": params.features,
+        "st_lpips": params.st_lpips,
+    }
+    fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
+    return store, features
+
+
+def create_sample_store(
+    params: EvaluateParameters, work: Work, methods: tuple[Method, ...], width: int, has_text: bool
+) -> LatentStore:
+    """Create the store of every method's latents, features and values per sample.
+
+    ``width``: number of features. ``has_text``: whether the feature network encodes captions, too.
+    """
+    shape = TeacherShape.read(params.teacher)
+    channels, height, side = shape.latent_shape(work.identity.parameters["size"])
+    keys = [method.key for method in methods]
+    arrays = {TRUNCATED: TRUNCATED_SPEC}
+    for key in keys:
+        arrays[f"latents_{key}"] = ArraySpec.latent(height, side, channels)
+        arrays[f"features_{key}"] = ArraySpec((width,), "float32", ("feature",))
+    values = name_values(keys, st_lpips=params.st_lpips, clip_score=has_text)
+    arrays |= dict.fromkeys(values, ArraySpec((), "float32", ()))
+    return create_store(work, arrays, "captions", list_samples(params))
