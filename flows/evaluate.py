@@ -8,7 +8,7 @@ from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.crf_files import fetch_crf, read_config
 from flows.evaluation.methods import choose_methods, choose_own_methods, find_baseline, fingerprint_front
 from flows.evaluation.reference import REFERENCE, ReferenceParameters
-from flows.evaluation.sampling import list_samples, sample_methods
+from flows.evaluation.sampling import list_samples, list_tested_captions, sample_methods
 from flows.evaluation.seen_captions import check_all_unseen, describe_seen
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
@@ -29,7 +29,7 @@ from flows.stage import (
 )
 from storage import Identity, LatentStore
 from storage.errors import UserError
-from storage.identity import fingerprint_rows, read_identity
+from storage.identity import digest, fingerprint_rows, read_identity
 from storage.inputs.captions import scan_captions
 
 # What a shard depends on only through its own rows, or not at all.
@@ -60,6 +60,7 @@ def identify(params: EvaluateParameters) -> Target:
         "baseline": find_baseline(params, methods),
         "features": reference.parameters["features"],
         "st_lpips": params.st_lpips,
+        "caption_test": digest(list_tested_captions(params)) if params.caption_test else None,
     }
     return Target.store(Identity("evaluate", 4, inputs, parameters), shards, *REPORT_ONLY)
 

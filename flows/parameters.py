@@ -168,6 +168,12 @@ class EvaluateOptions(ProtocolOptions):
         "by default EfficientNet-Lite0",
     )
     st_lpips: bool = Field(False, description="also measure ST-LPIPS; needs pip install 'latentcrf[perceptual]'")
+    caption_test: int = Field(
+        0,
+        ge=0,
+        description="let the teacher tell so many captions, from the first on, by their images; its cost per image is "
+        "three evaluations per caption",
+    )
 
     def count_noises(self, place: int) -> int:
         """Return the number of noises of the caption at ``place``, counted from 0."""

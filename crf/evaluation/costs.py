@@ -28,13 +28,13 @@ QUANTILES = (0.1, 0.9)
 class Cost:
     """The cost of one image by one method, from noise to pixels.
 
-    ``seconds``: median, and the 10th and 90th percentile of the rounds; None if the method was not timed.
+    ``seconds``: median, and the 10th and 90th percentile of the rounds.
     ``peak_bytes``: most GPU memory that tensors held; None without a GPU.
     """
 
     passes: float
     flops: int
-    seconds: dict[str, float] | None
+    seconds: dict[str, float]
     peak_bytes: int | None
 
 
@@ -49,8 +49,7 @@ def measure_costs(
 ) -> tuple[dict[str, Cost], dict[str, Any]]:
     """Measure what each method costs for one image, alone on the device; on a CPU, on one thread.
 
-    The methods take turns, so that other load on the machine affects all of them alike. Floors are not timed,
-    because nobody would run them to save time.
+    The methods take turns, so that other load on the machine affects all of them alike.
 
     Returns:
         Each method's cost by its key, and the environment: device, threads and dtype.
@@ -59,13 +58,12 @@ def measure_costs(
     teacher = Teacher.load(teacher_path, device)
     silence_truncation(teacher)
     crf = LatentCRF.from_pretrained(crf_path).eval().to(device) if crf_path else None
-    timed = [method for method in methods if method.kind != "floor"]
-    rounds: dict[str, list[float]] = {method.key: [] for method in timed}
+    rounds: dict[str, list[float]] = {method.key: [] for method in methods}
     peaks = dict.fromkeys(rounds, 0)
     flops = count_part_flops(teacher, crf, caption, size)  # also warms up every part
     noise_BCHW = torch.randn((1, *teacher.latent_shape(size)), generator=torch.Generator().manual_seed(0))
     for _ in range(ROUNDS):
-        for method in timed:
+        for method in methods:
             reset_peak(device)
             seconds = time_image(teacher, crf, caption, noise_BCHW, guidance_scale, method.schedule)
             rounds[method.key].append(seconds)
@@ -79,8 +77,8 @@ def measure_costs(
         costs[method.key] = Cost(
             passes=passes,
             flops=round(passes * flops["pass"] + flops["decode"] + with_crf),
-            seconds=summarize_rounds(rounds[method.key]) if method.key in rounds else None,
-            peak_bytes=peaks.get(method.key) or None,
+            seconds=summarize_rounds(rounds[method.key]),
+            peak_bytes=peaks[method.key] or None,
         )
     dtype = str(teacher.dtype).removeprefix("torch.")
     return costs, {"device": name_device(device), "threads": torch.get_num_threads(), "dtype": dtype}

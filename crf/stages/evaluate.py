@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crf.evaluation.methods import REFERENCE, Method
+from crf.evaluation.methods import CONVERGED, REFERENCE, Method
 from crf.features.loading import load_features
+from crf.metrics.caption_accuracy import compute_caption_errors, find_recognised
 from crf.metrics.per_sample import compute_clip_scores, compute_feature_distances, compute_psnr
 from crf.metrics.st_lpips import STLPIPS
 from crf.model.latent_crf import LatentCRF
@@ -15,11 +16,11 @@ from crf.noise import sample_noise
 from crf.sampling.sampler import run_schedules
 from crf.stages.arrays import (
     CLIP_SCORE,
-    CONVERGED,
     CONVERGED_MSE,
     FEATURE_DISTANCE,
     LATENT_MSE,
     PSNR,
+    RECOGNISED,
     ST_LPIPS,
     TRUNCATED,
 )
@@ -43,7 +44,9 @@ class CompareMethods:
     - ``latent_mse_KEY``, ``psnr_KEY`` and ``feature_distance_KEY`` float32 (B,), to the teacher's 50 steps, and
       ``st_lpips_KEY`` with ``st_lpips=True``;
     - ``converged_mse_KEY`` float32 (B,), to the converged reference, if it is one of the methods;
-    - ``clip_score_KEY`` float32 (B,), if the feature network encodes text, too.
+    - ``clip_score_KEY`` float32 (B,), if the feature network encodes text, too;
+    - ``recognised_KEY`` float32 (B,), with ``caption_test``: 1 if the sample's own caption is the one of these that
+      denoises it best, 0 if not, NaN if it is none of these.
 
     Also adds ``truncated`` bool (B,), which marks captions that are longer than the text encoder's limit. All other
     entries pass through.
@@ -60,6 +63,7 @@ class CompareMethods:
         methods: tuple[Method, ...],
         features_path: str | None = None,
         st_lpips: bool = False,
+        caption_test: tuple[str, ...] = (),
     ) -> None:
         torch.set_num_threads(threads)
         self.teacher = Teacher.load(teacher_path, device)
@@ -68,6 +72,7 @@ class CompareMethods:
         self.features = load_features(features_path, device)
         self.st_lpips = STLPIPS(device) if st_lpips else None
         self.guidance_scale, self.size, self.methods = guidance_scale, size, methods
+        self.caption_test = caption_test
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         arrays = map_full_micro_batches(self._compare, batch["caption"], batch["seed"])
@@ -99,10 +104,25 @@ class CompareMethods:
                 values[CONVERGED_MSE] = compute_squared_errors(z_BCHW, latents[CONVERGED])
             if text_BD is not None:
                 values[CLIP_SCORE] = compute_clip_scores(features_BD.numpy(), text_BD.numpy())
+            if self.caption_test:
+                values[RECOGNISED] = self._recognise(z_BCHW, texts, seeds)
             arrays[f"latents_{key}"] = make_half_channels_last(z_BCHW)
             arrays[f"features_{key}"] = features_BD.numpy()
             arrays |= {f"{name}_{key}": value.astype(np.float32) for name, value in values.items()}
         return arrays
+
+    def _recognise(self, z_BCHW: Tensor, texts: list[str], seeds: Any) -> Any:
+        """Run the teacher's own caption test on the samples whose caption is one of the test's."""
+        numbers = {caption: number for number, caption in enumerate(self.caption_test)}
+        own_B = np.array([numbers.get(text, -1) for text in texts])
+        tested = own_B >= 0
+        recognised_B = np.full(len(texts), np.nan)
+        if tested.any():
+            errors_BK = compute_caption_errors(
+                self.teacher, z_BCHW[torch.from_numpy(tested)], list(numbers), seeds[tested]
+            )
+            recognised_B[tested] = find_recognised(errors_BK, own_B[tested])
+        return recognised_B
 
 
 def compute_squared_errors(a_BCHW: Tensor, b_BCHW: Tensor) -> Any:

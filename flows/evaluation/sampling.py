@@ -15,6 +15,7 @@ from flows.shards.job import create_store, fill_store
 from flows.shards.truncation import TRUNCATED_SPEC
 from flows.stage import Work
 from storage import ArraySpec, LatentStore
+from storage.inputs.captions import scan_captions
 from storage.inputs.rows import Row
 
 MODEL = "crf.stages.evaluate:CompareMethods"
@@ -23,6 +24,12 @@ MODEL = "crf.stages.evaluate:CompareMethods"
 def list_samples(params: EvaluateParameters) -> Iterator[Row]:
     """Yield the rows of the samples."""
     return iterate_samples(params.captions, params.limit, params.count_noises)
+
+
+def list_tested_captions(params: EvaluateParameters) -> tuple[str, ...]:
+    """List the distinct captions of the teacher's own caption test."""
+    rows = scan_captions(params.captions, params.caption_test) if params.caption_test else iter(())
+    return tuple(dict.fromkeys(row["caption"] for row in rows))
 
 
 def sample_methods(
@@ -42,6 +49,7 @@ def sample_methods(
         "methods": methods,
         "features_path": params.features,
         "st_lpips": params.st_lpips,
+        "caption_test": list_tested_captions(params),
     }
     fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
     return store, features
@@ -61,6 +69,6 @@ def create_sample_store(
     for key in keys:
         arrays[f"latents_{key}"] = ArraySpec.latent(height, side, channels)
         arrays[f"features_{key}"] = ArraySpec((width,), "float32", ("feature",))
-    values = name_values(keys, st_lpips=params.st_lpips, clip_score=has_text)
+    values = name_values(keys, params.st_lpips, has_text, bool(params.caption_test))
     arrays |= dict.fromkeys(values, ArraySpec((), "float32", ()))
     return create_store(work, arrays, "captions", list_samples(params))

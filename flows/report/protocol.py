@@ -7,8 +7,8 @@ import hashlib
 import json
 from typing import Any
 
+from crf.evaluation.methods import CONVERGED_STEPS, FULL
 from crf.metrics.jackknife import MAX_GROUPS
-from crf.schedule import TEACHER_STEPS
 from crf.statistics.intervals import LEVEL, SMALLEST_ERROR
 from flows.parameters import EvaluateParameters
 from storage import Identity
@@ -25,6 +25,7 @@ METRICS = {
     "vendi": 1,
     "clip_score": 1,
     "st_lpips": 1,
+    "caption_accuracy": 1,
 }
 """Raise a metric's version if equal samples now give another number."""
 
@@ -46,12 +47,13 @@ def describe_protocol(
         "version": VERSION,
         "features": features,
         "metrics": METRICS,
-        "reference": {"schedule": f"{TEACHER_STEPS}/{TEACHER_STEPS}", "dtype": "float32"},
+        "reference": {"schedule": str(FULL), "converged_steps": CONVERGED_STEPS, "dtype": "float32"},
         "captions": {"hash": identity.inputs["captions"], "count": captions},
         "images": {"hash": identity.inputs["images"], "count": images},
         "samples": samples,
         "noises": params.noises,
         "vendi": {"captions": params.vendi_captions, "noises": params.vendi_noises},
+        "caption_test": params.caption_test,
         "noise": {"seed": params.seed, "rule": "sha256(seed:sample id), one CPU generator per sample"},
         "guidance_scale": params.guidance_scale,
         "size": identity.parameters["size"],

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from crf.evaluation.methods import REFERENCE, Method
 from crf.metrics.vendi import compute_vendi_score
-from crf.stages.arrays import CLIP_SCORE, CONVERGED_MSE, FEATURE_DISTANCE, LATENT_MSE, PSNR, ST_LPIPS
+from crf.stages.arrays import CLIP_SCORE, CONVERGED_MSE, FEATURE_DISTANCE, LATENT_MSE, PSNR, RECOGNISED, ST_LPIPS
 from crf.statistics.clusters import average_captions
 from crf.statistics.comparisons import adjust_holm, compare_errors
 from crf.statistics.intervals import estimate_mean, summarize_errors
@@ -17,6 +17,8 @@ from storage import LatentStore
 
 Array = npt.NDArray[Any]
 OTHER_NOISES = "other_noises"
+# Array of values per sample -> the number in the report that is their mean, without an interval.
+PLAIN_MEANS = {ST_LPIPS: "st_lpips", CLIP_SCORE: "clip_score", RECOGNISED: "caption_accuracy"}
 SIGNIFICANT = 0.05
 
 
@@ -47,7 +49,6 @@ def read_rows(
             **asdict(costs[method.key]),
             **summarize_values(store, method.key, captions_N),
             **measure_distances(made, None if alone else reference, real_features),
-            "caption_accuracy": None,
             "vendi": measure_vendi(store, method.key, captions_N),
         }
         rows.append(row)
@@ -58,17 +59,27 @@ def read_rows(
 def summarize_values(store: LatentStore, key: str, captions_N: Array) -> dict[str, Any]:
     """Summarize a method's stored values per sample by name; None for each that is not stored."""
     summaries: dict[str, Any] = {}
-    for name in (LATENT_MSE, CONVERGED_MSE, PSNR, FEATURE_DISTANCE, ST_LPIPS, CLIP_SCORE):
+    for name in (LATENT_MSE, CONVERGED_MSE):
         values_N = read_values(store, name, key)
-        if values_N is None:
-            summaries[name] = None
-        elif name in (LATENT_MSE, CONVERGED_MSE):
-            summaries[name] = asdict(summarize_errors(values_N, captions_N))
-        elif name in (PSNR, FEATURE_DISTANCE):
-            summaries[name] = estimate_mean(average_captions(values_N, captions_N)).to_dict("mean")
-        else:
-            summaries[name] = float(average_captions(values_N, captions_N).mean())
+        summaries[name] = None if values_N is None else asdict(summarize_errors(values_N, captions_N))
+    for name in (PSNR, FEATURE_DISTANCE):
+        values_N = read_values(store, name, key)
+        summaries[name] = None if values_N is None else estimate_captions(values_N, captions_N)
+    for array, name in PLAIN_MEANS.items():
+        values_N = read_values(store, array, key)
+        summaries[name] = None if values_N is None else average_known(values_N, captions_N)
     return summaries
+
+
+def estimate_captions(values_N: Array, captions_N: Array) -> dict[str, Any]:
+    """Estimate the mean over captions, with its interval, as JSON types."""
+    return estimate_mean(average_captions(values_N, captions_N)).to_dict("mean")
+
+
+def average_known(values_N: Array, captions_N: Array) -> float | None:
+    """Average over captions the values that are not NaN; None if all are."""
+    known_N = np.isfinite(values_N)
+    return float(average_captions(values_N[known_N], captions_N[known_N]).mean()) if known_N.any() else None
 
 
 def read_values(store: LatentStore, name: str, key: str) -> Array | None:
@@ -108,9 +119,10 @@ def measure_other_noises(store: LatentStore, captions_N: Array) -> dict[str, Any
         "key": OTHER_NOISES,
         "label": "full 50, other noises",
         "kind": "floor",
-        **dict.fromkeys((CONVERGED_MSE, PSNR, "distance_to_real", "kid_to_real", *NEIGHBOURHOODS, CLIP_SCORE, "vendi")),
+        **dict.fromkeys((CONVERGED_MSE, PSNR, "distance_to_real", "kid_to_real", "vendi", *NEIGHBOURHOODS)),
+        **dict.fromkeys(PLAIN_MEANS.values()),
         LATENT_MSE: asdict(summarize_errors(errors, clusters)),
-        FEATURE_DISTANCE: estimate_mean(average_captions(distances, clusters)).to_dict("mean"),
+        FEATURE_DISTANCE: estimate_captions(distances, clusters),
     }
 
 

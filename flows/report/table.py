@@ -27,7 +27,7 @@ def format_row(row: dict[str, Any], compared: dict[str, Any] | None, baseline: s
     cells = (
         row["label"],
         f"{row['passes']:g}",
-        f"{seconds['median']:.3f}" if seconds else "",
+        f"{seconds['median']:.3f}",
         f"{format_mean(mse, 1000, 2)}" if mse else "",
         f"{1000 * mse['p95']:.2f}" if mse else "",
         "baseline" if row["key"] == baseline else format_ratio(compared) if compared else "",

@@ -23,9 +23,7 @@ def test_costs_are_those_of_the_passes_and_of_decoding(family: str, tmp_path: Pa
     per_pass = (costs["full_50"].flops - costs["few"].flops) / (100 - 8)
     assert costs["converged"].flops - costs["full_50"].flops == pytest.approx(300 * per_pass)
     assert 0 < 8 * per_pass < costs["few"].flops, "decoding is part of it"
-    assert costs["converged"].seconds is None
     seconds = costs["few"].seconds
-    assert seconds
     assert 0 < seconds["low"] <= seconds["median"] <= seconds["high"]
     assert costs["few"].peak_bytes is None
     assert environment["dtype"] == "float32"

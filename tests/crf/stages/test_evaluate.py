@@ -69,3 +69,18 @@ def test_a_sample_is_the_same_in_every_batch(compare: CompareMethods, compared: 
         part = compare({name: values[rows] for name, values in BATCH.items()})
         for name in compared:
             assert part[name].tobytes() == compared[name][rows].tobytes(), name
+
+
+def test_the_teacher_tells_the_captions_of_its_test_alone(tiny_teacher: Path) -> None:
+    """Every caption of a test of one wins; of two equal ones, both do."""
+    few = (METHODS[0], METHODS[2])
+    tested = CompareMethods(str(tiny_teacher), None, "cpu", 1, 7.5, 32, few, caption_test=("thing 1",))
+    batch = {name: values[:3] for name, values in BATCH.items()}
+    recognised = tested(batch)["recognised_few"]
+    assert np.isnan(recognised[[0, 2]]).all()
+    assert recognised[1] == 1
+    both = CompareMethods(str(tiny_teacher), None, "cpu", 1, 7.5, 32, few, caption_test=("thing 1", "thing 2"))
+    recognised = both(batch)["recognised_few"]
+    assert np.isnan(recognised[0])
+    assert set(recognised[1:]) <= {0, 1}
+    assert recognised.dtype == np.float32

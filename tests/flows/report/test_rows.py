@@ -18,7 +18,7 @@ METHODS = (
     Method("near", "near", Schedule.parse("33/33"), "sampler"),
     Method("far", "far", Schedule.parse("9/9"), "sampler"),
 )
-COSTS = dict.fromkeys([method.key for method in METHODS], Cost(100, 1000, None, None))
+COSTS = dict.fromkeys([method.key for method in METHODS], Cost(100, 1000, {"median": 1, "low": 1, "high": 1}, None))
 REAL = 30
 
 
@@ -32,6 +32,7 @@ def make_samples(url: Path, noises: list[int]) -> tuple[LatentStore, list[str]]:
         specs |= {f"features_{method.key}": ArraySpec((4,), "float32", ("feature",))}
         if method.key != "full_50":
             specs |= {f"latent_mse_{method.key}": ArraySpec((), "float32", ())}
+            specs |= {f"recognised_{method.key}": ArraySpec((), "float32", ())}
     store = LatentStore.create(str(url), specs, index_tables(rows, 5), shard_rows=5, provenance={})
     random, count = np.random.default_rng(0), len(captions)
     features = random.standard_normal((count, 4))
@@ -43,6 +44,8 @@ def make_samples(url: Path, noises: list[int]) -> tuple[LatentStore, list[str]]:
         "latent_mse_near": random.lognormal(-6, 1, count),
     }
     arrays |= {"latents_near": arrays["latents_full_50"], "latents_far": arrays["latents_full_50"]}
+    arrays["recognised_near"] = np.full(count, np.nan)
+    arrays["recognised_far"] = np.where(np.arange(count) < 4, np.arange(count) % 2, np.nan)
     arrays["latent_mse_far"] = 10 * arrays["latent_mse_near"]
     write_all(store, arrays)
     return store, captions
@@ -132,3 +135,10 @@ def test_comparisons_name_what_is_certain(tmp_path: Path) -> None:
 def make_alone(url: Path, rows: list[dict[str, Any]]) -> tuple[LatentStore, list[dict[str, Any]], str]:
     store, _ = make_samples(url, [1])
     return store, rows, "near"
+
+
+def test_captions_that_were_not_tested_do_not_count(tmp_path: Path) -> None:
+    store, captions = make_samples(tmp_path / "samples", [3, 1, 1, 1])
+    full, near, far, _ = read_rows(store, METHODS, COSTS, make_real(tmp_path / "real"), captions)
+    assert (full["caption_accuracy"], near["caption_accuracy"]) == (None, None)
+    assert far["caption_accuracy"] == pytest.approx((1 / 3 + 1) / 2)
