@@ -32,3 +32,17 @@ def publish_losses(stage: str, url: str) -> None:
 
     losses = locations.read_json(locations.join(url, "losses.json"))
     create_image_artifact(encode_data_url(draw_curves(losses)), key=f"{stage}-losses")
+
+
+def publish_report(url: str) -> None:
+    """Publish an evaluation in the Prefect UI: its table, its Markdown, the Pareto plot and the contact sheet."""
+    from flows.report.page.exports import list_lines
+    from flows.report.page.pictures import encode_data_url
+
+    report = locations.read_json(locations.join(url, "report.json"))
+    create_table_artifact(list_lines(report), key="evaluation-table")
+    for name in ("pareto", "contact_sheet"):
+        png = locations.read_bytes(locations.join(url, f"{name}.png"))
+        create_image_artifact(encode_data_url(png), key=f"evaluation-{name.replace('_', '-')}")
+    markdown = locations.read_bytes(locations.join(url, "report.md")).decode()
+    create_markdown_artifact(f"{markdown}\nThe whole report: `{url}/report.html`", key="evaluation-report")

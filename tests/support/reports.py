@@ -52,6 +52,7 @@ def make_report() -> dict[str, Any]:
         "captions": len(CAPTIONS),
         "samples": len(CAPTIONS) + NOISES - 1,
         "truncated_captions": 1,
+        "seen_captions": "none",
         "made": {"parameters": {"guidance_scale": 4.0, "seed": 1, "size": 32, "lead": "31/40"}},
         "rows": rows,
         "comparisons": [
@@ -126,7 +127,7 @@ def make_samples(url: Path) -> LatentStore:
     store = LatentStore.create(
         str(url), specs, index_tables(rows, count), shard_rows=count, provenance={"stage": "evaluate"}
     )
-    flags = {"valid": np.ones(count, bool), "seed": np.arange(count, dtype=np.uint64)}
-    store.write_shard(0, arrays, **flags, rejected={}, timing={})
+    valid, seed = np.ones(count, bool), np.arange(count, dtype=np.uint64)
+    store.write_shard(0, arrays, valid=valid, seed=seed, rejected={}, timing={})
     store.seal()
     return LatentStore.open(str(url))

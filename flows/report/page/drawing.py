@@ -6,12 +6,12 @@ from crf.evaluation.convergence import measure_convergence
 from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
 from crf.schedule import Schedule
-from crf.teacher.teacher import Teacher, to_images
+from crf.teacher.teacher import Teacher
 from flows.report.contact_sheet import arrange_sheet
 from flows.report.page.curves import Losses, draw_convergence, draw_losses, draw_variance, measure_variance
 from flows.report.page.exports import make_csv, make_markdown
 from flows.report.page.pareto import describe_points, draw_pareto
-from flows.report.page.pictures import read_values
+from flows.report.page.pictures import make_thumbnail, read_values
 from flows.report.page.rendering import Chart, render_page
 from flows.report.page.sheets import SHOWN_CAPTIONS, arrange_sheets
 from flows.report.page.svg import embed_svg, save_png, save_svg, use_style
@@ -38,7 +38,8 @@ def draw_report(
         store: The evaluation's samples.
         teacher: Decodes the shown samples.
         losses: Training stage -> loss records; empty for no chart.
-        crf: The evaluated CRF, in evaluation mode, for the chart of its convergence. Default None: no chart.
+        crf: The evaluated CRF, in evaluation mode and on the teacher's device, for the chart of its convergence.
+            Default None: no chart.
         trajectories: A teacher's store with trajectories, for the chart of variance by step. Default None: no chart.
     """
     sheets = arrange_sheets(report, store, teacher)
@@ -51,7 +52,7 @@ def draw_report(
             charts.append(chart_convergence(report, store, teacher, crf))
         if trajectories is not None:
             charts.append(chart_variance(trajectories))
-    columns = [(label, [to_images(x_CHW[None])[0] for x_CHW in column]) for label, column in sheets.shown]
+    columns = [(label, [make_thumbnail(x_CHW) for x_CHW in column]) for label, column in sheets.shown]
     files = {
         "report.html": render_page(report, costs, charts, sheets).encode(),
         "report.md": make_markdown(report).encode(),

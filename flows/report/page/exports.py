@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-from flows.report.page.tables import arrange_comparisons, arrange_tables
+from flows.report.page.tables import Table, arrange_comparisons, arrange_tables
 
 MARKS = {"best": " ●", "tied": " ○"}
 
@@ -22,7 +22,8 @@ def make_csv(report: dict[str, Any]) -> str:
         if row["key"] in compared:
             line |= {f"to_baseline_{name}": value for name, value in compared[row["key"]].items() if name != "key"}
         lines.append(line)
-    names = dict.fromkeys(name for line in lines for name, value in line.items() if value is not None)
+    fullest_first = sorted(lines, key=len, reverse=True)  # so that nested figures keep their place among the others
+    names = dict.fromkeys(name for line in fullest_first for name, value in line.items() if value is not None)
     out = io.StringIO()
     writer = csv.DictWriter(out, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -49,24 +50,35 @@ def make_markdown(report: dict[str, Any]) -> str:
     ]
     for table in arrange_tables(report):
         if table.columns:
-            headings = ["method", *(column.heading for column in table.columns)]
-            lines = [
-                [row["label"], *(f"{cell}{MARKS.get(cell.mark, '')}" for cell in cells)]
-                for _, rows in table.groups
-                for row, cells in rows
-            ]
-            parts += [f"### {table.title}", escape(table.note), format_lines(headings, lines)]
+            parts += [f"### {table.title}", escape(table.note), format_lines(list_cells(table))]
     if report["comparisons"]:
-        lines = [[str(value) for value in line.values()] for line in arrange_comparisons(report)]
         headings = ["method", "baseline", "ratio of latent MSE", "p", "p (Holm)", "captions nearer"]
-        parts += ["### Paired comparisons", format_lines(headings, lines)]
+        lines = [map(str, line.values()) for line in arrange_comparisons(report)]
+        parts += ["### Paired comparisons", format_lines([dict(zip(headings, line, strict=True)) for line in lines])]
     return "\n\n".join(parts) + "\n"
 
 
-def format_lines(headings: list[str], lines: list[list[str]]) -> str:
+def list_lines(report: dict[str, Any]) -> list[dict[str, str]]:
+    """List the table of fidelity, one dict of heading -> text per method."""
+    return list_cells(arrange_tables(report)[0])
+
+
+def list_cells(table: Table) -> list[dict[str, str]]:
+    """List a table's lines, one dict of heading -> text per method."""
+    headings = ["method", *(column.heading for column in table.columns)]
+    return [
+        dict(zip(headings, [row["label"], *(f"{cell}{MARKS.get(cell.mark, '')}" for cell in cells)], strict=True))
+        for _, rows in table.groups
+        for row, cells in rows
+    ]
+
+
+def format_lines(lines: list[dict[str, str]]) -> str:
     """Format a Markdown table; the first column is aligned left, the others right."""
+    headings = list(lines[0])
     rule = ["---", *("--:" for _ in headings[1:])]
-    return "\n".join("| " + " | ".join(map(escape, line)) + " |" for line in [headings, rule, *lines])
+    body = [headings, rule, *(list(line.values()) for line in lines)]
+    return "\n".join("| " + " | ".join(map(escape, line)) + " |" for line in body)
 
 
 def escape(text: str) -> str:

@@ -16,7 +16,7 @@ class Cell:
 
     Args:
         text: The figure.
-        interval: Its interval, "low – high", rounded to the same decimals; empty if there is none.
+        interval: Its interval, "low to high", rounded to the same decimals; empty if there is none.
         mark: How the figure stands among others: "best" or "tied" at its cost, "nearer", "farther" or "n.s." in a
             comparison; empty for nothing to say.
     """
@@ -27,7 +27,7 @@ class Cell:
 
     def __str__(self) -> str:
         marked = " (n.s.)" if self.mark == "n.s." else ""
-        return f"{self.text} [{self.interval}]{marked}" if self.interval else f"{self.text}{marked}"
+        return f"{self.text} ({self.interval}){marked}" if self.interval else f"{self.text}{marked}"
 
 
 def look_up(row: Row, path: str) -> Any:
@@ -68,7 +68,7 @@ def make_cell(row: Row, path: str, value: str = "", scale: float = 1) -> Cell:
     if low is None or high is None:
         return Cell(format_number(number * scale, decimals))
     ends = (format_number(end * scale, decimals) for end in (low, high))
-    return Cell(format_number(number * scale, decimals), " – ".join(ends))
+    return Cell(format_number(number * scale, decimals), " to ".join(ends))
 
 
 @dataclass(frozen=True)

@@ -45,12 +45,17 @@ def magnify_difference(x_CHW: Tensor, y_CHW: Tensor) -> Tensor:
     return (x_CHW - y_CHW).abs().mul(DIFFERENCE_FACTOR).clamp(0, 2) - 1
 
 
-def embed_image(x_CHW: Tensor) -> str:
-    """Encode an image (3, H, W) as a data URL, scaled down to at most 192 pixels per side."""
+def make_thumbnail(x_CHW: Tensor) -> Any:
+    """Convert an image (3, H, W) to a PIL image of at most 192 pixels per side."""
     (image,) = to_images(x_CHW[None])
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    return image
+
+
+def embed_image(x_CHW: Tensor) -> str:
+    """Encode a thumbnail of an image (3, H, W) as a data URL."""
     out = io.BytesIO()
-    image.save(out, "WEBP", quality=88)
+    make_thumbnail(x_CHW).save(out, "WEBP", quality=88)
     return encode_data_url(out.getvalue(), "image/webp")
 
 

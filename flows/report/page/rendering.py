@@ -62,6 +62,7 @@ def list_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("samples per method", str(report["samples"])),
         ("methods", str(len(report["rows"]))),
         ("timed on", f"{environment['device']}, {environment['dtype']}"),
+        ("captions seen in training", report["seen_captions"]),
         ("protocol", report["protocol_id"]),
     ]
     if report["truncated_captions"]:

@@ -1,0 +1,28 @@
+"""An evaluation's artifacts in the Prefect UI."""
+
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+
+from crf.teacher.teacher import Teacher
+from flows.report.artifacts import publish_report
+from flows.report.page.drawing import draw_report
+from storage import locations
+from tests.support.reports import METHODS, make_report, make_samples
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_report_is_published_as_table_pictures_and_markdown(tiny_teacher: Path, tmp_path: Path) -> None:
+    report = make_report()
+    draw_report(str(tmp_path), report, make_samples(tmp_path / "samples"), Teacher.load(tiny_teacher), {})
+    locations.write_json(str(tmp_path / "report.json"), report)
+    flow(publish_report)(str(tmp_path))
+    with get_client(sync_client=True) as client:
+        artifacts = {artifact.key: artifact for artifact in client.read_artifacts()}
+    table, markdown = artifacts["evaluation-table"].data, artifacts["evaluation-report"].data
+    assert all(label in str(table) for _, label, *_ in METHODS)
+    assert report["protocol_id"] in str(markdown)
+    for key in ("evaluation-pareto", "evaluation-contact-sheet"):
+        assert str(artifacts[key].data).startswith("data:image/png;base64,")
