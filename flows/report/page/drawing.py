@@ -13,7 +13,7 @@ from flows.report.page.exports import make_csv, make_markdown
 from flows.report.page.pareto import describe_points, draw_pareto
 from flows.report.page.pictures import make_thumbnail, read_values
 from flows.report.page.rendering import Chart, render_page
-from flows.report.page.sheets import SHOWN_CAPTIONS, arrange_sheets
+from flows.report.page.sheets import SHOWN_CAPTIONS, arrange_sheets, find_first_noises
 from flows.report.page.svg import embed_svg, save_png, save_svg, use_style
 from storage import LatentStore, locations
 
@@ -99,10 +99,10 @@ def chart_convergence(report: dict[str, Any], store: LatentStore, teacher: Teach
     row = next(row for row in report["rows"] if row["kind"] == "crf")
     latents = store[f"latents_{row['key']}"]
     height, width, channels = latents.shape[1:]
-    captions = store.index["caption"].to_pylist()[:SHOWN_CAPTIONS]
-    noise_BCHW = sample_noise(
-        [int(seed) for seed in read_values(store, "seed")[: len(captions)]], (channels, height, width)
-    )
+    places = find_first_noises(store.index["id"].to_pylist())[:SHOWN_CAPTIONS]
+    captions = store.index["caption"].take(places).to_pylist()
+    seeds = [int(seed) for seed in read_values(store, "seed")[places]]
+    noise_BCHW = sample_noise(seeds, (channels, height, width))
     guidance_scale = report["made"]["parameters"]["guidance_scale"]
     schedule = Schedule.parse(row["schedule"])
     changes_BK = measure_convergence(teacher, crf, schedule, captions, noise_BCHW, guidance_scale).numpy()

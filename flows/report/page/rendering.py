@@ -34,11 +34,7 @@ def render_page(report: dict[str, Any], costs: list[Chart], charts: list[Chart],
     environment = Environment(
         loader=PackageLoader("flows.report.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    loader = environment.loader
-    assert loader is not None
-    style, _, _ = loader.get_source(environment, "page.css")
     return environment.get_template("page.html.j2").render(
-        style=Markup(style),
         report=report,
         facts=list_facts(report),
         tables=[table for table in arrange_tables(report) if table.columns],

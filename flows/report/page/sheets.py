@@ -15,7 +15,7 @@ from storage import LatentStore
 SHOWN_CAPTIONS = 8
 SHOWN_METHODS = 5
 SHOWN_EXTREMES = 3
-SHOWN_DIVERSE = 3
+SHOWN_DIVERSE, SHOWN_NOISES = 3, 8
 OTHER_NOISE = re.compile(r"/noise-\d+$")
 THOUSANDTHS = 1e3
 
@@ -62,8 +62,8 @@ def arrange_sheets(report: dict[str, Any], store: LatentStore, teacher: Teacher)
     """Choose methods and captions, decode their samples, and arrange them."""
     rows = choose_rows(report["rows"], store)
     captions, ids = (store.index[name].to_pylist() for name in ("caption", "id"))
-    firsts = [row for row, name in enumerate(ids) if not OTHER_NOISE.search(name)]
-    groups = group_noises(ids)[:SHOWN_DIVERSE]
+    firsts = find_first_noises(ids)
+    groups = [group[:SHOWN_NOISES] for group in group_noises(ids)[:SHOWN_DIVERSE]]
     ranked = {row["key"]: rank_captions(store, row["key"], firsts) for row in rows}
     shared = {*firsts[:SHOWN_CAPTIONS], *(place for group in groups for place in group)}
     places = {key: {*shared, *nearest, *farthest} for key, (nearest, farthest) in ranked.items()}
@@ -100,6 +100,11 @@ def choose_rows(rows: list[Row], store: LatentStore) -> list[Row]:
 
 def get_error(row: Row) -> float:
     return float(row["latent_mse"]["geometric_mean"])
+
+
+def find_first_noises(ids: list[str]) -> list[int]:
+    """Find the row of each caption's first noise."""
+    return [row for row, name in enumerate(ids) if not OTHER_NOISE.search(name)]
 
 
 def group_noises(ids: list[str]) -> list[list[int]]:

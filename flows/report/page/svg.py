@@ -25,7 +25,7 @@ STYLE: Any = {
     "grid.color": INK,
 }
 POINT = "point-"  # begins the SVG id of what has a tooltip
-ID = re.compile(r' id="(?!point-)[a-z]+[a-z_]*_\d+"')
+ID = re.compile(r' id="[\w.]+_\d+"')  # matplotlib numbers its artists; nothing refers to these
 
 
 @contextmanager

@@ -118,7 +118,7 @@ def test_every_reference_within_the_page_has_its_element(drawn: Path, page: Page
     wanted = {value[1:] for _, name, value in page.attributes if name == "xlink:href"}
     wanted |= set(re.findall(r"url\(#([^)]+)\)", html))
     assert wanted
-    assert wanted <= {value for _, name, value in page.attributes if name == "id"}
+    assert wanted == {value for _, name, value in page.attributes if name == "id"}
 
 
 def test_every_picture_decodes(page: Page) -> None:
