@@ -16,7 +16,7 @@ COLOURS = {
     "sampler": ["#2f9e44", "#c2255c", "#b8860b", "#7048e8", "#0b8a7d", "#a0522d"],
     "control": ["#7d8590"],
 }
-MARKERS = {"front": "o", "crf": "Ds^vP", "sampler": "osD^vP", "control": "xX+1234*"}
+MARKERS = {"front": "o", "crf": "Ds^vP", "sampler": "osD^vP", "control": "xXP*hp18"}
 ZORDER = {"front": 4, "crf": 3, "sampler": 2, "control": 1}
 
 

@@ -40,6 +40,8 @@ def arrange_tables(report: dict[str, Any]) -> list[Table]:
         return replace(make_cell(row, "latent_mse", "mean", THOUSANDTHS), mark=marks.get(row["key"], ""))
 
     def make_ratio_cell(row: Row) -> Cell:
+        if row["key"] == report["baseline"]:
+            return Cell("baseline")
         return make_comparison_cell(ratios[row["key"]]) if row["key"] in ratios else Cell("")
 
     fidelity = [
