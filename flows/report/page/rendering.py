@@ -10,6 +10,9 @@ from markupsafe import Markup
 from flows.report.page.sheets import Sheets
 from flows.report.page.tables import arrange_comparisons, arrange_tables
 
+OPTIONS = ("size", "noises", "vendi_captions", "vendi_noises", "guidance_scale", "seed", "baseline")
+"""Options of ``evaluate`` that its identity keeps as they were given."""
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -68,11 +71,8 @@ def list_facts(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 def make_command(report: dict[str, Any]) -> str:
     """Write the command that makes this report again. The user names the inputs; their fingerprints are on the page."""
-    from flows.parameters import EvaluateOptions
-
     parameters = report["made"]["parameters"]
-    values = {name: parameters[name] for name in EvaluateOptions.model_fields if parameters.get(name) is not None}
-    values["limit"] = report["captions"]
+    values = {"limit": report["captions"], **{name: parameters[name] for name in OPTIONS if name in parameters}}
     lines = ["latentcrf evaluate", "--teacher TEACHER", "--captions CAPTIONS", "--images IMAGES"]
     if report["subject"]["crf"]:
         lines.append("--crf CRF")

@@ -13,7 +13,7 @@ from crf.teacher.teacher import Teacher
 from flows.report.artifacts import publish_report
 from flows.report.page.drawing import draw_report
 from storage import locations
-from tests.support.evaluations import METHODS, make_report, make_samples
+from tests.support.hand_made_report import METHODS, make_report, make_samples
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -18,7 +18,7 @@ from flows.report.page.drawing import DRAWN, draw_report
 from flows.report.page.figures import make_cell
 from storage import ArraySpec, LatentStore
 from storage.store.index import index_tables
-from tests.support.evaluations import CAPTIONS, METHODS, NOISES, make_report, make_samples
+from tests.support.hand_made_report import CAPTIONS, METHODS, NOISES, make_report, make_samples
 from tests.support.stores import make_rows
 
 VOID = {"meta", "img", "br", "link", "use", "path"}

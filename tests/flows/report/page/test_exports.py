@@ -4,7 +4,7 @@ import csv
 import io
 
 from flows.report.page.exports import list_lines, make_csv, make_markdown
-from tests.support.evaluations import METHODS, make_report
+from tests.support.hand_made_report import METHODS, make_report
 
 
 def test_csv_holds_every_figure_in_full() -> None:

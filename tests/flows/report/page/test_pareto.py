@@ -4,7 +4,7 @@ from typing import Any
 
 from flows.report.page.pareto import draw_pareto, group_families
 from flows.report.page.svg import save_svg, use_style
-from tests.support.evaluations import make_report
+from tests.support.hand_made_report import make_report
 
 
 def name_families(report: dict[str, Any]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ import torch
 from flows.report.page.pictures import magnify_difference
 from flows.report.page.sheets import choose_rows, group_noises, rank_captions
 from storage import LatentStore
-from tests.support.evaluations import NOISES, make_report, make_samples
+from tests.support.hand_made_report import NOISES, make_report, make_samples
 
 
 @pytest.fixture(scope="module")

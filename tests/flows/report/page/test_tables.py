@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flows.report.page.tables import arrange_comparisons, arrange_tables, mark_best
-from tests.support.evaluations import make_report
+from tests.support.hand_made_report import make_report
 
 
 def make_row(key: str, passes: float, low: float, mean: float, high: float, kind: str = "sampler") -> dict[str, Any]:
