@@ -115,5 +115,5 @@ def chart_convergence(report: dict[str, Any], store: LatentStore, teacher: Teach
 def chart_variance(trajectories: LatentStore) -> Chart:
     state_NS, x0_NS = (measure_variance(trajectories, f"trajectory_{name}") for name in ("state", "x0"))
     title = "Variance by step"
-    note = "Of the teacher's latents (the paper's Fig. A.1). Bands: 10th to 90th percentile of the samples."
+    note = "How much the teacher's latents vary within a sample (the paper's Fig. A.1). Bands: 10th to 90th percentile."
     return Chart(title, note, embed_svg(save_svg(draw_variance(state_NS, x0_NS)), title, {}))

@@ -45,7 +45,7 @@ class Sheets:
         labels: The shown methods' labels.
         contact: One strip per caption: the teacher's image, then each method's image and its difference.
         extremes: (label, nearest, farthest) per method; a strip is the teacher's image, the method's, the difference.
-        diversity: (label or "", strip) by caption: the teacher's images from several noises, then each method's.
+        diversity: (caption, lines); a line is a label and the images of several noises, first the teacher's.
         shown: Per column of the contact sheet, its label and its images as pixels, for the PNG.
         captions: The captions of ``shown``.
     """

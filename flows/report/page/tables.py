@@ -59,7 +59,7 @@ def arrange_tables(report: dict[str, Any]) -> list[Table]:
             "mean",
             THOUSANDTHS,
         ),
-        make_column("PSNR, dB", "Of decoded images, to the teacher's.", "psnr", "mean"),
+        make_column("PSNR, dB", "Peak signal-to-noise ratio of the decoded images, to the teacher's.", "psnr", "mean"),
         make_column(
             "feature distance", "Mean squared distance of image features, to the teacher's.", "feature_distance", "mean"
         ),
@@ -97,10 +97,12 @@ def list_cost_columns(reference: Row | None) -> list[Column]:
     return [
         make_column("U-Net evaluations", "A guided evaluation counts once.", "evaluations"),
         make_column("U-Net passes", "A guided evaluation is two passes.", "passes"),
-        Column("fewer passes", "Against the reference.", lambda row: make_saving_cell(row, "passes")),
+        Column("fewer passes", "The reference's passes by this method's.", lambda row: make_saving_cell(row, "passes")),
         make_column("TFLOP", "Floating-point operations of one image.", "flops", "", 1e-12),
         make_column("seconds", "From noise to pixels; the median.", "seconds", "median"),
-        Column("faster", "Against the reference.", lambda row: make_saving_cell(row, "seconds.median")),
+        Column(
+            "faster", "The reference's seconds by this method's.", lambda row: make_saving_cell(row, "seconds.median")
+        ),
         make_column("peak memory, GB", "Most memory allocated on the device.", "peak_bytes", "", 1e-9),
     ]
 
