@@ -1,5 +1,6 @@
 # Everything a new machine needs: Python >= 3.11, make, git. Each target installs what it lacks.
 #   make demo   the whole pipeline on real drawings, with a table and pictures
+#   make search the demo with the search of schedules, which makes deploy/demo/schedule.json; 40 minutes
 #   make test   the tests
 #   make slow   the tests that take minutes: Ray Train workers, torch.compile
 #   make lint   ruff and mypy
@@ -17,7 +18,7 @@ space := $(subst ,, )
 # Each of many processes would compile torch and diffusers anew, which takes longer than importing them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo test slow lint docs bench bench-crf bench-store ablation notebook chaos ui clean
+.PHONY: env demo search test slow lint docs bench bench-crf bench-store ablation notebook chaos ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -33,6 +34,10 @@ demo: env
 	$(BIN)/latentcrf run demo --root runs/demo
 	$(BIN)/latentcrf generate --prompt "a red apple" --guidance-scale 4 --root runs/demo --output runs/demo/red-apple.png \
 	    --schedule "31@981..201 + crf + 2@101,21 (recomputed)"
+
+search: env
+	$(BIN)/latentcrf run deploy/demo/search.yaml --root runs/demo
+	cp runs/demo/search/*/schedule.json deploy/demo/schedule.json
 
 # In the files' own order: those with few tests are the slow ones, and none should be left to the end.
 test: env

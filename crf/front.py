@@ -1,5 +1,6 @@
 """The front of schedules that a search found for a teacher: the best one for each number of evaluations."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,11 @@ from crf.errors import InputError
 from crf.schedule import Schedule
 
 FRONT_VERSION = 1
+
+
+def hash_caption(caption: str) -> str:
+    """Return 12 hex digits that are equal for equal captions, apart from case and outer spaces."""
+    return hashlib.sha256(caption.strip().casefold().encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,14 @@ class Front:
         recommended: Evaluations of the cheapest schedule that stays within the tolerance, or None if none does.
         teacher: Fingerprints of the teacher's parts.
         guidance_scale: Guidance scale of the search.
+        seen: ``hash_caption`` of each caption that the search chose by. On these, the schedules look too good.
     """
 
     points: tuple[FrontPoint, ...]
     recommended: int | None
     teacher: dict[str, str]
     guidance_scale: float
+    seen: tuple[str, ...]
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -66,7 +74,7 @@ class Front:
             if fields.pop("version") != FRONT_VERSION:
                 raise ValueError("another version")
             points = tuple(FrontPoint(**{**p, "timesteps": tuple(p["timesteps"])}) for p in fields.pop("points"))
-            return cls(points=points, **fields)
+            return cls(points=points, seen=tuple(fields.pop("seen")), **fields)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"the schedules of a search, version {FRONT_VERSION}", f"{error}", "give the schedule.json of a search"

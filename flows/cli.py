@@ -183,6 +183,7 @@ def generate(
     teacher: str | None = None,
     crf: str | None = None,
     schedule: str | None = None,
+    num_inference_steps: int | None = None,
     output: str = "latentcrf.png",
     root: str = "runs/demo",
     seed: int = 0,
@@ -190,7 +191,7 @@ def generate(
     ignore_mismatched_lead: bool = False,
     json: Json = False,
 ) -> None:
-    """Generate one prompt's image by the teacher alone (50 steps) and with the CRF, side by side, and time both.
+    """Generate one prompt's image by the teacher's 50 steps and by a schedule, side by side, and time both.
 
     Parameters
     ----------
@@ -201,7 +202,10 @@ def generate(
     crf
         URL of a CRF, as printed by distill or train; by default the newest under ROOT/distill
     schedule
-        steps of the image with the CRF; by default the lead and tail that the CRF was distilled for
+        schedule of the second image, or the schedule.json of a search; by default the lead and tail that the CRF was
+        distilled for
+    num_inference_steps
+        with a schedule.json: run its schedule of so many evaluations; by default the recommended one
     output
         path of the PNG to write
     root
@@ -216,11 +220,20 @@ def generate(
     from flows.commands.generate import draw_side_by_side
 
     record = draw_side_by_side(
-        prompt, teacher, crf, schedule, output, root, seed, guidance_scale, ignore_mismatched_lead
+        prompt,
+        teacher,
+        crf,
+        schedule,
+        output,
+        root,
+        seed,
+        guidance_scale,
+        ignore_mismatched_lead,
+        num_inference_steps,
     )
     text = (
         f"{record['output']}: left: teacher, 50 steps, {record['teacher_seconds']:.2f} s; "
-        f"right: {record['schedule']}, {record['crf_seconds']:.2f} s"
+        f"right: {record['schedule']}, {record['seconds']:.2f} s"
     )
     report(record, text, json)
 

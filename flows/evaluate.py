@@ -6,10 +6,10 @@ from prefect import flow
 
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.crf_files import fetch_crf, read_config
-from flows.evaluation.methods import choose_methods, find_baseline
+from flows.evaluation.methods import choose_methods, choose_own_methods, find_baseline, fingerprint_front
 from flows.evaluation.reference import REFERENCE, ReferenceParameters
 from flows.evaluation.sampling import list_samples, list_tested_captions, sample_methods
-from flows.evaluation.seen_captions import check_all_unseen, list_seen_indices
+from flows.evaluation.seen_captions import check_all_unseen, describe_seen
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
 from flows.protocols.applying import check_inputs
@@ -37,12 +37,12 @@ REPORT_ONLY = ("captions", "images", "reference", "noises", "vendi_captions", "v
 
 
 def identify(params: EvaluateParameters) -> Target:
-    methods = choose_methods(params)
+    methods = choose_own_methods(params)
     captions, shards = fingerprint_rows(list_samples(params), params.shard_rows)
     reference = REFERENCE.identify(describe_reference(params)).identity
     inputs = {
         **({"distill": parse_fingerprint(params.crf)} if params.crf else {}),
-        **({"search": parse_fingerprint(params.front)} if params.front else {}),
+        **({"search": fingerprint_front(params.front)} if params.front else {}),
         "captions": captions,
         "images": reference.inputs["images"],
         "reference": reference.fingerprint,
@@ -96,7 +96,7 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     captions = read_caption_ids(store)
     report = assemble_report(params, work, store, real, captions, methods, costs, environment, features)
     report["truncated_captions"] = write_truncated(store, captions)
-    report["seen_captions"] = "none" if all(list_seen_indices(params)) else "not checked"
+    report["seen_captions"] = describe_seen(params)
     report["made"] = describe_provenance(work, crf=read_config(params.crf) if params.crf else None)
     report = write_report(work.url, report)
     losses = read_training_losses(params.crf) if params.crf else {}

@@ -263,12 +263,26 @@ class PipelineParameters(Options):
     captions: str = Field(description="captions for the teacher's trajectories")
     heldout_images: str = Field(description="real images to compare with")
     heldout_captions: str = Field(description="captions to evaluate on")
+    calibrate_captions: str | None = Field(None, description="captions to race schedules on: adds the search")
+    select_captions: str | None = Field(None, description="captions to choose the schedules of the search on")
+    front: str | None = Field(None, description="schedule.json of an earlier search, to evaluate its schedules")
     root: Root = "runs"
     encode: EncodeOptions = Field(default_factory=EncodeOptions)
     teach: TeachOptions = Field(default_factory=TeachOptions)
     train: TrainOptions = Field(default_factory=TrainOptions)
     distill: DistillOptions = Field(default_factory=DistillOptions)
+    search: SearchOptions = Field(default_factory=SearchOptions)
     evaluate: EvaluateOptions = Field(default_factory=EvaluateOptions)
+
+    @model_validator(mode="after")
+    def _check_what_a_search_needs(self) -> Self:
+        if bool(self.calibrate_captions) != bool(self.select_captions):
+            raise ValueError("expected calibrate_captions and select_captions, found one of them; write both")
+        if self.calibrate_captions and self.front:
+            raise ValueError("expected a search or a front, found both; leave one out")
+        if self.calibrate_captions and self.teach.trajectory == "none":
+            raise ValueError("expected teach.trajectory for a search, found none; write products")
+        return self
 
     @model_validator(mode="after")
     def _check_teach_stores_what_distill_reads(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import flow
 
+from crf.front import hash_caption
 from crf.schedule import PAPERS_LEAD
 from flows.distill import DISTILL, distill
 from flows.encode import ENCODE, encode
@@ -15,10 +16,12 @@ from flows.parameters import (
     EncodeParameters,
     EvaluateParameters,
     PipelineParameters,
+    SearchParameters,
     TeachParameters,
     TrainParameters,
 )
 from flows.ray_session import ray_session
+from flows.search import SEARCH, search
 from flows.stage import Stage, StagePlan, StageResult, find_work, plan_stage
 from flows.targets import find_once
 from flows.teach import TEACH, teach
@@ -46,7 +49,7 @@ def list_steps(params: PipelineParameters) -> list[Step]:
 
     encoded = EncodeParameters.model_validate({**dict(params.encode), **common, "images": params.images})
     taught = TeachParameters.model_validate({**dict(params.teach), **common, "captions": params.captions})
-    trained_on = (row["caption"] for row in scan_captions(taught.captions, taught.limit))
+    trained_on = {hash_caption(row["caption"]) for row in scan_captions(taught.captions, taught.limit)}
     check_unseen(params.heldout_captions, params.evaluate.limit, trained_on)
     trained = TrainParameters.model_validate({**dict(params.train), **common, "latents": output(ENCODE, encoded)})
     pairs, initial = output(TEACH, taught), output(TRAIN, trained)
@@ -59,14 +62,24 @@ def list_steps(params: PipelineParameters) -> list[Step]:
         "lead": params.teach.lead if params.distill.observed == "lead" else PAPERS_LEAD,
         "tail": params.teach.tail if params.distill.target == "tail" else None,
     }
+    made = output(DISTILL, distilled)
+    search_steps = []
+    front = params.front
+    if params.calibrate_captions:
+        sets = {"calibrate": params.calibrate_captions, "select": params.select_captions, "test": heldout["captions"]}
+        searched = SearchParameters.model_validate(
+            {**dict(params.search), **common, **sets, "trajectories": pairs, "crf": made}
+        )
+        search_steps, front = [Step(SEARCH, search, searched)], output(SEARCH, searched)
     evaluated = EvaluateParameters.model_validate(
-        {**dict(params.evaluate), **common, **heldout, **place, "crf": output(DISTILL, distilled)}
+        {**dict(params.evaluate), **common, **heldout, **place, "crf": made, "front": front}
     )
     return [
         Step(ENCODE, encode, encoded),
         Step(TEACH, teach, taught),
         Step(TRAIN, train, trained),
         Step(DISTILL, distill, distilled),
+        *search_steps,
         Step(EVALUATE, evaluate, evaluated),
     ]
 
@@ -79,7 +92,7 @@ def plan(params: PipelineParameters) -> list[StagePlan]:
 
 @flow(name="pipeline")
 def pipeline(params: PipelineParameters) -> list[StageResult]:
-    """Run all five stages: encode, teach, train, distill, evaluate. Skips each stage whose output is sealed."""
+    """Run all stages: encode, teach, train, distill, search (if asked for), evaluate. Skips each that is sealed."""
     with find_once():
         planned = list_steps(params)
         if all(find_work(step.stage, step.params, params.root).sealed for step in planned):

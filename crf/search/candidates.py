@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,12 +158,13 @@ def list_cached(space: Space, evaluations: int) -> Iterator[Candidate]:
     """Yield the longest schedules with DeepCache at each interval, up to the teacher's 50 steps."""
     if space.shallow is None:
         return
-    for interval in CACHE_INTERVALS:
+    even = Schedule(STEPS, lead_from=space.start)
+    for interval, base in product(CACHE_INTERVALS, (even, replace(even, solver="dpm++", spacing="power 1"))):
         for count in range(STEPS, evaluations, -1):
-            schedule = Schedule(count, lead_from=space.start, deepcache=interval)
+            schedule = replace(base, lead=count, deepcache=interval)
             if space.count_evaluations(schedule) <= evaluations:
-                yield Candidate(schedule, "DeepCache")
-                yield Candidate(replace(schedule, extrapolated=True), "DeepCache, extrapolated")
+                yield Candidate(schedule, f"{base.solver}, DeepCache")
+                yield Candidate(replace(schedule, extrapolated=True), f"{base.solver}, DeepCache, extrapolated")
                 break
 
 

@@ -9,7 +9,8 @@ from flows.parameters import PipelineParameters
 from storage import UserError
 
 EMBEDDED = {"demo": Path(__file__).parents[2] / "deploy/demo/demo.yaml"}
-INPUTS = ("teacher", "images", "captions", "heldout_images", "heldout_captions")
+CAPTIONS = ("captions", "heldout_captions", "calibrate_captions", "select_captions")
+INPUTS = ("teacher", "images", "heldout_images", "front", *CAPTIONS)
 
 
 def load_config(name: str, root: str | None) -> PipelineParameters:

@@ -1,4 +1,4 @@
-"""Generate one prompt's image by the teacher alone and with the CRF, side by side."""
+"""Generate one prompt's image by the teacher's 50 steps and by a schedule, side by side."""
 
 import time
 from pathlib import Path
@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from crf.device import choose_device, synchronize
+from crf.front import Front
 from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.schedule import Schedule, make_default_schedule
 from flows.commands.configs import EMBEDDED
 from flows.crf_files import choose_lead, load_crf, read_config
-from storage import UserError
+from storage import UserError, locations
 from storage.outputs import find_newest
 
 
@@ -21,6 +22,20 @@ def find_newest_crf(root: str) -> str:
     if newest is None:
         raise UserError("a distilled CRF", f"none below {root}", "run `latentcrf run demo` first, or give --crf")
     return newest
+
+
+def read_schedule(text: str | None, num_inference_steps: int | None) -> Schedule | None:
+    """Return the schedule that a user names: as text, or by the path or URL of a search's schedule.json.
+
+    Raises UserError if ``num_inference_steps`` is given without a schedule.json.
+    """
+    if text and text.endswith(".json"):
+        if not locations.exists(text):
+            raise UserError("the schedule.json of a search", f"none at {text}", "run latentcrf search, or give another")
+        return Front.parse(locations.read_bytes(text).decode()).choose(num_inference_steps)
+    if num_inference_steps:
+        raise UserError("a schedule.json for --num-inference-steps", str(text), "give --schedule schedule.json")
+    return Schedule.parse(text) if text else None
 
 
 def draw_side_by_side(
@@ -33,28 +48,29 @@ def draw_side_by_side(
     seed: int,
     guidance_scale: float,
     ignore_mismatched_lead: bool = False,
+    num_inference_steps: int | None = None,
 ) -> dict[str, Any]:
     """Generate both images from the same noise, each timed after a warm-up run, and write them as one PNG.
 
-    ``schedule``: of the image with the CRF; by default the one that the CRF was distilled for. Returns what
-    ``--json`` prints.
+    ``schedule``: of the second image, or the schedule.json of a search; by default the one that the CRF was distilled
+    for. Returns what ``--json`` prints.
     """
     from PIL import Image
 
     if Path(output).suffix.lower() != ".png":
         raise UserError("a path that ends in .png", output, "change --output")
-    given = Schedule.parse(schedule) if schedule else None
-    url = crf or find_newest_crf(root)
-    config = read_config(url)
-    with_crf = given or make_default_schedule(config.get("lead"), config.get("tail"))
-    if with_crf.middle == "crf":
-        choose_lead(config, str(with_crf.first), ignore_mismatched_lead)
-    model = load_crf(url)
+    given = read_schedule(schedule, num_inference_steps)
+    url = None if given and given.middle != "crf" else crf or find_newest_crf(root)
+    config = read_config(url) if url else {}
+    chosen = given or make_default_schedule(config.get("lead"), config.get("tail"))
+    if chosen.middle == "crf":
+        choose_lead(config, str(chosen.first), ignore_mismatched_lead)
+    model = load_crf(url) if url else None
     pipeline = LatentCRFPipeline.from_teacher(teacher or EMBEDDED["demo"].parent / "teacher", model)
     pipeline.to(choose_device()).set_progress_bar_config(disable=True)
     images, seconds = [], []
-    for each in (Schedule.parse("50/50"), with_crf):
-        pipeline.schedule = Schedule.parse("1/40 + crf")
+    for each in (Schedule.parse("50/50"), chosen):
+        pipeline.schedule = Schedule.parse("1/40 + crf" if model else "1/40")
         pipeline(prompt)
         pipeline.schedule = each
         synchronize()
@@ -71,7 +87,7 @@ def draw_side_by_side(
     return {
         "prompt": prompt,
         "output": output,
-        "schedule": str(with_crf),
+        "schedule": str(chosen),
         "teacher_seconds": seconds[0],
-        "crf_seconds": seconds[1],
+        "seconds": seconds[1],
     }

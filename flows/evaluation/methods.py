@@ -17,23 +17,35 @@ FRONT = "schedule.json"
 
 
 def choose_methods(params: EvaluateParameters) -> tuple[Method, ...]:
-    """List the methods to compare: the table's, the front of a search, and the given schedules.
+    """List the methods to compare: the table's, the given schedules, and the front of a search.
 
     Raises ScheduleError for a schedule that cannot be run.
     """
+    methods = list(choose_own_methods(params))
+    if front := load_front(params.front):
+        add_methods(methods, "front", [point.schedule for point in front.points], params)
+    return tuple(methods)
+
+
+def choose_own_methods(params: EvaluateParameters) -> tuple[Method, ...]:
+    """List the methods that do not depend on a search, which a plan knows before the search has run."""
     from crf.teacher.noise_schedule import read_noise_schedule
 
     lead, tail = find_place(params)
     noise_schedule = read_noise_schedule(TeacherShape.read(params.teacher).scheduler_config)
     methods = [method for method in list_methods(lead, noise_schedule, tail) if params.crf or method.kind != "crf"]
-    known = {method.schedule for method in methods}
-    added: dict[Kind, Sequence[str]] = {"front": read_front(params.front), "sampler": params.schedules}
-    for kind, texts in added.items():
-        for schedule in map(Schedule.parse, texts):
-            if schedule not in known:
-                methods.append(make_method(schedule, kind, params))
-                known.add(schedule)
+    add_methods(methods, "sampler", params.schedules, params)
     return tuple(methods)
+
+
+def add_methods(methods: list[Method], kind: Kind, texts: Sequence[str], params: EvaluateParameters) -> None:
+    """Add schedules that are not among the methods yet."""
+    known = {method.schedule for method in methods}
+    methods += [
+        make_method(schedule, kind, params)
+        for schedule in dict.fromkeys(map(Schedule.parse, texts))
+        if schedule not in known
+    ]
 
 
 def make_method(schedule: Schedule, kind: Kind, params: EvaluateParameters) -> Method:
@@ -44,14 +56,24 @@ def make_method(schedule: Schedule, kind: Kind, params: EvaluateParameters) -> M
     return Method(f"schedule_{digest(text)[:8]}", text[:30], schedule, kind)
 
 
-def read_front(url: str | None) -> list[str]:
-    """Read the schedules on the front that ``search`` found, from its output at ``url``; empty without one."""
-    if url is None:
-        return []
-    place = locations.join(url, FRONT)
+def load_front(front: str | None) -> Front | None:
+    """Load a front: from the output of ``search``, or from a schedule.json. None if there is none."""
+    if front is None:
+        return None
+    place = front if is_file(front) else locations.join(front, FRONT)
     if not locations.exists(place):
-        raise UserError(f"the output of search (a folder with {FRONT})", f"none at {url}", "check --front")
-    return [point.schedule for point in Front.parse(locations.read_bytes(place).decode()).points]
+        raise UserError(f"the output of search (a folder with {FRONT})", f"none at {front}", "check --front")
+    return Front.parse(locations.read_bytes(place).decode())
+
+
+def fingerprint_front(front: str) -> str:
+    """Return what identifies a front: the fingerprint of its search, or a hash of the schedule.json."""
+    return digest(locations.read_bytes(front).decode()) if is_file(front) else locations.get_name(front)
+
+
+def is_file(front: str) -> bool:
+    """Return whether a front is given as a schedule.json rather than as the output of a search."""
+    return front.endswith(".json")
 
 
 def find_baseline(params: EvaluateParameters, methods: tuple[Method, ...]) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from crf.evaluation.methods import REFERENCE, Method
+from flows.evaluation.methods import fingerprint_front
 from flows.parameters import EvaluateParameters
 from flows.report.environment import read_commit, read_versions
 from flows.report.protocol import compute_protocol_id, describe_protocol
@@ -51,7 +52,7 @@ def assemble_report(
         "subject": {
             "teacher": {n.removeprefix("teacher."): v for n, v in inputs.items() if n.startswith("teacher.")},
             "crf": parse_fingerprint(params.crf) if params.crf else None,
-            "front": parse_fingerprint(params.front) if params.front else None,
+            "front": fingerprint_front(params.front) if params.front else None,
         },
         "environment": {"packages": read_versions(), **environment, "commit": read_commit()},
         "baseline": baseline,

@@ -9,14 +9,23 @@ from storage.store.index import read_index_shards
 from storage.store.layout import INDEX
 
 
-def check_disjoint(params: SearchParameters) -> None:
-    """Raise UserError if two of the four sets (train, calibrate, select, test) share a caption."""
+def read_sets(params: SearchParameters) -> dict[str, list[str]]:
+    """Read the captions of the four sets: those of the trajectories, and those to calibrate, select and test on."""
     index = locations.join(params.trajectories, INDEX)
-    sets = {
-        "trajectories": {normalize(text) for part in read_index_shards(index) for text in part["caption"].to_pylist()}
-    }
+    sets = {"trajectories": [text for part in read_index_shards(index) for text in part["caption"].to_pylist()]}
     for name, (captions, limit) in params.caption_sets.items():
-        sets[name] = {normalize(row["caption"]) for row in iterate_samples(captions, limit)}
+        sets[name] = [row["caption"] for row in iterate_samples(captions, limit)]
+    return sets
+
+
+def list_seen(params: SearchParameters) -> list[str]:
+    """List the captions that the front is chosen by: all but the test's."""
+    return [caption for name, captions in read_sets(params).items() if name != "test" for caption in captions]
+
+
+def check_disjoint(params: SearchParameters) -> None:
+    """Raise UserError if two of the four sets share a caption, apart from case and outer spaces."""
+    sets = {name: {caption.strip().casefold() for caption in captions} for name, captions in read_sets(params).items()}
     for (name, texts), (other, others) in combinations(sets.items(), 2):
         if shared := sorted(texts & others):
             raise UserError(
@@ -24,8 +33,3 @@ def check_disjoint(params: SearchParameters) -> None:
                 f"{len(shared)} in both, such as {shared[0]!r}",
                 "remove them from one, or use limits",
             )
-
-
-def normalize(caption: str) -> str:
-    """Return the caption in the form in which equal captions are found."""
-    return caption.strip().casefold()

@@ -7,7 +7,14 @@ from crf.search.racing import rank
 from flows.searching.measuring import Pools, Round
 
 # Families whose best candidate of the first round is tested too.
-SHOWN = ("ddim, dynamic programming", "dpm++, dynamic programming", "dpm++, power", "x0", "crf", "DeepCache")
+SHOWN = (
+    "ddim, dynamic programming",
+    "dpm++, dynamic programming",
+    "dpm++, power",
+    "x0",
+    "crf",
+    "ddim, DeepCache, extrapolated",
+)
 
 
 def list_rivals(space: Space, front: Front, first: Round, families: dict[str, str]) -> Pools:

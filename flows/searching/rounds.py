@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from crf.front import Front, FrontPoint
+from crf.front import Front, FrontPoint, hash_caption
 from crf.sampling.paths import count_passes, list_timesteps
 from crf.schedule import Schedule
 from crf.search.candidates import Candidate, Space, list_candidates, vary
@@ -11,6 +11,7 @@ from crf.statistics.intervals import summarize_errors
 from crf.teacher.folder import fingerprint_teacher
 from flows.parameters import SearchParameters
 from flows.progress import Progress
+from flows.searching.captions import list_seen
 from flows.searching.measuring import Pools, Round, measure, record_round
 from flows.searching.rivals import list_rivals
 from flows.searching.trajectories import make_space
@@ -118,4 +119,5 @@ def choose_front(params: SearchParameters, space: Space, pools: Pools, selected:
             )
         )
     recommended = recommend(points, limit)
-    return Front(tuple(points), recommended, fingerprint_teacher(params.teacher), params.guidance_scale)
+    seen = tuple(sorted({hash_caption(caption) for caption in list_seen(params)}))
+    return Front(tuple(points), recommended, fingerprint_teacher(params.teacher), params.guidance_scale, seen)

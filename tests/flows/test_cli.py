@@ -114,6 +114,9 @@ def test_plan_of_the_demo_as_json(
         "verify",
         "gc",
         "reproduce",
+        "compare",
+        "search",
+        "measure",
     ],
 )
 def test_every_command_has_help(

@@ -14,7 +14,7 @@ from flows.evaluate import EVALUATE, describe_reference
 from flows.evaluation.reference import REFERENCE
 from flows.parameters import EvaluateParameters
 from flows.stage import StageResult, find_work, plan_stage, run_stage
-from storage import Identity, LatentStore, locations
+from storage import LatentStore
 from storage.errors import UserError
 from tests.support.fronts import make_front
 
@@ -42,18 +42,15 @@ print(store.url)
 def params(tiny_teacher: Path, drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluateParameters:
     folder = tmp_path_factory.mktemp("evaluate")
     (folder / "captions.txt").write_text("".join(f"a drawing of thing {number}\n" for number in range(6)))
-    search = Identity("search", 1, {"teach": "0123"}, {"evaluations": [4, 3]})
-    search.write(str(folder))
-    front = search.url(str(folder))
-    locations.write_bytes(f"{front}/schedule.json", make_front().format().encode())
-    for number in (1, 2, 3):
-        locations.write_json(f"{front}/round-{number}.json", {"measured": f"{folder}/gone"})
+    front = folder / "search/0123"
+    front.mkdir(parents=True)
+    (front / "schedule.json").write_text(make_front().format())
     return EvaluateParameters(
         captions=str(folder / "captions.txt"),
         images=str(drawings),
         teacher=str(tiny_teacher),
         root=str(folder / "runs"),
-        front=front,
+        front=str(front),
         schedules=("5/5", "50/50"),
         vendi_captions=1,
         vendi_noises=3,
@@ -71,9 +68,7 @@ def report(evaluated: StageResult) -> dict[str, Any]:
     return dict(json.loads((Path(evaluated.url) / "report.json").read_text()))
 
 
-def test_samplers_the_front_and_given_schedules_are_compared(
-    report: dict[str, Any], params: EvaluateParameters
-) -> None:
+def test_samplers_the_front_and_given_schedules_are_compared(report: dict[str, Any]) -> None:
     kinds = {row["kind"] for row in report["rows"]}
     assert "crf" not in kinds
     assert {"reference", "control", "sampler", "front", "floor"} <= kinds
@@ -82,8 +77,8 @@ def test_samplers_the_front_and_given_schedules_are_compared(
     assert [row["kind"] for row in report["rows"] if row["schedule"] == "5/5"] == ["sampler"]
     assert [row["key"] for row in report["rows"] if row["schedule"] == "50/50"] == ["full_50", "other_noises"]
     assert report["subject"]["crf"] is None
-    assert report["subject"]["front"] == params.front.rpartition("/")[2]
-    assert report["seen_captions"] == "not checked"
+    assert report["subject"]["front"] == "0123"
+    assert report["seen_captions"] == "none"
     assert (report["captions"], report["samples"]) == (6, 8)
 
 

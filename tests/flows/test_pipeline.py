@@ -235,7 +235,7 @@ def test_generate_draws_teacher_and_crf_side_by_side(
     with Image.open(output) as picture:
         assert picture.size == (64, 32)
     assert record["schedule"] == f"{LEAD} + crf"
-    assert min(record["teacher_seconds"], record["crf_seconds"]) > 0
+    assert min(record["teacher_seconds"], record["seconds"]) > 0
 
 
 def test_generate_runs_what_the_crf_was_distilled_for(

@@ -2,11 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.evaluation.seen_captions import check_all_unseen, check_unseen, list_seen_indices
+from crf.front import hash_caption
+from flows.evaluation.seen_captions import check_all_unseen, check_unseen, describe_seen
 from flows.parameters import EvaluateParameters
-from storage import Identity, locations
+from storage import Identity
 from storage.errors import UserError
 from storage.store.index import index_tables, write_index
+from tests.support.fronts import make_front
 
 
 def write_seen(store: Path, numbers: range) -> None:
@@ -24,13 +26,13 @@ def write_output(root: Path, stage: str) -> str:
 
 
 def test_seen_captions_are_counted_and_one_is_named(captions: Path) -> None:
-    trained = ["  A Drawing of THING 4 ", "another", "a drawing of thing 2"]
+    trained = {hash_caption(text) for text in ("  A Drawing of THING 4 ", "another", "a drawing of thing 2")}
     with pytest.raises(UserError, match="2 of 6 among those, such as 'a drawing of thing 2'; remove"):
         check_unseen(str(captions), None, trained)
 
 
 def test_captions_beyond_the_limit_do_not_count(captions: Path) -> None:
-    check_unseen(str(captions), 2, ["a drawing of thing 2"])
+    check_unseen(str(captions), 2, {hash_caption("a drawing of thing 2")})
 
 
 def test_a_crfs_captions_are_those_of_its_teacher_store(captions: Path, tmp_path: Path) -> None:
@@ -38,25 +40,19 @@ def test_a_crfs_captions_are_those_of_its_teacher_store(captions: Path, tmp_path
         captions=str(captions), images="images", teacher="teacher", crf=write_output(tmp_path, "distill")
     )
     check_all_unseen(params)
-    assert list_seen_indices(params) == [None], "the teacher store is gone"
+    assert describe_seen(params) == "not checked", "the teacher store is gone"
     write_seen(tmp_path / "teach/00aa", range(5, 9))
-    assert list_seen_indices(params) == [str(tmp_path / "teach/00aa/index.parquet")]
+    assert describe_seen(params) == "none"
     check_all_unseen(params.model_copy(update={"limit": 5}))
     with pytest.raises(UserError, match="1 of 6 among those, such as 'a drawing of thing 5'; remove"):
         check_all_unseen(params)
 
 
-def test_a_fronts_captions_are_those_of_all_rounds_but_its_test(captions: Path, tmp_path: Path) -> None:
-    front = write_output(tmp_path, "search")
-    for number in range(1, 5):
-        write_seen(tmp_path / f"measure/{number}", range(10 * number, 10 * number + 3))
-        measured = {"measured": str(tmp_path / f"measure/{number}")}
-        locations.write_json(locations.join(front, f"round-{number}.json"), measured)
-    params = EvaluateParameters(captions=str(captions), images="images", teacher="teacher", front=front)
-    seen = [None, *(str(tmp_path / f"measure/{number}/index.parquet") for number in (1, 2, 3))]
-    assert list_seen_indices(params) == seen
-    captions.write_text("another\na drawing of thing 41\n")
+def test_a_front_names_the_captions_that_it_was_chosen_by(captions: Path, tmp_path: Path) -> None:
+    front = tmp_path / "schedule.json"
+    front.write_text(make_front().format())
+    params = EvaluateParameters(captions=str(captions), images="images", teacher="teacher", front=str(front))
     check_all_unseen(params)
-    captions.write_text("another\na drawing of thing 31\n")
-    with pytest.raises(UserError, match="1 of 2 among those, such as 'a drawing of thing 31'"):
+    captions.write_text("another\nA cat\n")
+    with pytest.raises(UserError, match="1 of 2 among those, such as 'A cat'"):
         check_all_unseen(params)
