@@ -141,7 +141,7 @@ def test_the_real_images_features_are_kept_for_the_next_evaluation(
     assert find_work(EVALUATE, params, params.root).identity.inputs["reference"] == work.identity.fingerprint
 
 
-@pytest.mark.parametrize("change", [{"baseline": "dpm"}, {"noises": 1, "vendi_captions": 1}])
+@pytest.mark.parametrize("change", [{"baseline": "ddim"}, {"noises": 1, "vendi_captions": 1}])
 def test_what_only_the_report_depends_on_leaves_the_samples(
     evaluated: StageResult, params: EvaluateParameters, change: dict[str, Any]
 ) -> None:
@@ -154,8 +154,9 @@ def test_bad_parameters_are_named(params: EvaluateParameters, tmp_path: Path) ->
         ({"baseline": "none"}, UserError, "the key of a method that is compared, found none; choose among full_50, "),
         ({"schedules": ("3/4 + crf",)}, ScheduleError, "a CRF for the schedule '3/4 [+] crf', found none; give --crf"),
         ({"schedules": ("nonsense",)}, ScheduleError, "a schedule, found 'nonsense'"),
-        ({"front": str(tmp_path)}, UserError, "the output of search .*, found none"),
         ({"features": str(tmp_path / "none")}, UserError, "a transformers folder or a TorchScript file, found nothing"),
     ):
         with pytest.raises(error, match=words):
             EVALUATE.identify(params.model_copy(update=change))
+    with pytest.raises(UserError, match=r"the output of search .*, found none"):
+        EVALUATE.check(params.model_copy(update={"front": str(tmp_path)}))
