@@ -4,17 +4,18 @@ from contextlib import nullcontext
 
 from prefect import flow
 
+from crf.stages.arrays import TRAJECTORY_STATE
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
-from flows.crf_files import fetch_crf, read_config
+from flows.crf_files import fetch_crf, load_crf, read_config
 from flows.evaluation.methods import choose_methods, choose_own_methods, find_baseline, fingerprint_front
 from flows.evaluation.reference import REFERENCE, ReferenceParameters
 from flows.evaluation.sampling import list_samples, list_tested_captions, sample_methods
-from flows.evaluation.seen_captions import check_all_unseen, describe_seen
+from flows.evaluation.seen_captions import check_all_unseen, describe_seen, find_training_index
 from flows.parameters import EvaluateParameters
 from flows.progress import Progress
 from flows.protocols.applying import check_inputs
 from flows.protocols.named import PROTOCOLS
-from flows.report.artifacts import publish
+from flows.report.artifacts import publish_report
 from flows.samples import read_caption_ids
 from flows.shards.truncation import CAPTIONS, write_truncated
 from flows.stage import (
@@ -31,6 +32,7 @@ from storage import Identity, LatentStore
 from storage.errors import UserError
 from storage.identity import digest, fingerprint_rows, read_identity
 from storage.inputs.captions import scan_captions
+from storage.store.layout import INDEX
 
 # What a shard depends on only through its own rows, or not at all.
 REPORT_ONLY = ("captions", "images", "reference", "noises", "vendi_captions", "vendi_noises", "baseline")
@@ -75,8 +77,9 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     from crf.teacher.teacher import Teacher
     from flows.evaluation.costs import measure_costs_on_ray
     from flows.report.assembling import assemble_report
+    from flows.report.page.drawing import DRAWN, draw_report
     from flows.report.training_losses import read_training_losses
-    from flows.report.writing import PRODUCTS, draw_report, write_report
+    from flows.report.writing import REPORT, write_report
 
     methods = choose_methods(params)
     with fetch_crf(params.crf) if params.crf else nullcontext() as crf_path:
@@ -100,8 +103,16 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     report["made"] = describe_provenance(work, crf=read_config(params.crf) if params.crf else None)
     report = write_report(work.url, report)
     losses = read_training_losses(params.crf) if params.crf else {}
-    draw_report(work.url, report, store, Teacher.load(params.teacher), losses)
-    store.seal([*PRODUCTS, CAPTIONS])
+    crf = load_crf(params.crf).eval() if params.crf else None
+    draw_report(work.url, report, store, Teacher.load(params.teacher), losses, crf, open_trajectories(params))
+    store.seal([REPORT, *DRAWN, CAPTIONS])
+
+
+def open_trajectories(params: EvaluateParameters) -> LatentStore | None:
+    """Open the teacher store of the CRF if it holds whole trajectories, for the chart of their variance."""
+    index = find_training_index(params)
+    store = LatentStore.open(index.removesuffix(INDEX)) if index else None
+    return store if store and TRAJECTORY_STATE in store.names else None
 
 
 def check(params: EvaluateParameters) -> None:
@@ -136,5 +147,5 @@ EVALUATE = Stage("evaluate", identify, compute, check=check)
 def evaluate(params: EvaluateParameters) -> StageResult:
     """Compare the CRF with its teacher and every baseline on held-out captions: table, plots, images."""
     result = run_stage(EVALUATE, params, params.root)
-    publish(result.url)
+    publish_report(result.url)
     return make_prefect_state(result)  # type: ignore[return-value]

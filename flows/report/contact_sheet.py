@@ -4,28 +4,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from crf.teacher.teacher import Teacher, to_images
-from storage import LatentStore
-
 SHOWN_CAPTIONS = 8
 HEADING, MARGIN, TEXT_HEIGHT = 40, 26, 12  # pixels; a label has two lines, a caption one
-
-
-def draw_contact_sheet(rows: list[dict[str, Any]], store: LatentStore, teacher: Teacher) -> bytes:
-    """Decode the first noise of the first captions by each method of ``rows``, and return the sheet as PNG."""
-    index = store.index.to_pylist()
-    places = [place for place, line in enumerate(index) if line["id"] == line["uri"]][:SHOWN_CAPTIONS]
-    columns = []
-    for row in rows:
-        if f"latents_{row['key']}" not in store.names:
-            continue
-        latents = np.stack([np.asarray(store[f"latents_{row['key']}"][place]) for place in places])
-        z_BCHW = torch.from_numpy(latents).permute(0, 3, 1, 2).float()
-        columns.append((row["label"], to_images(teacher.decode(z_BCHW))))
-    return arrange_sheet(columns, [index[place]["caption"] for place in places])
 
 
 def arrange_sheet(columns: list[tuple[str, list[Any]]], captions: list[str]) -> bytes:
