@@ -8,7 +8,7 @@ interruption; a finished store is not computed again. `latentcrf teach` is the s
 
 import cyclopts
 
-from flows.parameters import TeachParameters
+from flows.parameters.latents import TeachParameters
 from flows.stage import plan_stage, run_stage
 from flows.teach import TEACH
 from storage import LatentStore

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows.parameters import RUN_OPTIONS, DistillParameters
+from flows.parameters.training import RUN_OPTIONS, DistillParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
 from storage import Identity, locations

@@ -4,7 +4,7 @@ from prefect import flow
 
 from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
-from flows.parameters import EncodeParameters
+from flows.parameters.latents import EncodeParameters
 from flows.progress import Progress
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import create_store, fill_store

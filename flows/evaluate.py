@@ -6,17 +6,16 @@ from prefect import flow
 
 from crf.stages.arrays import TRAJECTORY_STATE
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
-from flows.crf_files import fetch_crf, load_crf, read_config
 from flows.evaluation.methods import choose_methods, choose_own_methods, find_baseline, fingerprint_front
 from flows.evaluation.reference import REFERENCE, ReferenceParameters
 from flows.evaluation.sampling import list_samples, list_tested_captions, sample_methods
 from flows.evaluation.seen_captions import check_all_unseen, describe_seen, find_training_index
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
 from flows.progress import Progress
 from flows.protocols.applying import check_inputs
 from flows.protocols.named import PROTOCOLS
 from flows.report.artifacts import publish_report
-from flows.samples import read_caption_ids
+from flows.shards.samples import read_caption_ids
 from flows.shards.truncation import CAPTIONS, write_truncated
 from flows.stage import (
     Stage,
@@ -28,6 +27,7 @@ from flows.stage import (
     parse_fingerprint,
     run_stage,
 )
+from flows.training.crf_files import fetch_crf, load_crf, read_config
 from storage import Identity, LatentStore
 from storage.errors import UserError
 from storage.identity import digest, fingerprint_rows, read_identity

@@ -7,13 +7,13 @@ from prefect import flow
 from crf.schedule import Schedule
 from crf.stages.arrays import CONVERGED_MSE, LATENT_MSE
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
-from flows.crf_files import fetch_crf
-from flows.parameters import MeasureParameters
+from flows.parameters.evaluation import MeasureParameters
 from flows.progress import Progress
-from flows.samples import iterate_samples
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
+from flows.shards.samples import iterate_samples
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
+from flows.training.crf_files import fetch_crf
 from storage import ArraySpec, Identity, UserError
 from storage.identity import fingerprint_rows
 

@@ -11,15 +11,11 @@ from flows.distill import DISTILL, distill
 from flows.encode import ENCODE, encode
 from flows.evaluate import EVALUATE, evaluate
 from flows.evaluation.seen_captions import check_unseen
-from flows.parameters import (
-    DistillParameters,
-    EncodeParameters,
-    EvaluateParameters,
-    PipelineParameters,
-    SearchParameters,
-    TeachParameters,
-    TrainParameters,
-)
+from flows.parameters.evaluation import EvaluateParameters
+from flows.parameters.latents import EncodeParameters, TeachParameters
+from flows.parameters.pipeline import PipelineParameters
+from flows.parameters.searching import SearchParameters
+from flows.parameters.training import DistillParameters, TrainParameters
 from flows.ray_session import ray_session
 from flows.search import SEARCH, search
 from flows.stage import Stage, StagePlan, StageResult, find_work, plan_stage

@@ -3,12 +3,12 @@
 from prefect import flow
 
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
-from flows.parameters import SearchOptions, SearchParameters
+from flows.parameters.searching import SearchOptions, SearchParameters
 from flows.progress import Progress
 from flows.ray_session import ray_session
-from flows.samples import iterate_samples
 from flows.searching.captions import check_disjoint
 from flows.searching.trajectories import check_trajectories
+from flows.shards.samples import iterate_samples
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
 from storage import Identity, locations
 from storage.identity import fingerprint_rows

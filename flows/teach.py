@@ -17,7 +17,7 @@ from crf.stages.arrays import (
     X0_40,
 )
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
-from flows.parameters import TeachParameters
+from flows.parameters.latents import TeachParameters
 from flows.progress import Progress
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from crf.teacher.folder import fingerprint_teacher
-from flows.parameters import RUN_OPTIONS, TrainParameters
+from flows.parameters.training import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
 from storage import Identity, locations

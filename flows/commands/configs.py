@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from flows.parameters import PipelineParameters
+from flows.parameters.pipeline import PipelineParameters
 from storage import UserError
 
 EMBEDDED = {"demo": Path(__file__).parents[2] / "deploy/demo/demo.yaml"}

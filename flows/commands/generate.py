@@ -11,7 +11,7 @@ from crf.front import Front
 from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.schedule import Schedule, make_default_schedule
 from flows.commands.configs import EMBEDDED
-from flows.crf_files import choose_lead, load_crf, read_config
+from flows.training.crf_files import choose_lead, load_crf, read_config
 from storage import UserError, locations
 from storage.outputs import find_newest
 

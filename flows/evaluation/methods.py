@@ -7,8 +7,8 @@ from crf.evaluation.methods import Kind, Method, list_methods
 from crf.front import Front
 from crf.schedule import PAPERS_LEAD, Schedule
 from crf.teacher.folder import TeacherShape
-from flows.crf_files import choose_lead, read_config
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
+from flows.training.crf_files import choose_lead, read_config
 from storage import locations
 from storage.errors import UserError
 from storage.identity import digest

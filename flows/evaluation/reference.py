@@ -2,7 +2,7 @@
 
 from crf.stages.arrays import FEATURES
 from flows.evaluation.features import describe_features, identify_features
-from flows.parameters import Options
+from flows.parameters.base import Options
 from flows.progress import Progress
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import create_store, fill_store

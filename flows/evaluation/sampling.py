@@ -7,11 +7,11 @@ from crf.evaluation.methods import Method
 from crf.stages.arrays import TRUNCATED, name_values
 from crf.teacher.folder import TeacherShape
 from flows.evaluation.features import describe_features
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
 from flows.progress import Progress
-from flows.samples import iterate_samples
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
+from flows.shards.samples import iterate_samples
 from flows.shards.truncation import TRUNCATED_SPEC
 from flows.stage import Work
 from storage import ArraySpec, LatentStore

@@ -2,7 +2,7 @@
 
 from crf.front import hash_caption
 from flows.evaluation.methods import load_front
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
 from storage import locations
 from storage.errors import UserError
 from storage.identity import read_identity

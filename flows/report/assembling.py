@@ -4,7 +4,7 @@ from typing import Any
 
 from crf.evaluation.methods import REFERENCE, Method
 from flows.evaluation.methods import fingerprint_front
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
 from flows.report.environment import read_commit, read_versions
 from flows.report.protocol import compute_protocol_id, describe_protocol
 from flows.report.rows import compare_with_baseline, read_rows

@@ -10,7 +10,7 @@ from typing import Any
 from crf.evaluation.methods import CONVERGED_STEPS, FULL
 from crf.metrics.jackknife import MAX_GROUPS
 from crf.statistics.intervals import LEVEL, SMALLEST_ERROR
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
 from storage import Identity
 
 VERSION = 1

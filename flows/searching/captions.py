@@ -2,8 +2,8 @@
 
 from itertools import combinations
 
-from flows.parameters import SearchParameters
-from flows.samples import iterate_samples
+from flows.parameters.searching import SearchParameters
+from flows.shards.samples import iterate_samples
 from storage import UserError, locations
 from storage.store.index import read_index_shards
 from storage.store.layout import INDEX

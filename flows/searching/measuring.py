@@ -12,7 +12,8 @@ from crf.search.racing import Errors
 from crf.stages.arrays import CONVERGED_MSE, LATENT_MSE
 from crf.statistics.intervals import summarize_errors
 from flows.measure import MEASURE
-from flows.parameters import MeasureParameters, SearchParameters
+from flows.parameters.evaluation import MeasureParameters
+from flows.parameters.searching import SearchParameters
 from flows.stage import run_stage
 from storage import LatentStore, locations
 

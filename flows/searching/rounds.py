@@ -9,7 +9,7 @@ from crf.search.candidates import Candidate, Space, list_candidates, vary
 from crf.search.racing import drop_worse, rank, recommend
 from crf.statistics.intervals import summarize_errors
 from crf.teacher.folder import fingerprint_teacher
-from flows.parameters import SearchParameters
+from flows.parameters.searching import SearchParameters
 from flows.progress import Progress
 from flows.searching.captions import list_seen
 from flows.searching.measuring import Pools, Round, measure, record_round

@@ -6,7 +6,7 @@ import numpy as np
 
 from crf.stages.arrays import STEP_50, TRAJECTORY_PRODUCTS, TRAJECTORY_STATE, TRAJECTORY_X0
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
-from flows.parameters import SearchParameters
+from flows.parameters.searching import SearchParameters
 from storage import LatentStore, UserError
 from storage.identity import read_identity
 
@@ -100,7 +100,7 @@ def find_crf_place(params: SearchParameters, teacher: Any) -> float | None:
     """Return the timestep at which the lead ended that the CRF was distilled on. None without a CRF."""
     from crf.sampling.paths import find_lead_end
     from crf.schedule import PAPERS_LEAD, Schedule
-    from flows.crf_files import read_config
+    from flows.training.crf_files import read_config
 
     if params.crf is None:
         return None

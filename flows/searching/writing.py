@@ -6,7 +6,7 @@ from crf.front import Front, FrontPoint
 from crf.schedule import TEACHER_STEPS
 from crf.statistics.comparisons import adjust_holm, compare_errors, compute_kendall_tau
 from crf.statistics.intervals import log_errors, summarize_errors
-from flows.parameters import SearchParameters
+from flows.parameters.searching import SearchParameters
 from flows.searching.measuring import Round
 from flows.searching.rounds import SearchResult
 from flows.stage import Work, describe_provenance

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
-from flows.crf_files import CRF_FILES
-from flows.parameters import OptimizerOptions
+from flows.parameters.training import OptimizerOptions
 from flows.progress import Progress
 from flows.ray_session import ray_session
 from flows.stage import Work, describe_provenance
+from flows.training.crf_files import CRF_FILES
 from storage import UserError, locations
 from storage.records import hash_object
 from storage.seals import TrainingManifest, seal_output

@@ -15,7 +15,7 @@ from crf.device import choose_device
 from crf.training.pairs import Pairs
 from crf.training.trainer import DivergedError, Trainer
 from crf.training.workers import count_workers
-from flows.crf_files import save_crf
+from flows.training.crf_files import save_crf
 from flows.training.logs import TrainLogs
 from flows.training.objectives import Objective, Share
 from storage import locations

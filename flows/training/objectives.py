@@ -15,8 +15,8 @@ from crf.teacher.folder import TeacherShape
 from crf.teacher.noise_schedule import read_noise_schedule
 from crf.training.pairs import Pairs, Stored, aim_at_tail, make_noisy_pairs, make_teacher_pairs
 from crf.training.trainer import TrainerConfig
-from flows.crf_files import load_crf, read_config
-from flows.parameters import DistillParameters, OptimizerOptions, TrainParameters
+from flows.parameters.training import DistillParameters, OptimizerOptions, TrainParameters
+from flows.training.crf_files import load_crf, read_config
 from storage import LatentStore, UserError
 from storage.store.reader import shuffled_batches
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from crf.teacher.teacher import Teacher
 from flows.encode import ENCODE
-from flows.parameters import EncodeParameters
+from flows.parameters.latents import EncodeParameters
 from flows.stage import StageResult, plan_stage, run_stage
 from storage import LatentStore
 from storage.inputs.pixels import decode_image

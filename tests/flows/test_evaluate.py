@@ -12,7 +12,7 @@ import pytest
 from crf.errors import ScheduleError
 from flows.evaluate import EVALUATE, describe_reference
 from flows.evaluation.reference import REFERENCE
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
 from flows.stage import StageResult, find_work, plan_stage, run_stage
 from storage import LatentStore
 from storage.errors import UserError
@@ -25,7 +25,7 @@ import sys
 from flows.evaluate import EVALUATE
 from flows.evaluation.methods import choose_methods
 from flows.evaluation.sampling import sample_methods
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
 from flows.progress import Progress
 from flows.ray_session import start_local_ray
 from flows.stage import find_work

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from crf.model.config import CRFOptions, LatentCRFConfig
-from flows.parameters import TrainOptions
+from flows.parameters.training import TrainOptions
 
 
 def schema() -> dict[str, Any]:

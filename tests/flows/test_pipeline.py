@@ -15,7 +15,7 @@ from crf.evaluation.methods import list_methods
 from crf.teacher.ddim import DiffusionSchedule
 from flows.commands.generate import draw_side_by_side
 from flows.evaluate import EVALUATE
-from flows.parameters import PipelineParameters
+from flows.parameters.pipeline import PipelineParameters
 from flows.pipeline import list_steps, pipeline, plan
 from flows.progress import Progress
 from flows.stage import find_work, run_stage

@@ -8,7 +8,8 @@ import torch
 from crf.front import Front
 from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.schedule import Schedule
-from flows.parameters import SearchParameters, TeachParameters
+from flows.parameters.latents import TeachParameters
+from flows.parameters.searching import SearchParameters
 from flows.search import SEARCH
 from flows.stage import StageResult, plan_stage, run_stage
 from flows.teach import TEACH

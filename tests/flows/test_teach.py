@@ -9,7 +9,7 @@ import torch
 from crf.noise import sample_noise
 from crf.sampling.sampler import follow
 from crf.teacher.teacher import Teacher
-from flows.parameters import TeachParameters
+from flows.parameters.latents import TeachParameters
 from flows.stage import StageResult, plan_stage, run_stage
 from flows.teach import TEACH
 from storage import LatentStore

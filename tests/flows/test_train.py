@@ -111,7 +111,7 @@ def driver(name: str, params: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """The stage in a process of its own, for as long as the block runs."""
     parameters = type(params).__name__
     code = (
-        f"from flows.parameters import {parameters}\nfrom flows.stage import run_stage\n"
+        f"from flows.parameters.training import {parameters}\nfrom flows.stage import run_stage\n"
         f"from flows.{name} import {name.upper()}\n"
         f"p = {parameters}(**{params.model_dump()!r})\nrun_stage({name.upper()}, p, p.root)"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flows.distill import DISTILL
-from flows.parameters import DistillParameters, TrainParameters
+from flows.parameters.training import DistillParameters, TrainParameters
 from flows.stage import Stage, StageResult, run_stage
 from flows.train import TRAIN
 from storage import ArraySpec, LatentStore

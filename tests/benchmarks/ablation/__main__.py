@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from flows.encode import ENCODE
-from flows.parameters import EncodeParameters
+from flows.parameters.latents import EncodeParameters
 from flows.stage import run_stage
 from storage import LatentStore
 from tests.benchmarks.ablation.forms import LEADS, list_endings, list_forms

@@ -4,7 +4,7 @@ import pytest
 
 from crf.front import hash_caption
 from flows.evaluation.seen_captions import check_all_unseen, check_unseen, describe_seen
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
 from storage import Identity
 from storage.errors import UserError
 from storage.store.index import index_tables, write_index

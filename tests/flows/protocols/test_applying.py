@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flows.evaluate import check
-from flows.parameters import EvaluateOptions, EvaluateParameters
+from flows.parameters.evaluation import EvaluateOptions, EvaluateParameters
 from flows.protocols.applying import check_inputs, describe_run, fill_parameters, format_deviations
 from flows.protocols.named import COCO30K, DEMO, PARTI, PROTOCOLS
 from storage import UserError

@@ -6,9 +6,9 @@ import pytest
 
 from flows.commands.configs import load_config
 from flows.evaluation.features import describe_features
-from flows.parameters import EvaluateParameters
+from flows.parameters.evaluation import EvaluateParameters
 from flows.report.protocol import compute_protocol_id, describe_protocol, list_differences
-from flows.samples import iterate_samples
+from flows.shards.samples import iterate_samples
 from storage import Identity
 from storage.identity import fingerprint_rows
 from storage.inputs.images import scan_images

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.parameters import EvaluateOptions
-from flows.samples import iterate_samples
+from flows.parameters.evaluation import EvaluateOptions
+from flows.shards.samples import iterate_samples
 from storage.errors import UserError
 
 

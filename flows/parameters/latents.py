@@ -1,0 +1,49 @@
+"""The parameters of the stages that make latents: ``encode`` and ``teach``."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from flows.parameters.base import Options, Root, TeacherFolder
+
+
+class EncodeOptions(Options):
+    size: int | None = Field(None, ge=8, description="pixels per side; the teacher's own by default")
+    limit: int | None = Field(None, ge=1, description="use only this many images, from the first on")
+    shard_rows: int = Field(512, ge=1, description="samples per shard, the unit of work and resume")
+
+
+class EncodeParameters(EncodeOptions):
+    """Parameters of ``encode``: images -> natural store."""
+
+    images: str = Field(description="image folder, .parquet or WebDataset .tar; any fsspec URL")
+    teacher: TeacherFolder
+    root: Root = "runs"
+
+
+class TeachOptions(Options):
+    size: int | None = Field(None, ge=8, description="pixels per side; the teacher's own by default")
+    limit: int | None = Field(None, ge=1, description="use only this many captions, from the first on")
+    shard_rows: int = Field(512, ge=1, description="samples per shard, the unit of work and resume")
+    guidance_scale: float = Field(7.5, ge=1, description="classifier-free guidance scale")
+    seed: int = Field(0, ge=0, description="determines each sample's noise, together with its id")
+    x0: bool = Field(False, description="also store the x0 prediction at step 40, for a CRF that sees it")
+    lead: str | None = Field(
+        None, description="also store the state and x0 at the end of this lead: 31/40, or 31@981..201"
+    )
+    tail: int | None = Field(
+        None, ge=1, description="also store the state at this timestep (such as 101), for distill --target tail"
+    )
+    trajectory: Literal["none", "states", "products"] = Field(
+        "none",
+        description="also store all 50 states and x0 predictions (states), or their products alone (products): "
+        "either serves search",
+    )
+
+
+class TeachParameters(TeachOptions):
+    """Parameters of ``teach``: captions -> teacher store."""
+
+    captions: str = Field(description="caption file (.parquet, .json, .jsonl, .tsv, .csv, .txt); any fsspec URL")
+    teacher: TeacherFolder
+    root: Root = "runs"
