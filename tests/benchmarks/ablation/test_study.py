@@ -35,7 +35,7 @@ AFTER_LEADS = (
 
 def test_smallest_study_has_every_control_every_ending_and_every_interval(tiny_teacher: Path, tmp_path: Path) -> None:
     points = (FrontPoint(17, 34, IN_FRONT, (981,), 0.1, 0.1, 0.1),)
-    (tmp_path / "schedule.json").write_text(Front(points, None, {}, 4.0).format())
+    (tmp_path / "schedule.json").write_text(Front(points, None, {}, 4.0, ()).format())
     arguments = [word for name, value in SMALLEST.items() for word in (f"--{name}", str(value))]
     arguments += ["--forms", FORM, "--teacher", str(tiny_teacher), "--front", str(tmp_path / "schedule.json")]
     arguments += ["--root", str(tmp_path / "runs"), "--output", str(tmp_path / "ablation")]
