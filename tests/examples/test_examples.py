@@ -16,6 +16,7 @@ from PIL import Image
 from crf import LatentCRF, LatentCRFConfig
 from storage import LatentStore
 from tests.support import servers
+from tests.support.fronts import make_front
 from tests.support.teachers import TEXT_WIDTH
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -73,6 +74,17 @@ def test_crf_in_diffusers(run: Run, tiny_teacher: Path, tmp_path: Path) -> None:
     arguments = ("--schedule", "3/4 + crf + 2/50", "--images", 2, "--output", output)
     assert "2 images after 5 evaluations" in run("crf_in_diffusers", tiny_teacher, tmp_path / "crf", "a", *arguments)
     assert Image.open(output).size == Image.open(tmp_path / "apple-1.png").size == (32, 32)
+
+
+def test_fastest_schedule(run: Run, tiny_teacher: Path, tmp_path: Path) -> None:
+    front, output = tmp_path / "schedule.json", tmp_path / "apple.png"
+    front.write_text(make_front(recommended=3).format())
+    printed = run("fastest_schedule", tiny_teacher, front, "a red apple", "--output", output)
+    assert "3 evaluations, 6 passes: 3@981,501,201 (dpm++) (recommended)" in printed
+    assert printed.endswith(f"{output}: 3@981,501,201 (dpm++)\n")
+    arguments = ("--num-inference-steps", 4, "--output", tmp_path / "other.png")
+    assert "other.png: 4@981,721,401,161" in run("fastest_schedule", tiny_teacher, front, "a red apple", *arguments)
+    assert np.any(np.asarray(Image.open(output)) != np.asarray(Image.open(tmp_path / "other.png")))
 
 
 def test_train_on_pairs_and_read_the_store(run: Run, tmp_path: Path) -> None:
