@@ -8,7 +8,7 @@
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations (bench-crf), and how fast
 #               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk
 #   make ablation   which of its parts earn their place, against every control; about an hour. The controls alone
-#               take minutes (ablation-controls). FRONT=schedule.json adds the schedules of a search
+#               take a quarter of it (ablation-controls). FRONT=schedule.json adds the schedules of a search
 #   make notebook   run docs/browse.ipynb again, on what make demo made
 #   make chaos  kill -9 at random moments, RUNS=100 times, and endpoints that hang; about an hour
 #   make ui     Prefect server and worker with a deployment of every stage

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from crf.front import FrontPoint
@@ -16,6 +17,14 @@ SURE = 0.05
 def rank(errors: Errors) -> list[str]:
     """List the schedules from the smallest geometric mean error to the largest."""
     return sorted(errors, key=lambda schedule: float(log_errors(errors[schedule]).mean()))
+
+
+def choose(errors: Errors) -> str:
+    """Return the schedule with the smallest mean error among schedules of which none is surely the best.
+
+    The mean, because a few captions on which a schedule fails weigh most in it, and hardly in a geometric mean.
+    """
+    return min(errors, key=lambda schedule: float(np.mean(errors[schedule])))
 
 
 def drop_worse(errors: Errors, captions_N: npt.NDArray[Any], most: int) -> list[str]:

@@ -6,7 +6,7 @@ from crf.front import Front, FrontPoint, hash_caption
 from crf.sampling.paths import count_passes, list_timesteps
 from crf.schedule import Schedule
 from crf.search.candidates import Candidate, Space, list_candidates, vary
-from crf.search.racing import drop_worse, rank, recommend
+from crf.search.racing import choose, drop_worse, recommend
 from crf.statistics.intervals import summarize_errors
 from crf.teacher.folder import fingerprint_teacher
 from flows.parameters.searching import SearchParameters
@@ -104,7 +104,8 @@ def choose_front(params: SearchParameters, space: Space, pools: Pools, selected:
     """Choose the best candidate for each number of evaluations, and recommend one."""
     points = []
     for count in sorted(pools, reverse=True):
-        best = rank({str(each.schedule): selected.errors[str(each.schedule)] for each in pools[count]})[0]
+        left = [str(candidate.schedule) for candidate in keep(pools[count], selected, SECOND_SURVIVORS)]
+        best = choose({text: selected.errors[text] for text in left})
         schedule, summary = Schedule.parse(best), summarize_errors(selected.errors[best], selected.captions)
         guided = params.guidance_scale > 1
         points.append(

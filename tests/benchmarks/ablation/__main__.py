@@ -39,7 +39,7 @@ from tests.benchmarks.ablation.trial import count_cost, find_shape, load_study, 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the options from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--controls-only", action="store_true", help="train nothing; takes minutes")
+    parser.add_argument("--controls-only", action="store_true", help="train nothing; a quarter of an hour on two cores")
     parser.add_argument(
         "--front", type=Path, help="schedule.json of a search; its schedules without a CRF are rows too"
     )

@@ -10,6 +10,7 @@ import numpy as np
 from crf.front import Front, FrontPoint
 from tests.benchmarks.ablation.__main__ import main
 from tests.benchmarks.ablation.forms import BEST, GROUPS, LEADS, list_endings
+from tests.benchmarks.ablation.samples import Samples
 
 FORM = f"{BEST}, 88 filters"
 IN_FRONT = "17@981.. (unipc) (power 1.1)"
@@ -57,6 +58,12 @@ def test_smallest_study_has_every_control_every_ending_and_every_interval(tiny_t
     assert {file: file.read_bytes() for file in logs} == logs
     again = json.loads((tmp_path / "ablation.json").read_text())["records"]
     assert again == [floor, *(record for record in records if record["network"] is None)]
+
+
+def test_nothing_is_trained_or_searched_on_the_captions_that_are_measured() -> None:
+    heldout = set(Samples.draw("images/heldout.parquet", 64, 1).captions)
+    for file in ("images/train.parquet", "images/calibrate.txt", "images/select.txt"):
+        assert heldout.isdisjoint(Samples.draw(file, 256, 0).captions)
 
 
 def check_controls(records: list[dict[str, Any]]) -> None:

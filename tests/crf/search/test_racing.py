@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crf.front import FrontPoint
-from crf.search.racing import drop_worse, rank, recommend
+from crf.search.racing import choose, drop_worse, rank, recommend
 
 CAPTIONS = np.arange(16)
 
@@ -40,3 +40,9 @@ def test_the_cheapest_that_is_surely_within_the_limit_is_recommended() -> None:
     assert recommend(points, 3) == 5
     assert recommend(points, 2.5) == 9
     assert recommend(points, 1) is None
+
+
+def test_of_those_left_the_one_that_fails_least_is_chosen() -> None:
+    usual, failing = np.full(9, 2.0), np.array([1.0] * 8 + [99.0])
+    assert rank({"usual": usual, "failing": failing})[0] == "failing"
+    assert choose({"usual": usual, "failing": failing}) == "usual"
