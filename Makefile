@@ -7,7 +7,8 @@
 #   make docs   the documentation as a site, into site/
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations (bench-crf), and how fast
 #               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk
-#   make ablation   which of its parts earn their place, against every control; about an hour
+#   make ablation   which of its parts earn their place, against every control; about an hour. The controls alone
+#               take minutes (ablation-controls). FRONT=schedule.json adds the schedules of a search
 #   make notebook   run docs/browse.ipynb again, on what make demo made
 #   make chaos  kill -9 at random moments, RUNS=100 times, and endpoints that hang; about an hour
 #   make ui     Prefect server and worker with a deployment of every stage
@@ -18,7 +19,7 @@ space := $(subst ,, )
 # Each of many processes would compile torch and diffusers anew, which takes longer than importing them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo search test slow lint docs bench bench-crf bench-store ablation notebook chaos ui clean
+.PHONY: env demo search test slow lint docs bench bench-crf bench-store ablation ablation-controls notebook chaos ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -63,8 +64,13 @@ bench-crf: env
 bench-store: env
 	$(BIN)/python -m tests.benchmarks.store_speed --output docs/store_speed
 
+FRONT ?= $(wildcard deploy/demo/schedule.json)
 ablation: env
-	$(BIN)/python -m tests.benchmarks.ablation --root runs/ablation --output docs/ablation
+	$(BIN)/python -m tests.benchmarks.ablation $(if $(FRONT),--front $(FRONT)) --root runs/ablation --output docs/ablation
+
+ablation-controls: env
+	$(BIN)/python -m tests.benchmarks.ablation --controls-only $(if $(FRONT),--front $(FRONT)) \
+	    --root runs/ablation --output runs/ablation/controls
 
 notebook: env
 	$(BIN)/jupyter-execute --inplace docs/browse.ipynb

@@ -35,7 +35,7 @@ Root = Annotated[str | None, Parameter(help="where outputs go; by default the co
 @app.command(group=PIPELINE, sort_key=1)
 @find_once()
 def run(config: Config, *, root: Root = None, json: Json = False) -> None:
-    """Run all five stages of a configuration. Skips each stage whose output is sealed."""
+    """Run all stages of a configuration. Skips each stage whose output is sealed."""
     from flows.commands.configs import load_config
     from flows.commands.terminal import print_table
     from flows.pipeline import list_steps, pipeline
@@ -102,8 +102,8 @@ def generate(
     crf
         URL of a CRF, as printed by distill or train; by default the newest under ROOT/distill
     schedule
-        schedule of the second image, or the schedule.json of a search; by default the lead and tail that the CRF was
-        distilled for
+        schedule of the second image, a .txt file with a long one, or the schedule.json of a search; by default the
+        lead and tail that the CRF was distilled for
     num_inference_steps
         with a schedule.json: run its schedule of so many evaluations; by default the recommended one
     output

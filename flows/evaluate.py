@@ -74,6 +74,7 @@ def describe_reference(params: EvaluateParameters) -> ReferenceParameters:
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
+    from crf.device import choose_device
     from crf.teacher.teacher import Teacher
     from flows.evaluation.costs import measure_costs_on_ray
     from flows.report.assembling import assemble_report
@@ -103,8 +104,9 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     report["made"] = describe_provenance(work, crf=read_config(params.crf) if params.crf else None)
     report = write_report(work.url, report)
     losses = read_training_losses(params.crf) if params.crf else {}
-    crf = load_crf(params.crf).eval() if params.crf else None
-    draw_report(work.url, report, store, Teacher.load(params.teacher), losses, crf, open_trajectories(params))
+    device = choose_device()
+    teacher, crf = Teacher.load(params.teacher, device), load_crf(params.crf).eval().to(device) if params.crf else None
+    draw_report(work.url, report, store, teacher, losses, crf, open_trajectories(params))
     store.seal([REPORT, *DRAWN, CAPTIONS])
 
 

@@ -6,6 +6,7 @@ from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.searching import SearchOptions, SearchParameters
 from flows.progress import Progress
 from flows.ray_session import ray_session
+from flows.report.artifacts import publish_search
 from flows.searching.captions import check_disjoint
 from flows.searching.trajectories import check_trajectories
 from flows.shards.samples import iterate_samples
@@ -54,4 +55,6 @@ SEARCH = Stage("search", identify, compute, unit="rounds", count_done=count_roun
 @flow(name="search")
 def search(params: SearchParameters) -> StageResult:
     """Search the fastest schedules for a teacher: dynamic programming, a race of candidates, the front, one test."""
-    return make_prefect_state(run_stage(SEARCH, params, params.root))  # type: ignore[return-value]
+    result = run_stage(SEARCH, params, params.root)
+    publish_search(result.url)
+    return make_prefect_state(result)  # type: ignore[return-value]

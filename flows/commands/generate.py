@@ -25,7 +25,7 @@ def find_newest_crf(root: str) -> str:
 
 
 def read_schedule(text: str | None, num_inference_steps: int | None) -> Schedule | None:
-    """Return the schedule that a user names: as text, or by the path or URL of a search's schedule.json.
+    """Return the schedule that a user names: as text, by a .txt file of it, or by a search's schedule.json.
 
     Raises UserError if ``num_inference_steps`` is given without a schedule.json.
     """
@@ -35,6 +35,8 @@ def read_schedule(text: str | None, num_inference_steps: int | None) -> Schedule
         return Front.parse(locations.read_bytes(text).decode()).choose(num_inference_steps)
     if num_inference_steps:
         raise UserError("a schedule.json for --num-inference-steps", str(text), "give --schedule schedule.json")
+    if text and text.endswith(".txt"):
+        text = locations.read_bytes(text).decode().strip()
     return Schedule.parse(text) if text else None
 
 

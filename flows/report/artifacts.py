@@ -29,3 +29,16 @@ def publish_report(url: str) -> None:
         create_image_artifact(encode_data_url(png), key=f"evaluation-{name.replace('_', '-')}")
     markdown = locations.read_bytes(locations.join(url, "report.md")).decode()
     create_markdown_artifact(f"{markdown}\nThe whole report: `{url}/report.html`", key="evaluation-report")
+
+
+def publish_search(url: str) -> None:
+    """Publish a search in the Prefect UI: what it found, the front's schedules and the plot."""
+    from flows.report.page.pictures import encode_data_url
+
+    record = locations.read_json(locations.join(url, "search.json"))
+    front = locations.read_json(locations.join(url, "schedule.json"))["points"]
+    shown = ("evaluations", "passes", "latent_mse", "low", "high", "schedule")
+    create_table_artifact([{name: point[name] for name in shown} for point in front], key="search-front")
+    png = locations.read_bytes(locations.join(url, "front.png"))
+    create_image_artifact(encode_data_url(png), key="search-plot")
+    create_markdown_artifact(f"{record['summary']}\n\nTo run it: `{url}/schedule.json`", key="search-summary")

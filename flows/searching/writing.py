@@ -1,4 +1,4 @@
-"""Write what a search found: schedule.json, which programs use, and search.json, which people and plots read."""
+"""Write what a search found: schedule.json, which programs use, and for people search.json and a plot of it."""
 
 from typing import Any
 
@@ -7,6 +7,8 @@ from crf.schedule import TEACHER_STEPS
 from crf.statistics.comparisons import adjust_holm, compare_errors, compute_kendall_tau
 from crf.statistics.intervals import log_errors, summarize_errors
 from flows.parameters.searching import SearchParameters
+from flows.report.page.pareto import draw_pareto
+from flows.report.page.svg import save_png, save_svg, use_style
 from flows.searching.measuring import Round
 from flows.searching.rounds import SearchResult
 from flows.stage import Work, describe_provenance
@@ -14,15 +16,19 @@ from storage import locations
 from storage.records import hash_object
 from storage.seals import Manifest, seal_output
 
-PRODUCTS = ("schedule.json", "search.json")
+PRODUCTS = ("schedule.json", "search.json", "front.png", "front.svg")
 
 
 def write_search(params: SearchParameters, work: Work, result: SearchResult) -> None:
     """Write the front and the test's table, and seal the output."""
     record = describe_search(params, result)
     record["made"] = describe_provenance(work)
-    locations.write_bytes(locations.join(work.url, "schedule.json"), result.front.format().encode())
-    locations.write_bytes(locations.join(work.url, "search.json"), locations.encode_json(record))
+    with use_style():
+        plot = draw_pareto(record, "latent_mse", f"latent MSE to the teacher's {TEACHER_STEPS} steps")
+        png, svg = save_png(plot), save_svg(plot)
+    contents = (result.front.format().encode(), locations.encode_json(record), png, svg)
+    for name, content in zip(PRODUCTS, contents, strict=True):
+        locations.write_bytes(locations.join(work.url, name), content)
     seal_output(work.url, Manifest(objects={name: hash_object(locations.join(work.url, name)) for name in PRODUCTS}))
 
 

@@ -14,7 +14,7 @@ from flows.evaluate import EVALUATE, describe_reference
 from flows.evaluation.reference import REFERENCE
 from flows.parameters.evaluation import EvaluateParameters
 from flows.stage import StageResult, find_work, plan_stage, run_stage
-from storage import Identity, LatentStore, locations
+from storage import LatentStore
 from storage.errors import UserError
 from tests.support.fronts import make_front
 
@@ -42,18 +42,15 @@ print(store.url)
 def params(tiny_teacher: Path, drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> EvaluateParameters:
     folder = tmp_path_factory.mktemp("evaluate")
     (folder / "captions.txt").write_text("".join(f"a drawing of thing {number}\n" for number in range(6)))
-    search = Identity("search", 1, {"teach": "0123"}, {"evaluations": [4, 3]})
-    search.write(str(folder))
-    front = search.url(str(folder))
-    locations.write_bytes(f"{front}/schedule.json", make_front().format().encode())
-    for number in (1, 2, 3):
-        locations.write_json(f"{front}/round-{number}.json", {"measured": f"{folder}/gone"})
+    front = folder / "search/0123"
+    front.mkdir(parents=True)
+    (front / "schedule.json").write_text(make_front().format())
     return EvaluateParameters(
         captions=str(folder / "captions.txt"),
         images=str(drawings),
         teacher=str(tiny_teacher),
         root=str(folder / "runs"),
-        front=front,
+        front=str(front),
         schedules=("5/5", "50/50"),
         vendi_captions=1,
         vendi_noises=3,
@@ -71,9 +68,7 @@ def report(evaluated: StageResult) -> dict[str, Any]:
     return dict(json.loads((Path(evaluated.url) / "report.json").read_text()))
 
 
-def test_samplers_the_front_and_given_schedules_are_compared(
-    report: dict[str, Any], params: EvaluateParameters
-) -> None:
+def test_samplers_the_front_and_given_schedules_are_compared(report: dict[str, Any]) -> None:
     kinds = {row["kind"] for row in report["rows"]}
     assert "crf" not in kinds
     assert {"reference", "control", "sampler", "front", "floor"} <= kinds
@@ -82,8 +77,8 @@ def test_samplers_the_front_and_given_schedules_are_compared(
     assert [row["kind"] for row in report["rows"] if row["schedule"] == "5/5"] == ["sampler"]
     assert [row["key"] for row in report["rows"] if row["schedule"] == "50/50"] == ["full_50", "other_noises"]
     assert report["subject"]["crf"] is None
-    assert report["subject"]["front"] == params.front.rpartition("/")[2]
-    assert report["seen_captions"] == "not checked"
+    assert report["subject"]["front"] == "0123"
+    assert report["seen_captions"] == "none"
     assert (report["captions"], report["samples"]) == (6, 8)
 
 
@@ -146,7 +141,7 @@ def test_the_real_images_features_are_kept_for_the_next_evaluation(
     assert find_work(EVALUATE, params, params.root).identity.inputs["reference"] == work.identity.fingerprint
 
 
-@pytest.mark.parametrize("change", [{"baseline": "dpm"}, {"noises": 1, "vendi_captions": 1}])
+@pytest.mark.parametrize("change", [{"baseline": "ddim"}, {"noises": 1, "vendi_captions": 1}])
 def test_what_only_the_report_depends_on_leaves_the_samples(
     evaluated: StageResult, params: EvaluateParameters, change: dict[str, Any]
 ) -> None:
@@ -159,8 +154,9 @@ def test_bad_parameters_are_named(params: EvaluateParameters, tmp_path: Path) ->
         ({"baseline": "none"}, UserError, "the key of a method that is compared, found none; choose among full_50, "),
         ({"schedules": ("3/4 + crf",)}, ScheduleError, "a CRF for the schedule '3/4 [+] crf', found none; give --crf"),
         ({"schedules": ("nonsense",)}, ScheduleError, "a schedule, found 'nonsense'"),
-        ({"front": str(tmp_path)}, UserError, "the output of search .*, found none"),
         ({"features": str(tmp_path / "none")}, UserError, "a transformers folder or a TorchScript file, found nothing"),
     ):
         with pytest.raises(error, match=words):
             EVALUATE.identify(params.model_copy(update=change))
+    with pytest.raises(UserError, match=r"the output of search .*, found none"):
+        EVALUATE.check(params.model_copy(update={"front": str(tmp_path)}))

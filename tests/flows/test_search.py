@@ -19,6 +19,7 @@ from tests.support.pipelines import quiet, seeded
 from tests.support.teachers import TINY, save_pipeline
 
 pytestmark = pytest.mark.usefixtures("ray_local")
+EVALUATIONS = [4, 2]
 SETS = {"train": 4, "calibrate": 5, "select": 3, "test": 3}
 
 
@@ -40,7 +41,7 @@ def teach(caption_files: dict[str, str], teacher: Path, root: Path, trajectory: 
 def parameters(caption_files: dict[str, str], teacher: Path, root: Path, trajectories: str) -> SearchParameters:
     sets = {name: caption_files[name] for name in ("calibrate", "select", "test")}
     where = {"teacher": str(teacher), "root": str(root), "trajectories": trajectories}
-    return SearchParameters(**sets, **where, evaluations=[4, 2], first_captions=2)
+    return SearchParameters(**sets, **where, evaluations=EVALUATIONS, first_captions=2)
 
 
 @pytest.fixture(scope="module", params=["sd", "sdxl", "sd3"])
@@ -61,7 +62,7 @@ def searched(
 def test_the_front_holds_a_schedule_for_each_number(searched: tuple[SearchParameters, StageResult]) -> None:
     params, result = searched
     front = Front.read(Path(result.url) / "schedule.json")
-    assert [point.evaluations for point in front.points] == [4, 2]
+    assert [point.evaluations for point in front.points] == EVALUATIONS
     record = json.loads((Path(result.url) / "search.json").read_text())
     assert record["summary"]
     assert record["captions"] == SETS["test"]
@@ -100,23 +101,30 @@ def test_its_errors_are_those_of_the_pipeline(searched: tuple[SearchParameters, 
         assert float(error) == pytest.approx(float(expected), rel=1e-2)
 
 
+@pytest.fixture(scope="module")
+def trajectories(
+    caption_files: dict[str, str], tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
+) -> str:
+    return teach(caption_files, tiny_teacher, tmp_path_factory.mktemp("trajectories"), "products")
+
+
 def test_sets_that_share_a_caption_are_rejected(
-    caption_files: dict[str, str], tiny_teacher: Path, tmp_path: Path
+    caption_files: dict[str, str], tiny_teacher: Path, trajectories: str, tmp_path: Path
 ) -> None:
-    url = teach(caption_files, tiny_teacher, tmp_path, "products")
     shared = {**caption_files, "select": caption_files["train"]}
     with pytest.raises(UserError, match=r"expected different captions in trajectories and select, found 4 in both"):
-        run_stage(SEARCH, parameters(shared, tiny_teacher, tmp_path, url), str(tmp_path))
+        run_stage(SEARCH, parameters(shared, tiny_teacher, tmp_path, trajectories), str(tmp_path))
 
 
-def test_other_trajectories_are_rejected(caption_files: dict[str, str], tiny_teacher: Path, tmp_path: Path) -> None:
-    without = parameters(caption_files, tiny_teacher, tmp_path, teach(caption_files, tiny_teacher, tmp_path, "none"))
-    with pytest.raises(UserError, match="run teach --trajectory products"):
-        run_stage(SEARCH, without, str(tmp_path))
-    url = teach(caption_files, tiny_teacher, tmp_path, "products")
-    params = parameters(caption_files, tiny_teacher, tmp_path, url).model_copy(update={"guidance_scale": 3.0})
+def test_other_trajectories_are_rejected(
+    caption_files: dict[str, str], tiny_teacher: Path, trajectories: str, tmp_path: Path
+) -> None:
+    params = parameters(caption_files, tiny_teacher, tmp_path, trajectories)
     with pytest.raises(UserError, match=r"expected guidance_scale 7\.5, as the trajectories have, found 3\.0"):
-        run_stage(SEARCH, params, str(tmp_path))
+        run_stage(SEARCH, params.model_copy(update={"guidance_scale": 3.0}), str(tmp_path))
     save_pipeline(TINY["sd_v"](), tmp_path / "other")
     with pytest.raises(UserError, match="expected the trajectories of this teacher"):
-        run_stage(SEARCH, parameters(caption_files, tmp_path / "other", tmp_path, url), str(tmp_path))
+        run_stage(SEARCH, parameters(caption_files, tmp_path / "other", tmp_path, trajectories), str(tmp_path))
+    without = teach(caption_files, tiny_teacher, tmp_path, "none")
+    with pytest.raises(UserError, match="run teach --trajectory products"):
+        run_stage(SEARCH, parameters(caption_files, tiny_teacher, tmp_path, without), str(tmp_path))

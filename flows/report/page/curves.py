@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.report.training_losses import Losses
 from flows.training.loss_curves import draw_curve
 from storage import LatentStore
 
-Losses = dict[str, list[dict[str, float]]]
-"""Training stage -> loss records."""
 MOST_SAMPLES = 256
 FIRST, SECOND, THIRD = "#1c7ed6", "#d9480f", "#7d8590"
 

@@ -7,14 +7,15 @@ from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
 from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
-from flows.report.contact_sheet import arrange_sheet
-from flows.report.page.curves import Losses, draw_convergence, draw_losses, draw_variance, measure_variance
+from flows.report.page.contact_sheet import arrange_sheet
+from flows.report.page.curves import draw_convergence, draw_losses, draw_variance, measure_variance
 from flows.report.page.exports import make_csv, make_markdown
 from flows.report.page.pareto import describe_points, draw_pareto
 from flows.report.page.pictures import make_thumbnail, read_values
 from flows.report.page.rendering import Chart, render_page
 from flows.report.page.sheets import SHOWN_CAPTIONS, arrange_sheets, find_first_noises
 from flows.report.page.svg import embed_svg, save_png, save_svg, use_style
+from flows.report.training_losses import Losses
 from storage import LatentStore, locations
 
 DRAWN = ("report.html", "report.md", "report.csv", "pareto.png", "pareto.svg", "contact_sheet.png")

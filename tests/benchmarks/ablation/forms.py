@@ -1,6 +1,6 @@
 """The rows: networks in the CRF's place, where they stand in a schedule, and the controls without one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +16,10 @@ Shape = dict[str, int]
 
 @dataclass(frozen=True)
 class Form:
-    """A network from the latents' shape, and what it is trained on: stage 1 first or not, and how many pairs.
+    """A network built from the latents' shape, and how it is trained.
 
-    ``aimed``: trained for the tail at ``TAIL`` alone, see ``aim_at_tail``. ``family``: name of the curve that it is
-    drawn in.
+    ``pairs``: number of pairs in stage 2; None for all. ``aimed``: trained for the tail at ``TAIL`` alone, see
+    ``aim_at_tail``. ``family``: name of the curve that it is drawn in.
     """
 
     name: str
@@ -34,16 +34,13 @@ class Form:
 # The first evaluations, always to t = 201 -> how many there are with the two at the end. Those of
 # 31/40 begin at less noise than the teacher's 50 steps do (t = 976 instead of 981).
 LEADS = {PAPERS_LEAD: 33, "31@981..201": 33, "23@981..201": 25, "15@981..201": 17}
+# Numbers of evaluations at which methods are compared; those without a lead compare samplers alone.
+GROUPS = (33, 25, 17, 12, 10)
 # Where the last two evaluations start that a form may be aimed at.
 TAIL = 101
-# Keys of the methods that end with a network, as crf.evaluation.methods has them, and their columns.
-ENDINGS = {"crf_0": "+0", "crf_2": "+2 direct", f"crf_2_at_{TAIL}_21": f"+2 @ {TAIL}, 21"}
-RENOISED_ENDINGS = {
-    **ENDINGS,
-    **{f"crf_2_{renoise}": f"+2 {renoise}" for renoise in ("fresh", "consistent", "recomputed")},
-}
-# Each so many steps, at about that many evaluations' cost.
-CACHED = {33: 2, 25: 3}
+# Keys of the methods that end with a network, as crf.evaluation.methods has them.
+ENDINGS = ("crf_0", "crf_2", f"crf_2_at_{TAIL}_21")
+RENOISED_ENDINGS = (*ENDINGS, "crf_2_fresh", "crf_2_consistent", "crf_2_recomputed")
 
 
 def crf_form(name: str, changes: dict[str, Any], **training: Any) -> Form:
@@ -95,11 +92,18 @@ NAMES = (f"{BEST}, 88 filters", "plain convnet, width 64")
 EVERYWHERE = tuple(form for form in FORMS if form.name.removesuffix(AIMED) in NAMES)
 
 
-def list_endings(form_name: str) -> dict[str, str]:
-    """Every renoising for the paper's form and for the best one: key of the method -> column."""
+def list_endings(form_name: str) -> tuple[str, ...]:
+    """List the keys of the methods that end with a form: every renoising for the paper's form and for the best one."""
     return RENOISED_ENDINGS if form_name in ("paper", f"{BEST}, 88 filters") else ENDINGS
 
 
-def list_forms(lead_text: str) -> tuple[Form, ...]:
-    """All of them after the paper's lead, those that matter after others."""
-    return FORMS if lead_text == PAPERS_LEAD else EVERYWHERE
+def list_forms(lead: str, names: Sequence[str]) -> tuple[Form, ...]:
+    """List all forms after the paper's lead, and those that matter after others; only those of ``names`` if any."""
+    forms = FORMS if lead == PAPERS_LEAD else EVERYWHERE
+    return tuple(form for form in forms if not names or form.name in names)
+
+
+def find_form(name: str) -> Form:
+    """Return the form of a name."""
+    [form] = [form for form in FORMS if form.name == name]
+    return form

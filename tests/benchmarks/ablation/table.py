@@ -1,76 +1,89 @@
-"""The study's records as JSON, as tables and as curves."""
+"""The study's records as tables."""
 
-import json
-import statistics
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from matplotlib.figure import Figure
+from crf.statistics.comparisons import Ratio
+from crf.statistics.intervals import ErrorSummary
+from tests.benchmarks.ablation.records import Claim, Record, make_claims, summarize
 
-from crf.schedule import PAPERS_LEAD
-from tests.benchmarks.ablation.forms import LEADS, RENOISED_ENDINGS
+ERRORS = (
+    "passes",
+    "latent MSE to full 50",
+    "geometric mean",
+    "ratio to the baseline",
+    "latent MSE to converged",
+    "geometric mean",
+)
+INTRODUCTION = """Latent MSE in thousandths, with 95 % t-intervals over the {captions} held-out captions; a caption's
+errors are averaged over training seeds. Ratios are those of geometric means of the MSE to the teacher's 50 steps,
+paired by caption. "n.s.": not significantly different from the baseline at 5 %, after Holm's correction over all
+comparisons of the group. Passes: through the U-Net, two per guided evaluation.
 
-Record = dict[str, Any]
-CURVE_ENDING = "crf_0"
-
-
-def write_table(output: Path, records: list[Record], options: dict[str, Any]) -> None:
-    """OUTPUT.json, OUTPUT.md and OUTPUT.png."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    made = {name: value if isinstance(value, int | float) else str(value) for name, value in options.items()}
-    output.with_suffix(".json").write_text(json.dumps({"options": made, "records": records}, indent=1) + "\n")
-    groups = [(lead, [one for one in records if one["lead"] == lead]) for lead in LEADS]
-    text = "\n".join(f"## {LEADS[lead]} evaluations, the first {lead}\n\n{table(own)}" for lead, own in groups)
-    output.with_suffix(".md").write_text(text)
-    draw_curves([one for one in records if one["lead"] == PAPERS_LEAD], output.with_suffix(".png"))
+The teacher's 50 steps and the converged reference (`{converged}`) differ by {floor}, geometric mean {geometric}.
+"""
 
 
-def table(records: list[Record]) -> str:
-    """Controls line by line; then the forms, a column an ending."""
-    controls = [record for record in records if "parameters" not in record]
-    lines = ["| control | schedule | evaluations | latent MSE to full 50, thousandths |", "|---|---|--:|--:|"]
-    for one in controls:
-        lines.append(f"| {one['name']} | `{one['ending']}` | {one['cost']} | {figure(one['mse'])} |")
-    forms: dict[str, dict[str, Record]] = {}
-    for one in records:
-        if "parameters" in one:
-            forms.setdefault(one["name"], {})[one["ending"]] = one
-    lines += [
-        "",
-        f"| network | {' | '.join(RENOISED_ENDINGS.values())} | parameters | MFLOP |",
-        "|---|" + "--:|" * (len(RENOISED_ENDINGS) + 2),
-    ]
-    for form, by_ending in forms.items():
-        size = by_ending[CURVE_ENDING]
-        errors = " | ".join(figure(by_ending[name]["mse"]) if name in by_ending else "" for name in RENOISED_ENDINGS)
-        lines.append(f"| {form} | {errors} | {size['parameters']:,} | {size['mflop']:.1f} |")
+def format_tables(floor: Record, groups: dict[int, list[Record]], baselines: dict[int, str]) -> str:
+    """Format one section per group; its baseline, its controls and its networks."""
+    distance = summarize(floor.errors)
+    introduction = INTRODUCTION.format(
+        captions=len(floor.errors[0]),
+        converged=floor.schedule,
+        floor=format_mean(distance),
+        geometric=format_thousandths(distance.geometric_mean),
+    )
+    return "\n".join([introduction, *(format_group(n, groups[n], baselines[n]) for n in groups)])
+
+
+def format_group(group: int, records: Sequence[Record], baseline: str) -> str:
+    """Format the tables of one group."""
+    claims = make_claims(records, baseline)
+    lines = [f"## {group} evaluations", "", f"Baseline: `{baseline}`; {len(claims) - 1} comparisons.", ""]
+    lines += format_rows([claim for claim in claims if claim.record.network is None], "control")
+    networks = [claim for claim in claims if claim.record.network is not None]
+    if networks:
+        lines += ["", *format_rows(networks, "network")]
     return "\n".join(lines) + "\n"
 
 
-def figure(errors: list[float]) -> str:
-    """Mean and, over several seeds, standard deviation; in thousandths."""
-    spread = f" ± {1000 * statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
-    return f"{1000 * statistics.mean(errors):.2f}{spread}"
+def format_rows(claims: Sequence[Claim], heading: str) -> list[str]:
+    """Format a table, a line per claim."""
+    sizes = ("parameters", "MFLOP") if heading == "network" else ()
+    columns = (heading, "schedule", *ERRORS, *sizes)
+    lines = [format_row(columns), "|---|---|" + "--:|" * (len(columns) - 2)]
+    for claim in claims:
+        record = claim.record
+        network = record.network
+        size = (f"{network.parameters:,}", f"{network.mflop:.1f}") if network else ()
+        errors = (
+            f"{record.passes:.1f}",
+            format_mean(claim.to_full),
+            format_thousandths(claim.to_full.geometric_mean),
+            format_ratio(claim.ratio, claim.is_significant),
+            format_mean(claim.to_converged),
+            format_thousandths(claim.to_converged.geometric_mean),
+        )
+        lines.append(format_row((record.name, f"`{record.schedule}`", *errors, *size)))
+    return lines
 
 
-def draw_curves(records: list[Record], file: Path) -> None:
-    """Each family's error against pairs (one size), and against parameters (all pairs)."""
-    drawn = [record for record in records if record["ending"] == CURVE_ENDING and record.get("family")]
-    every = max(record["pairs"] for record in drawn)
-    figure_ = Figure(figsize=(10, 3.6), layout="constrained")
-    by_pairs, by_size = figure_.subplots(1, 2, sharey=True)
-    for family in sorted({record["family"] for record in drawn}):
-        own = [record for record in drawn if record["family"] == family]
-        one_size = {record["parameters"] for record in own if record["pairs"] < every}
-        errorbars(by_pairs, family, [(one["pairs"], one["mse"]) for one in own if one["parameters"] in one_size])
-        errorbars(by_size, family, [(one["parameters"], one["mse"]) for one in own if one["pairs"] == every])
-    by_pairs.set(xlabel="training pairs", xscale="log", ylabel="latent MSE to full 50, no evaluation after")
-    by_size.set(xlabel="parameters", xscale="log")
-    by_pairs.legend()
-    figure_.savefig(file, dpi=90)
+def format_row(cells: Sequence[str]) -> str:
+    """Format a line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
 
 
-def errorbars(axes: Any, label: str, points: list[tuple[float, list[float]]]) -> None:
-    points = sorted(points)
-    spreads = [statistics.stdev(errors) if len(errors) > 1 else 0.0 for _, errors in points]
-    axes.errorbar([x for x, _ in points], [statistics.mean(e) for _, e in points], spreads, marker="o", label=label)
+def format_mean(summary: ErrorSummary) -> str:
+    """Format a mean and its interval, in thousandths: "0.97 [0.66, 1.27]"."""
+    return f"{format_thousandths(summary.mean)} [{format_thousandths(summary.low)}, {format_thousandths(summary.high)}]"
+
+
+def format_thousandths(value: float | None) -> str:
+    """Format an error in thousandths; "?" if unknown."""
+    return "?" if value is None else f"{1000 * value:.2f}"
+
+
+def format_ratio(ratio: Ratio | None, significant: bool) -> str:
+    """Format a ratio and its interval: "×0.31 [0.25, 0.39]"; "baseline" without one."""
+    if ratio is None:
+        return "baseline"
+    return f"×{ratio.ratio:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]" + ("" if significant else " n.s.")

@@ -1,6 +1,5 @@
 """The feature networks, with random weights except for the default's."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,10 @@ import pytest
 import torch
 from PIL import Image
 from transformers import (
-    CLIPConfig,
     CLIPImageProcessorPil,
     CLIPModel,
     Dinov2Config,
     Dinov2Model,
-    PreTrainedModel,
     SiglipConfig,
     SiglipModel,
     SiglipVisionConfig,
@@ -27,9 +24,9 @@ from crf.features import network
 from crf.features.files import fingerprint_features
 from crf.features.loading import load_features
 from crf.features.pixels import quantise, resize
+from tests.support.feature_networks import TINY, save_clip, save_folder
 from tests.support.teachers import clip_config, clip_tokenizer
 
-TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8, "image_size": 32}
 IMAGES = torch.rand(5, 3, 40, 40, generator=torch.Generator().manual_seed(0)) * 2 - 1
 CAPTIONS = ["a red apple", "two dogs", "a", "a castle on a hill"]
 
@@ -50,22 +47,6 @@ class Pooling(torch.nn.Module):
 class Maps(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x
-
-
-def save_folder(folder: Path, network: PreTrainedModel, **preprocessor: object) -> Path:
-    network.save_pretrained(folder)
-    defaults = {"size": {"height": 32, "width": 32}, "image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.3, 0.4]}
-    (folder / "preprocessor_config.json").write_text(json.dumps(defaults | preprocessor))
-    return folder
-
-
-def save_clip(folder: Path) -> Path:
-    torch.manual_seed(0)
-    config = CLIPConfig(
-        text_config=clip_config().to_dict(), vision_config={**TINY, "intermediate_size": 32}, projection_dim=6
-    )
-    clip_tokenizer().save_pretrained(folder)
-    return save_folder(folder, CLIPModel(config), size={"shortest_edge": 36}, crop_size=32, do_center_crop=True)
 
 
 def save_dinov2(folder: Path) -> Path:

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from flows.report.contact_sheet import HEADING, MARGIN, arrange_sheet, cut_text, load_font, wrap_label
+from flows.report.page.contact_sheet import HEADING, MARGIN, arrange_sheet, cut_text, load_font, wrap_label
 
 SIDE = 120
 
