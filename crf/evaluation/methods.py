@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # naming the methods takes no torch
     from crf.teacher.noise_schedule import NoiseSchedule
 
 REFERENCE, CONVERGED = "full_50", "converged"
+EVEN_DDIM = "ddim_from_"  # begins the key of the teacher's own sampler, evenly from where the teacher starts
 FULL = Schedule(TEACHER_STEPS, TEACHER_STEPS)
 CONVERGED_STEPS = 100
 Kind = Literal["reference", "floor", "crf", "control", "sampler", "front"]
@@ -110,7 +111,7 @@ def list_samplers(total: int, start: float) -> Iterator[Method]:
     """Yield samplers of ``total`` evaluations: as diffusers spaces them, and from the teacher's first timestep on."""
     whole, even = Schedule(total, total), Schedule(total, lead_from=start)
     yield Method("ddim", f"{total}-step DDIM", whole, "sampler")
-    yield Method(f"ddim_from_{start:g}", f"{total}-step DDIM from {start:g}", even, "sampler")
+    yield Method(f"{EVEN_DDIM}{start:g}", f"{total}-step DDIM from {start:g}", even, "sampler")
     multistep = replace(whole, solver="dpm++")
     yield Method("dpm", f"{total}-step DPM-Solver++", multistep, "sampler", in_table=False)
     trailing = replace(multistep, spacing="trailing")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from crf.errors import ScheduleError
-from crf.evaluation.methods import Kind, Method, list_methods
+from crf.evaluation.methods import EVEN_DDIM, Kind, Method, list_methods
 from crf.front import Front
 from crf.schedule import PAPERS_LEAD, Schedule
 from crf.teacher.folder import TeacherShape
@@ -77,15 +77,14 @@ def is_file(front: str) -> bool:
 
 
 def find_baseline(params: EvaluateParameters, methods: tuple[Method, ...]) -> str:
-    """Return the key of the method that all others are compared with: the given one or, by default, plain DDIM.
+    """Return the key of the method that all others are compared with.
 
-    Among the table's samplers of the teacher's kind, the default is the last: the one that starts where the teacher
-    starts, if there is one. Raises UserError if the given one is not compared.
+    By default it is the teacher's own sampler, evenly spaced from where the teacher starts. Raises UserError if the
+    given one is not compared.
     """
     keys = [method.key for method in methods]
     if params.baseline is None:
-        plain = [m.key for m in methods if m.kind == "sampler" and m.schedule.solver == "ddim"]
-        return plain[-1]
+        return next(key for key in keys if key.startswith(EVEN_DDIM))
     if params.baseline not in keys:
         raise UserError("the key of a method that is compared", params.baseline, f"choose among {', '.join(keys)}")
     return params.baseline

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from crf.errors import ScheduleError
+from crf.teacher.folder import fingerprint_teacher
 from flows.evaluate import EVALUATE, describe_reference
 from flows.evaluation.reference import REFERENCE
 from flows.parameters.evaluation import EvaluateParameters
@@ -44,7 +45,7 @@ def params(tiny_teacher: Path, drawings: Path, tmp_path_factory: pytest.TempPath
     (folder / "captions.txt").write_text("".join(f"a drawing of thing {number}\n" for number in range(6)))
     front = folder / "search/0123"
     front.mkdir(parents=True)
-    (front / "schedule.json").write_text(make_front().format())
+    (front / "schedule.json").write_text(make_front(teacher=fingerprint_teacher(tiny_teacher)).format())
     return EvaluateParameters(
         captions=str(folder / "captions.txt"),
         images=str(drawings),
@@ -66,6 +67,13 @@ def evaluated(params: EvaluateParameters, ray_local: None) -> StageResult:
 @pytest.fixture(scope="module")
 def report(evaluated: StageResult) -> dict[str, Any]:
     return dict(json.loads((Path(evaluated.url) / "report.json").read_text()))
+
+
+def test_a_front_of_another_teacher_is_rejected(params: EvaluateParameters, tmp_path: Path) -> None:
+    (tmp_path / "schedule.json").write_text(make_front().format())
+    other = params.model_copy(update={"front": str(tmp_path / "schedule.json")})
+    with pytest.raises(UserError, match="expected a front of this teacher, found one of another unet"):
+        EVALUATE.check(other)
 
 
 def test_samplers_the_front_and_given_schedules_are_compared(report: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ def arrange_tables(report: dict[str, Any]) -> list[Table]:
         make_column(
             "geometric mean, ×10⁻³", "Geometric mean of the same errors.", "latent_mse.geometric_mean", "", THOUSANDTHS
         ),
-        make_column("95th percentile, ×10⁻³", "95 % of the samples are nearer.", "latent_mse.p95", "", THOUSANDTHS),
+        make_column("95th percentile, ×10⁻³", "95 % of the captions are nearer.", "latent_mse.p95", "", THOUSANDTHS),
         Column(f"ratio to {baseline}", "Ratio of the geometric means; below 1 is nearer.", make_ratio_cell),
         make_column(
             "MSE to converged, ×10⁻³",
