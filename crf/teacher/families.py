@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def guide_always(timestep: float) -> bool:
+    """Return True: guidance is on at every timestep."""
+    return True
+
+
 @dataclass(frozen=True)
 class Condition:
     """Encoded prompts, for the teacher's network and the CRF.
@@ -32,7 +37,7 @@ class Condition:
     inputs: dict[str, Tensor]
     pooled_BD: Tensor
     guidance_scale: float
-    is_guided_at: Callable[[float], bool] = lambda timestep: True
+    is_guided_at: Callable[[float], bool] = guide_always
 
     @property
     def is_guided(self) -> bool:
