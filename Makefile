@@ -33,8 +33,8 @@ comma := ,
 
 demo: env
 	$(BIN)/latentcrf run demo --root runs/demo
-	$(BIN)/latentcrf generate --prompt "a red apple" --guidance-scale 4 --root runs/demo --output runs/demo/red-apple.png \
-	    --schedule "31@981..201 + crf + 2@101,21 (recomputed)"
+	$(BIN)/latentcrf generate --prompt "a red apple" --guidance-scale 4 --output runs/demo/red-apple.png \
+	    --schedule deploy/demo/schedule.json
 
 search: env
 	$(BIN)/latentcrf run deploy/demo/search.yaml --root runs/demo

@@ -63,5 +63,5 @@ def test_the_demo_is_planned_from_any_folder(python: Path, tmp_path: Path) -> No
 
 def test_each_deployment_is_loaded_from_the_wheel(python: Path, tmp_path: Path) -> None:
     loaded = json.loads(run([python, "-c", LOAD_DEPLOYMENTS], tmp_path))
-    assert loaded["names"] == ["encode", "teach", "train", "distill", "evaluate", "pipeline"]
+    assert loaded["names"] == ["encode", "teach", "train", "distill", "evaluate", "search", "measure", "pipeline"]
     assert Path(loaded["flows"]).is_relative_to(python.parents[1])

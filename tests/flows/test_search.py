@@ -44,7 +44,11 @@ def parameters(caption_files: dict[str, str], teacher: Path, root: Path, traject
     return SearchParameters(**sets, **where, evaluations=EVALUATIONS, first_captions=2)
 
 
-@pytest.fixture(scope="module", params=["sd", "sdxl", "sd3"])
+# tests/crf/search/test_families.py runs every candidate on the other families, without Ray.
+OTHERS = [pytest.param(family, marks=pytest.mark.slow) for family in ("sdxl", "sd3")]
+
+
+@pytest.fixture(scope="module", params=["sd", *OTHERS])
 def searched(
     request: pytest.FixtureRequest,
     caption_files: dict[str, str],

@@ -17,7 +17,7 @@ from tests.support.servers import free_port
 
 PATIENCE = 600  # seconds until what does not come counts as hung
 Ui = tuple[str, httpx.Client, dict[str, str]]
-STAGES = {"encode", "teach", "train", "distill", "evaluate", "pipeline"}
+STAGES = {"encode", "teach", "train", "distill", "evaluate", "search", "measure", "pipeline"}
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
