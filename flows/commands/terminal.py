@@ -89,6 +89,6 @@ def print_table(report_url: str) -> None:
         table.add_column(heading, justify="left" if method else "right", no_wrap=method)
     for row in rows:
         table.add_row(*row.values())
-    Console(width=150).print(table)
+    Console(width=165).print(table)
     print(f"± and [ ]: 95 % intervals over captions; n.s.: not significant (Holm). Protocol {report['protocol_id']}.")
     print(report["summary"])

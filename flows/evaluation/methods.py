@@ -53,7 +53,8 @@ def make_method(schedule: Schedule, kind: Kind, params: EvaluateParameters) -> M
     if schedule.middle == "crf" and not params.crf:
         raise ScheduleError(f"a CRF for the schedule '{schedule}'", "none", "give --crf")
     text = str(schedule)
-    return Method(f"schedule_{digest(text)[:8]}", text[:30], schedule, kind)
+    label = f"found: {schedule.evaluations} evaluations" if kind == "front" else text[:30]
+    return Method(f"schedule_{digest(text)[:8]}", label, schedule, kind)
 
 
 def load_front(front: str | None) -> Front | None:

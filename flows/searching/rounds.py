@@ -67,7 +67,7 @@ def run_rounds(params: SearchParameters, work: Work, progress: Progress) -> Sear
     limit = params.tolerance * float(selected.converged["50/50"].mean())
     front = choose_front(params, space, pools, selected, limit)
     rivals = list_rivals(space, front, first, families)
-    families, budgets = {**name_all(rivals)[0], **families}, {**name_all(rivals)[1], **budgets}
+    families, budgets = {**families, **name_all(rivals)[0]}, {**budgets, **name_all(rivals)[1]}
     tested = measure(params, "test", rivals, converged=True)
     finish(4, rivals, tested)
     guided = params.guidance_scale > 1
