@@ -22,7 +22,8 @@ class FrontPoint:
     """The best schedule found for one number of evaluations.
 
     Args:
-        evaluations: Number of the teacher's evaluations.
+        evaluations: Number of whole evaluations that was searched for. A schedule with DeepCache or with a range of
+            guidance evaluates more often at the same cost.
         passes: Passes through the teacher's network, two per guided evaluation.
         schedule: The schedule's text, for ``Schedule.parse``.
         timesteps: The evaluations' timesteps, for a stock scheduler of diffusers.
@@ -46,8 +47,8 @@ class Front:
 
     Args:
         points: The schedules, from the most evaluations to the fewest.
-        recommended: Evaluations of the cheapest schedule that stays within the tolerance, or None if none does.
-        teacher: Fingerprints of the teacher's parts.
+        recommended: ``evaluations`` of the cheapest schedule that stays within the tolerance, or None if none does.
+        teacher: Fingerprints of the teacher's parts, but for its VAE, which no schedule depends on.
         guidance_scale: Guidance scale of the search.
         seen: ``hash_caption`` of each caption that the search chose by. On these, the schedules look too good.
     """
@@ -90,7 +91,9 @@ class Front:
         Raises:
             InputError: The front has no schedule of so many evaluations.
         """
-        wanted = evaluations or self.recommended or self.points[0].evaluations
+        wanted = self.recommended if evaluations is None else evaluations
+        if wanted is None:
+            wanted = self.points[0].evaluations
         for point in self.points:
             if point.evaluations == wanted:
                 return Schedule.parse(point.schedule)

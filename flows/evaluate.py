@@ -6,7 +6,14 @@ from prefect import flow
 
 from crf.stages.arrays import TRAJECTORY_STATE
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
-from flows.evaluation.methods import choose_methods, choose_own_methods, find_baseline, fingerprint_front, load_front
+from flows.evaluation.methods import (
+    check_front,
+    choose_methods,
+    choose_own_methods,
+    find_baseline,
+    fingerprint_front,
+    load_front,
+)
 from flows.evaluation.reference import REFERENCE, ReferenceParameters
 from flows.evaluation.sampling import list_samples, list_tested_captions, sample_methods
 from flows.evaluation.seen_captions import check_all_unseen, describe_seen, find_training_index
@@ -123,18 +130,9 @@ def check(params: EvaluateParameters) -> None:
         check_inputs(PROTOCOLS[params.protocol], params.captions, params.images, params.root)
     if params.crf:
         check_crf(params.crf, params)
-    check_front(params)
+    if front := load_front(params.front):
+        check_front(front, params.teacher)
     check_all_unseen(params)
-
-
-def check_front(params: EvaluateParameters) -> None:
-    """Raise UserError if the front was searched for another teacher."""
-    front = load_front(params.front)
-    parts = fingerprint_teacher(params.teacher)
-    if front and (changed := sorted(name for name in front.teacher if front.teacher[name] != parts.get(name))):
-        raise UserError(
-            "a front of this teacher", f"one of another {', '.join(changed)} in {params.front}", "run latentcrf search"
-        )
 
 
 def check_crf(crf: str, params: EvaluateParameters) -> None:

@@ -7,7 +7,7 @@ from flows.parameters.searching import SearchOptions, SearchParameters
 from flows.progress import Progress
 from flows.ray_session import ray_session
 from flows.report.artifacts import publish_search
-from flows.searching.captions import check_disjoint
+from flows.searching.captions import check_calibration, check_disjoint
 from flows.searching.trajectories import check_trajectories
 from flows.shards.samples import iterate_samples
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
@@ -35,8 +35,9 @@ def count_rounds(url: str) -> int:
 
 
 def check(params: SearchParameters) -> None:
-    """Raise UserError if the trajectories are not this teacher's, or if two sets of captions share one."""
+    """Raise UserError for trajectories of another teacher, and for sets of captions that are too few or share one."""
     check_trajectories(params)
+    check_calibration(params)
     check_disjoint(params)
 
 

@@ -47,6 +47,7 @@ class Space:
         timesteps: Timesteps of the teacher's 50 evaluations.
         first_SS: First-order local errors, from ``compute_first_order``.
         paths: Best paths of "ddim" and of "dpm++", by number of evaluations.
+        guided: Whether the teacher runs with guidance.
         shallow: Cost of an evaluation with cached deep features, as a share of a whole one; None if the teacher has
             no U-Net.
         crf_lead_to: Timestep at which the lead ended that the CRF was distilled on; None without a CRF.
@@ -56,6 +57,7 @@ class Space:
     timesteps: list[float]
     first_SS: Array
     paths: dict[str, Paths]
+    guided: bool
     shallow: float | None
     crf_lead_to: float | None
 
@@ -71,9 +73,13 @@ class Space:
         except ScheduleError:
             return False
 
+    def count_passes(self, schedule: Schedule) -> float:
+        """Return the schedule's passes through the network."""
+        return count_passes(self.noise_schedule, schedule, self.guided, self.shallow or 1)
+
     def count_evaluations(self, schedule: Schedule) -> float:
-        """Return the schedule's cost in guided evaluations."""
-        return count_passes(self.noise_schedule, schedule, guided=True, shallow=self.shallow or 1) / 2
+        """Return the schedule's cost in whole evaluations."""
+        return self.count_passes(schedule) / (2 if self.guided else 1)
 
 
 def list_candidates(space: Space, evaluations: int) -> list[Candidate]:
@@ -146,6 +152,8 @@ def list_handover_places(space: Space) -> Iterator[tuple[float, str]]:
 
 def list_partly_guided(space: Space, evaluations: int) -> Iterator[Candidate]:
     """Yield the longest schedules whose late evaluations run without guidance, for one pass each."""
+    if not space.guided:
+        return
     for guided_to in GUIDED_TO:
         for count in range(2 * evaluations, evaluations, -1):
             schedule = Schedule(count, lead_from=space.start, solver="dpm++", spacing="power 1", guided_to=guided_to)

@@ -48,9 +48,9 @@ def drop_worse(errors: Errors, captions_N: npt.NDArray[Any], most: int) -> list[
 
 
 def recommend(points: Sequence[FrontPoint], limit: float) -> int | None:
-    """Return the evaluations of the cheapest schedule whose error is surely below a limit; None if none is.
+    """Return the evaluations of the cheapest schedule whose error is below a limit; None if none is.
 
-    Sure means by the upper end of its interval; cheapest means of the fewest passes.
+    Its error counts by the upper end of its interval. The cheapest has the fewest passes.
     """
     within = [point for point in points if point.high <= limit]
     return min(within, key=lambda point: point.passes).evaluations if within else None

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
-# Solver -> diffusers' class and what distinguishes the solver from the class's default.
+# Solver -> diffusers' class and what makes it this solver, whatever the teacher's config says.
 SOLVERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "dpm++": (DPMSolverMultistepScheduler, {}),
-    "dpm++3m": (DPMSolverMultistepScheduler, {"solver_order": 3}),
-    "unipc": (UniPCMultistepScheduler, {}),
+    "dpm++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    "dpm++3m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 3}),
+    "unipc": (UniPCMultistepScheduler, {"solver_order": 2, "predict_x0": True}),
 }
 
 

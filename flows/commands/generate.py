@@ -11,6 +11,7 @@ from crf.front import Front
 from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.schedule import Schedule, make_default_schedule
 from flows.commands.configs import EMBEDDED
+from flows.evaluation.methods import check_front
 from flows.training.crf_files import choose_lead, load_crf, read_config
 from storage import UserError, locations
 from storage.outputs import find_newest
@@ -24,17 +25,28 @@ def find_newest_crf(root: str) -> str:
     return newest
 
 
-def read_schedule(text: str | None, num_inference_steps: int | None) -> Schedule | None:
+def read_schedule(
+    text: str | None, num_inference_steps: int | None, teacher: str, guidance_scale: float
+) -> Schedule | None:
     """Return the schedule that a user names: as text, by a .txt file of it, or by a search's schedule.json.
 
-    Raises UserError if ``num_inference_steps`` is given without a schedule.json.
+    Raises UserError for a schedule.json of another teacher or guidance scale, and if ``num_inference_steps`` is given
+    without one.
     """
+    if text and text.endswith((".json", ".txt")) and not locations.exists(text):
+        raise UserError("a file with a schedule", f"none at {text}", "correct --schedule")
     if text and text.endswith(".json"):
-        if not locations.exists(text):
-            raise UserError("the schedule.json of a search", f"none at {text}", "run latentcrf search, or give another")
-        return Front.parse(locations.read_bytes(text).decode()).choose(num_inference_steps)
-    if num_inference_steps:
-        raise UserError("a schedule.json for --num-inference-steps", str(text), "give --schedule schedule.json")
+        front = Front.parse(locations.read_bytes(text).decode())
+        check_front(front, teacher)
+        if guidance_scale != front.guidance_scale:
+            raise UserError(
+                f"guidance scale {front.guidance_scale:g}, which the schedules were searched at",
+                f"{guidance_scale:g}",
+                f"add --guidance-scale {front.guidance_scale:g}",
+            )
+        return front.choose(num_inference_steps)
+    if num_inference_steps is not None:
+        raise UserError("a schedule.json with --num-inference-steps", text or "no --schedule", "add --schedule")
     if text and text.endswith(".txt"):
         text = locations.read_bytes(text).decode().strip()
     return Schedule.parse(text) if text else None
@@ -61,14 +73,15 @@ def draw_side_by_side(
 
     if Path(output).suffix.lower() != ".png":
         raise UserError("a path that ends in .png", output, "change --output")
-    given = read_schedule(schedule, num_inference_steps)
+    teacher = teacher or str(EMBEDDED["demo"].parent / "teacher")
+    given = read_schedule(schedule, num_inference_steps, teacher, guidance_scale)
     url = None if given and given.middle != "crf" else crf or find_newest_crf(root)
     config = read_config(url) if url else {}
     chosen = given or make_default_schedule(config.get("lead"), config.get("tail"))
     if chosen.middle == "crf":
         choose_lead(config, str(chosen.first), ignore_mismatched_lead)
     model = load_crf(url) if url else None
-    pipeline = LatentCRFPipeline.from_teacher(teacher or EMBEDDED["demo"].parent / "teacher", model)
+    pipeline = LatentCRFPipeline.from_teacher(teacher, model)
     pipeline.to(choose_device()).set_progress_bar_config(disable=True)
     images, seconds = [], []
     for each in (Schedule.parse("50/50"), chosen):

@@ -6,7 +6,7 @@ from crf.errors import ScheduleError
 from crf.evaluation.methods import EVEN_DDIM, Kind, Method, list_methods
 from crf.front import Front
 from crf.schedule import PAPERS_LEAD, Schedule
-from crf.teacher.folder import TeacherShape
+from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.evaluation import EvaluateParameters
 from flows.training.crf_files import choose_lead, read_config
 from storage import locations
@@ -65,6 +65,13 @@ def load_front(front: str | None) -> Front | None:
     if not locations.exists(place):
         raise UserError(f"the output of search (a folder with {FRONT})", f"none at {front}", "check --front")
     return Front.parse(locations.read_bytes(place).decode())
+
+
+def check_front(front: Front, teacher: str) -> None:
+    """Raise UserError if the front was searched for another teacher."""
+    parts = fingerprint_teacher(teacher)
+    if changed := sorted(name for name in front.teacher if front.teacher[name] != parts.get(name)):
+        raise UserError("a front of this teacher", f"one of another {', '.join(changed)}", "run latentcrf search")
 
 
 def fingerprint_front(front: str) -> str:

@@ -23,6 +23,17 @@ def list_seen(params: SearchParameters) -> list[str]:
     return [caption for name, captions in read_sets(params).items() if name != "test" for caption in captions]
 
 
+def check_calibration(params: SearchParameters) -> None:
+    """Raise UserError if the first round leaves no captions to calibrate on for the second."""
+    count = len(read_sets(params)["calibrate"])
+    if count <= params.first_captions:
+        raise UserError(
+            f"more calibration captions than the {params.first_captions} of the first round",
+            str(count),
+            "give more, or lower --first-captions",
+        )
+
+
 def check_disjoint(params: SearchParameters) -> None:
     """Raise UserError if two of the four sets share a caption, apart from case and outer spaces."""
     sets = {name: {caption.strip().casefold() for caption in captions} for name, captions in read_sets(params).items()}

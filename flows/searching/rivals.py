@@ -21,7 +21,7 @@ def list_rivals(space: Space, front: Front, first: Round, families: dict[str, st
     """List the schedules of the test by number of evaluations: the front's own first, then its rivals."""
     pools: Pools = {}
     for point in front.points:
-        count = round(point.passes / 2) if front.guidance_scale > 1 else round(point.passes)
+        count = point.evaluations
         chosen = [Candidate(Schedule.parse(point.schedule), families.get(point.schedule, "varied"))]
         every = [*chosen, *list_plain(space, count), *list_best(space, count, first, families)]
         pools[count] = list({each.schedule: each for each in reversed(every)}.values())[::-1]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from crf.front import Front, FrontPoint, hash_caption
-from crf.sampling.paths import count_passes, list_timesteps
+from crf.sampling.paths import list_timesteps
 from crf.schedule import Schedule
 from crf.search.candidates import Candidate, Space, list_candidates, vary
 from crf.search.racing import choose, drop_worse, recommend
@@ -25,14 +25,14 @@ VARIATIONS, VARIED_UP_TO = 8, 17  # how many, and up to how many evaluations: be
 class SearchResult:
     """A finished search: the front, and the errors of each round.
 
-    ``limit``: error within which the front's recommendation stays. ``families``, ``budgets`` and ``passes``: by
-    schedule, its family, the number of evaluations that it is a candidate for, and its passes.
+    ``limit``: error within which the front's recommendation stays. ``families`` and ``passes``: by schedule.
+    ``rivals``: what was tested, by number of evaluations, the front's own schedule first.
     """
 
     front: Front
     limit: float
     families: dict[str, str]
-    budgets: dict[str, int]
+    rivals: Pools
     passes: dict[str, float]
     first: Round
     selected: Round
@@ -51,7 +51,7 @@ def run_rounds(params: SearchParameters, work: Work, progress: Progress) -> Sear
             done = number
 
     pools = {count: list_candidates(space, count) for count in params.evaluations}
-    families, budgets = name_all(pools)
+    families = name_families(pools)
     first = measure(params, "calibrate", pools, limit=params.first_captions)
     finish(1, pools, first)
     pools = {count: keep(pool, first, FIRST_SURVIVORS) for count, pool in pools.items()}
@@ -61,27 +61,22 @@ def run_rounds(params: SearchParameters, work: Work, progress: Progress) -> Sear
     second = measure(params, "calibrate", pools, skip=params.first_captions)
     finish(2, pools, second)
     pools = {count: keep(pool, second, SECOND_SURVIVORS) for count, pool in pools.items()}
-    families, budgets = {**name_all(pools)[0], **families}, {**name_all(pools)[1], **budgets}
+    families = {**name_families(pools), **families}
     selected = measure(params, "select", pools, converged=True)
     finish(3, pools, selected)
     limit = params.tolerance * float(selected.converged["50/50"].mean())
     front = choose_front(params, space, pools, selected, limit)
     rivals = list_rivals(space, front, first, families)
-    families, budgets = {**families, **name_all(rivals)[0]}, {**budgets, **name_all(rivals)[1]}
+    families |= name_families(rivals)
     tested = measure(params, "test", rivals, converged=True)
     finish(4, rivals, tested)
-    guided = params.guidance_scale > 1
-    passes = {
-        text: count_passes(space.noise_schedule, Schedule.parse(text), guided, space.shallow or 1)
-        for text in tested.errors
-    }
-    return SearchResult(front, limit, families, budgets, passes, first, selected, tested)
+    passes = {text: space.count_passes(Schedule.parse(text)) for text in tested.errors}
+    return SearchResult(front, limit, families, rivals, passes, first, selected, tested)
 
 
-def name_all(pools: Pools) -> tuple[dict[str, str], dict[str, int]]:
-    """Return each schedule's family, and the number of evaluations that it is a candidate for."""
-    every = [(count, candidate) for count, pool in pools.items() for candidate in pool]
-    return {str(c.schedule): c.family for _, c in every}, {str(c.schedule): count for count, c in every}
+def name_families(pools: Pools) -> dict[str, str]:
+    """Return each schedule's family."""
+    return {str(candidate.schedule): candidate.family for pool in pools.values() for candidate in pool}
 
 
 def keep(pool: list[Candidate], measured: Round, most: int) -> list[Candidate]:
@@ -107,11 +102,10 @@ def choose_front(params: SearchParameters, space: Space, pools: Pools, selected:
         left = [str(candidate.schedule) for candidate in keep(pools[count], selected, SECOND_SURVIVORS)]
         best = choose({text: selected.errors[text] for text in left})
         schedule, summary = Schedule.parse(best), summarize_errors(selected.errors[best], selected.captions)
-        guided = params.guidance_scale > 1
         points.append(
             FrontPoint(
-                evaluations=schedule.evaluations,
-                passes=count_passes(space.noise_schedule, schedule, guided, space.shallow or 1),
+                evaluations=count,
+                passes=space.count_passes(schedule),
                 schedule=best,
                 timesteps=tuple(list_timesteps(space.noise_schedule, schedule)),
                 latent_mse=summary.mean,
@@ -121,4 +115,5 @@ def choose_front(params: SearchParameters, space: Space, pools: Pools, selected:
         )
     recommended = recommend(points, limit)
     seen = tuple(sorted({hash_caption(caption) for caption in list_seen(params)}))
-    return Front(tuple(points), recommended, fingerprint_teacher(params.teacher), params.guidance_scale, seen)
+    teacher = {name: part for name, part in fingerprint_teacher(params.teacher).items() if name != "vae"}
+    return Front(tuple(points), recommended, teacher, params.guidance_scale, seen)

@@ -72,28 +72,20 @@ def make_space(params: SearchParameters) -> "Space":
     first_SS, second_SSS = compute_first_order(products_NPP, *levels), compute_second_order(products_NPP, *levels)
     paths = {"ddim": find_first_order_paths(first_SS), "dpm++": find_second_order_paths(first_SS, second_SSS)}
     shallow = count_shallow_share(teacher, TeacherShape.read(params.teacher).side(params.size))
-    return Space(teacher.noise_schedule, timesteps, first_SS, paths, shallow, find_crf_place(params, teacher))
+    guided = params.guidance_scale > 1
+    return Space(teacher.noise_schedule, timesteps, first_SS, paths, guided, shallow, find_crf_place(params, teacher))
 
 
 def count_shallow_share(teacher: Any, size: int) -> float | None:
     """Count the FLOPs of an evaluation with cached deep features, as a share of a whole one. None without a U-Net."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
     from crf.errors import TeacherError
-    from crf.sampling.deepcache import cache_features
+    from crf.evaluation.costs import count_part_flops, count_shallow_flops
 
     try:
-        cached = cache_features(teacher, 2)
+        shallow = count_shallow_flops(teacher, "a caption", size)
     except TeacherError:
         return None
-    given, z_BCHW = cached.condition(["a caption"], 1), torch.zeros((1, *cached.latent_shape(size)))
-    flops: list[float] = []
-    for timestep in (501, 481):
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            cached.guided_output(z_BCHW, timestep, given)
-        flops.append(counter.get_total_flops())
-    return flops[1] / flops[0]
+    return shallow / count_part_flops(teacher, None, "a caption", size)["pass"]
 
 
 def find_crf_place(params: SearchParameters, teacher: Any) -> float | None:

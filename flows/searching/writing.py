@@ -34,14 +34,16 @@ def write_search(params: SearchParameters, work: Work, result: SearchResult) -> 
 
 def describe_search(params: SearchParameters, result: SearchResult) -> dict[str, Any]:
     """Return the test's table, the comparisons with the front, and how well calibration foretold the test."""
-    rows = [describe_row(result, text) for text in result.tested.errors]
+    counts = {str(each.schedule): count for count, pool in result.rivals.items() for each in pool}
+    rows = [describe_row(result, text, counts[text]) for text in result.tested.errors]
     return {
         "summary": summarize(result),
         "captions": len(set(result.tested.captions)),
         "limit": result.limit,
         "rows": [describe_reference(params, result.tested), *rows],
         "comparisons": compare_with_front(result),
-        "kendall_tau": compute_tau(result.first, result.tested),
+        "to_floor": compare_with_floor(result),
+        "kendall_tau": average_tau(result),
         "measured": {"first": result.first.url, "select": result.selected.url, "test": result.tested.url},
     }
 
@@ -54,18 +56,18 @@ def describe_reference(params: SearchParameters, tested: Round) -> dict[str, Any
     return {**named, "passes": passes, "latent_mse": None, "converged_mse": vars(summary)}
 
 
-def describe_row(result: SearchResult, text: str) -> dict[str, Any]:
+def describe_row(result: SearchResult, text: str, count: int) -> dict[str, Any]:
     """Return the row of one schedule of the test."""
     tested, family = result.tested, result.families[text]
     on_front = {point.schedule: point for point in result.front.points}
     kind = "front" if text in on_front else {"crf": "crf", "x0": "control"}.get(family, "sampler")
     return {
         "key": text,
-        "label": f"{result.budgets[text]} {family}",
+        "label": f"{count} {family}",
         "schedule": text,
         "kind": kind,
         "family": family,
-        "evaluations": result.budgets[text],
+        "evaluations": count,
         "passes": result.passes[text],
         "latent_mse": vars(summarize_errors(tested.errors[text], tested.captions)),
         "converged_mse": vars(summarize_errors(tested.converged[text], tested.captions)),
@@ -75,39 +77,53 @@ def describe_row(result: SearchResult, text: str) -> dict[str, Any]:
 def compare_with_front(result: SearchResult) -> list[dict[str, Any]]:
     """Compare each rival with the front's schedule of the same cost, paired, with p-values adjusted for them all."""
     tested, found = result.tested, []
-    for point in result.front.points:
-        count = result.budgets[point.schedule]
-        for text, errors in tested.errors.items():
-            if text != point.schedule and result.budgets[text] == count:
-                ratio = compare_errors(errors, tested.errors[point.schedule], tested.captions)
-                found.append({"key": text, "baseline": point.schedule, **vars(ratio)})
+    for front, *rivals in result.rivals.values():
+        baseline = str(front.schedule)
+        for text in (str(rival.schedule) for rival in rivals):
+            ratio = compare_errors(tested.errors[text], tested.errors[baseline], tested.captions)
+            found.append({"key": text, "baseline": baseline, **vars(ratio)})
     adjusted = adjust_holm([each["p"] for each in found])
     return [{**each, "p_holm": p, "significant": p < 0.05} for each, p in zip(found, adjusted, strict=True)]
 
 
-def compute_tau(first: Round, tested: Round) -> float | None:
-    """Compute Kendall's tau of the first round and the test, over the schedules of both."""
-    both = [text for text in tested.errors if text in first.errors]
-    if len(both) < 2:
-        return None
-    ranked = [[float(log_errors(each.errors[text]).mean()) for text in both] for each in (first, tested)]
-    return compute_kendall_tau(*ranked)
+def compare_with_floor(result: SearchResult) -> list[dict[str, Any]]:
+    """Compare each schedule of the front with the 50 steps' own distance to the converged reference, paired."""
+    tested = result.tested
+    return [
+        {"key": point.schedule, **vars(compare_errors(tested.errors[point.schedule], floor_N, tested.captions))}
+        for floor_N in [tested.converged["50/50"]]
+        for point in result.front.points
+    ]
+
+
+def average_tau(result: SearchResult) -> float | None:
+    """Average Kendall's tau of the first round and the test over the numbers of evaluations.
+
+    Within one number, because more evaluations are better in both for a reason that needs no search.
+    """
+    taus = []
+    for pool in result.rivals.values():
+        both = [text for text in (str(each.schedule) for each in pool) if text in result.first.errors]
+        if len(both) > 1:
+            rounds = (result.first, result.tested)
+            ranked = [[float(log_errors(each.errors[text]).mean()) for text in both] for each in rounds]
+            taus.append(compute_kendall_tau(*ranked))
+    return sum(taus) / len(taus) if taus else None
 
 
 def summarize(result: SearchResult) -> str:
-    """Say in one sentence what the search found."""
-    front, limit = result.front, 1e3 * result.limit
+    """Say in one sentence what the search found, with the test's figures."""
+    front, tested = result.front, result.tested
     point = find_recommended(front)
     if point is None:
-        return (
-            f"No schedule ends within {limit:.2f}e-3 of the teacher's {TEACHER_STEPS} steps; ask for more evaluations."
-        )
+        return f"No schedule stays within {1e3 * result.limit:.2f}e-3 of the teacher's {TEACHER_STEPS} steps."
     full = TEACHER_STEPS * (2 if front.guidance_scale > 1 else 1)
-    measured = summarize_errors(result.tested.errors[point.schedule], result.tested.captions)
+    measured = summarize_errors(tested.errors[point.schedule], tested.captions)
+    floor = float(tested.converged["50/50"].mean())
     return (
         f"{point.evaluations} evaluations, {full / point.passes:.1f}x fewer passes: '{point.schedule}' ends "
-        f"{1e3 * measured.mean:.2f}e-3 from the teacher's {TEACHER_STEPS} steps, which are {limit:.2f}e-3 from "
-        "convergence themselves; run it with generate --schedule schedule.json"
+        f"{1e3 * measured.mean:.2f}e-3 from the teacher's {TEACHER_STEPS} steps, which are {1e3 * floor:.2f}e-3 from "
+        "convergence on the same captions; run it with generate --schedule schedule.json"
     )
 
 

@@ -120,6 +120,14 @@ def test_sets_that_share_a_caption_are_rejected(
         run_stage(SEARCH, parameters(shared, tiny_teacher, tmp_path, trajectories), str(tmp_path))
 
 
+def test_too_few_calibration_captions_are_rejected(
+    caption_files: dict[str, str], tiny_teacher: Path, trajectories: str, tmp_path: Path
+) -> None:
+    params = parameters(caption_files, tiny_teacher, tmp_path, trajectories)
+    with pytest.raises(UserError, match="expected more calibration captions than the 2 of the first round, found 2"):
+        run_stage(SEARCH, params.model_copy(update={"calibrate_limit": 2}), str(tmp_path))
+
+
 def test_other_trajectories_are_rejected(
     caption_files: dict[str, str], tiny_teacher: Path, trajectories: str, tmp_path: Path
 ) -> None:

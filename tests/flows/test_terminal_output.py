@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 COMMAND = Path(sys.executable).with_name("latentcrf")
-BAR = re.compile(r" *(hashing|encode|teach|train|distill|evaluate|reference): +\d+%\|.*\| \d+/\d+ \[.*\]\s*")
+BAR = re.compile(r" *(hashing|encode|teach|train|distill|evaluate|reference): +\d+%\|.*\| \d+/\d+ \[.*\]\s*(\x1b\[A)?")
 
 
 @pytest.mark.timeout(600)

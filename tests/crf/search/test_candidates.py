@@ -15,7 +15,7 @@ def make_space(family: str, crf_lead_to: float | None = None) -> Space:
     i, j = np.indices((TEACHER_STEPS + 1,) * 2)
     costs = np.where(i < j, (j - i - 1.0) ** 2, np.inf)
     paths = find_first_order_paths(costs)
-    return Space(noise_schedule, timesteps, costs, {"ddim": paths, "dpm++": paths}, 0.3, crf_lead_to)
+    return Space(noise_schedule, timesteps, costs, {"ddim": paths, "dpm++": paths}, True, 0.3, crf_lead_to)
 
 
 @pytest.mark.parametrize("family", ["sd", "sd3"])

@@ -29,7 +29,7 @@ def test_every_candidate_is_measured(family: str, tmp_path_factory: pytest.TempP
     products, levels = taught(batch)["trajectory_products"], compute_levels(noise_schedule, timesteps)
     first, second = compute_first_order(products, *levels), compute_second_order(products, *levels)
     paths = {"ddim": find_first_order_paths(first), "dpm++": find_second_order_paths(first, second)}
-    space = Space(noise_schedule, timesteps, first, paths, 0.3 if family == "sdxl" else None, None)
+    space = Space(noise_schedule, timesteps, first, paths, True, 0.3 if family == "sdxl" else None, None)
 
     texts = [str(candidate.schedule) for candidate in list_candidates(space, 4)]
     measured = MeasureSchedules(teacher, **common, schedules=[*texts, "50/50"], converged=True)(batch)
