@@ -18,7 +18,7 @@ SHOWN = (
 
 
 def list_rivals(space: Space, front: Front, first: Round, families: dict[str, str]) -> Pools:
-    """List the schedules of the test by number of evaluations: the front's own first, then its rivals."""
+    """List the schedules of the test by number of evaluations: the front's own and its rivals."""
     pools: Pools = {}
     for point in front.points:
         count = point.evaluations

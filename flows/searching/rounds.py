@@ -26,7 +26,7 @@ class SearchResult:
     """A finished search: the front, and the errors of each round.
 
     ``limit``: error within which the front's recommendation stays. ``families`` and ``passes``: by schedule.
-    ``rivals``: what was tested, by number of evaluations, the front's own schedule first.
+    ``rivals``: what was tested, by number of evaluations, with the front's own schedule.
     """
 
     front: Front

@@ -77,9 +77,11 @@ def describe_row(result: SearchResult, text: str, count: int) -> dict[str, Any]:
 def compare_with_front(result: SearchResult) -> list[dict[str, Any]]:
     """Compare each rival with the front's schedule of the same cost, paired, with p-values adjusted for them all."""
     tested, found = result.tested, []
-    for front, *rivals in result.rivals.values():
-        baseline = str(front.schedule)
-        for text in (str(rival.schedule) for rival in rivals):
+    for point in result.front.points:
+        baseline = point.schedule
+        for text in (str(each.schedule) for each in result.rivals[point.evaluations]):
+            if text == baseline:
+                continue
             ratio = compare_errors(tested.errors[text], tested.errors[baseline], tested.captions)
             found.append({"key": text, "baseline": baseline, **vars(ratio)})
     adjusted = adjust_holm([each["p"] for each in found])

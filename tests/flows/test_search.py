@@ -76,6 +76,8 @@ def test_the_front_holds_a_schedule_for_each_number(searched: tuple[SearchParame
     assert {"ddim, even", "ddim, dynamic programming"} <= {row["family"] for row in rivals}
     assert all(row["latent_mse"]["mean"] > 0 for row in record["rows"][1:])
     assert all(each["p"] <= each["p_holm"] for each in record["comparisons"])
+    assert {each["baseline"] for each in record["comparisons"]} == {point.schedule for point in front.points}
+    assert [each["key"] for each in record["to_floor"]] == [point.schedule for point in front.points]
     assert -1 <= record["kendall_tau"] <= 1
     # Found again, not searched again.
     assert run_stage(SEARCH, params, params.root).state == "cached"
