@@ -84,7 +84,7 @@ def find_bottom(families: list[tuple[str, list[Row]]], rows: list[Row], measure:
 
 
 def group_families(rows: list[Row], measure: str) -> list[tuple[str, list[Row]]]:
-    """Group methods whose schedules differ in numbers alone, e.g. by how many steps they take.
+    """Group methods of one family, as a search names it, or whose schedules differ in numbers alone.
 
     Returns:
         (name, rows by falling passes) per family, the front first and the controls last. Rows without the figure
@@ -95,7 +95,7 @@ def group_families(rows: list[Row], measure: str) -> list[tuple[str, list[Row]]]
     )
     families: dict[tuple[str, str], list[Row]] = {}
     for row in shown:
-        shape = "" if row["kind"] == "front" else NUMBERS.sub("n", row["schedule"])
+        shape = "" if row["kind"] == "front" else row.get("family") or NUMBERS.sub("n", row["schedule"])
         families.setdefault((row["kind"], shape), []).append(row)
     return [curve for members in families.values() for curve in split_curve(members)]
 
