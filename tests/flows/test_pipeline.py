@@ -212,10 +212,8 @@ def test_the_report_is_in_the_prefect_ui(first: list[Any]) -> None:
     assert kinds["evaluation-report"] == "markdown"
     assert kinds["train-losses"] == kinds["distill-losses"] == "image"
     assert {kinds[stage] for stage in STAGES} == {"progress"}
-    table = next(artifact.data for artifact in artifacts if artifact.key == "evaluation-table")
-    assert isinstance(table, str)
-    rows = json.loads(table)
-    assert len(rows) == len(ROWS) + 1
+    tables = [artifact.data for artifact in artifacts if artifact.key == "evaluation-table"]  # also other tests'
+    assert len(ROWS) + 1 in {len(json.loads(str(table))) for table in tables}
 
 
 def test_truncated_captions_are_counted(first: list[Any], params: PipelineParameters) -> None:
