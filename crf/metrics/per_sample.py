@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def compute_squared_errors(a_BCHW: "Tensor", b_BCHW: "Tensor") -> Array:
+    """Compute the mean squared error of each pair of latents, float32 (B,)."""
+    errors_B: Array = (a_BCHW.float() - b_BCHW.float()).square().mean((1, 2, 3)).cpu().numpy()
+    return errors_B
+
+
 def compute_feature_distances(a_ND: Array, b_ND: Array) -> Array:
     """Compute the squared distance of each pair of features, (N,).
 

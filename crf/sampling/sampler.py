@@ -1,5 +1,6 @@
 """Run a schedule: the lead, the CRF, the renoising, the tail."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -134,12 +135,20 @@ def run_tail(
 def run_schedules(
     teacher: Teacher, schedules: Iterable[Schedule], noise_BCHW: Tensor, given: Condition, crf: LatentCRF | None = None
 ) -> Iterator[Tensor]:
-    """Run each schedule from the same noise (B, C, H, W) and yield its final latents. Equal leads run once."""
+    """Run each schedule from the same noise (B, C, H, W) and yield its final latents.
+
+    Equal leads run once. A lead's end is kept until its last schedule has run: a search has hundreds of leads.
+    """
+    schedules = list(schedules)
+    waiting = Counter(schedule.first for schedule in schedules)
     leads: dict[Schedule, Trajectory] = {}
     for schedule in schedules:
-        if schedule.first not in leads:
-            leads[schedule.first] = run_lead(teacher, schedule, noise_BCHW, given)
-        yield run_tail(teacher, schedule, leads[schedule.first], given, crf)
+        first = schedule.first
+        reached = leads.pop(first) if first in leads else run_lead(teacher, schedule, noise_BCHW, given)
+        waiting[first] -= 1
+        if waiting[first]:
+            leads[first] = reached
+        yield run_tail(teacher, schedule, reached, given, crf)
 
 
 def require_crf(schedule: Schedule, crf: LatentCRF | None) -> LatentCRF:

@@ -9,7 +9,12 @@ from torch import Tensor
 from crf.evaluation.methods import CONVERGED, REFERENCE, Method
 from crf.features.loading import load_features
 from crf.metrics.caption_accuracy import compute_caption_errors, find_recognised
-from crf.metrics.per_sample import compute_clip_scores, compute_feature_distances, compute_psnr
+from crf.metrics.per_sample import (
+    compute_clip_scores,
+    compute_feature_distances,
+    compute_psnr,
+    compute_squared_errors,
+)
 from crf.metrics.st_lpips import STLPIPS
 from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
@@ -123,8 +128,3 @@ class CompareMethods:
             )
             recognised_B[tested] = find_recognised(errors_BK, own_B[tested])
         return recognised_B
-
-
-def compute_squared_errors(a_BCHW: Tensor, b_BCHW: Tensor) -> Any:
-    """Compute the mean squared error of each sample's latents, (B,)."""
-    return (a_BCHW.float() - b_BCHW.float()).square().mean((1, 2, 3)).cpu().numpy()

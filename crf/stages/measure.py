@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from crf.evaluation.methods import FULL, make_converged
+from crf.metrics.per_sample import compute_squared_errors
 from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
 from crf.sampling.sampler import run_schedules
@@ -53,16 +54,16 @@ class MeasureSchedules:
         noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))
         given = self.teacher.condition([str(caption) for caption in captions], self.guidance_scale)
         references = [FULL, *([self.converged] if self.converged else [])]
-        full, *ends = run_schedules(
+        ends = run_schedules(
             self.teacher, [*references, *self.schedules], noise_BCHW.to(self.teacher.device), given, self.crf
         )
-        if not self.converged:
-            return {LATENT_MSE: compare_all(ends, full)}
-        converged, *ends = ends
-        return {LATENT_MSE: compare_all(ends, full), CONVERGED_MSE: compare_all([full, *ends], converged)}
-
-
-def compare_all(ends: list[Tensor], reference: Tensor) -> Any:
-    """Compute the mean squared errors (B, S) of S latents (B, C, H, W) to a reference."""
-    errors = [(end.float() - reference.float()).square().mean((1, 2, 3)) for end in ends]
-    return torch.stack(errors, 1).cpu().numpy()
+        full = next(ends)
+        converged = next(ends) if self.converged else None
+        errors: dict[str, list[Any]] = {LATENT_MSE: []}
+        if converged is not None:
+            errors[CONVERGED_MSE] = [compute_squared_errors(full, converged)]
+        for z_BCHW in ends:  # one at a time: hundreds of them would fill a GPU
+            errors[LATENT_MSE].append(compute_squared_errors(z_BCHW, full))
+            if converged is not None:
+                errors[CONVERGED_MSE].append(compute_squared_errors(z_BCHW, converged))
+        return {name: np.stack(columns, 1) for name, columns in errors.items()}

@@ -91,9 +91,9 @@ def compare_with_front(result: SearchResult) -> list[dict[str, Any]]:
 def compare_with_floor(result: SearchResult) -> list[dict[str, Any]]:
     """Compare each schedule of the front with the 50 steps' own distance to the converged reference, paired."""
     tested = result.tested
+    floor_N = tested.converged["50/50"]
     return [
         {"key": point.schedule, **vars(compare_errors(tested.errors[point.schedule], floor_N, tested.captions))}
-        for floor_N in [tested.converged["50/50"]]
         for point in result.front.points
     ]
 
