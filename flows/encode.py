@@ -8,6 +8,7 @@ from flows.parameters.latents import EncodeParameters
 from flows.progress import Progress
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import create_store, fill_store
+from flows.shards.model import ModelSpec
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, run_stage
 from storage import ArraySpec, Identity
@@ -43,8 +44,8 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
         scaling_factor=teacher.scaling_factor,
         shift_factor=teacher.shift_factor,
     )
-    arguments = {"teacher_path": params.teacher}
-    fill_store(store, work.shards, DecodeImages(size), "crf.stages.encode:EncodeImages", arguments, progress)
+    model = ModelSpec("crf.stages.encode:EncodeImages", folders={"teacher_path": params.teacher})
+    fill_store(store, work.shards, DecodeImages(size), model, params.resources, progress)
     write_truncated(store)
     store.seal([CAPTIONS])
 

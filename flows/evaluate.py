@@ -77,7 +77,9 @@ def identify(params: EvaluateParameters) -> Target:
 def describe_reference(params: EvaluateParameters) -> ReferenceParameters:
     """Return the parameters of the stage that computes the real images' features."""
     size = TeacherShape.read(params.teacher).side(params.size)
-    return ReferenceParameters(images=params.images, size=size, features=params.features, root=params.root)
+    return ReferenceParameters(
+        images=params.images, size=size, features=params.features, root=params.root, resources=params.resources
+    )
 
 
 def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
@@ -94,6 +96,7 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
         store, features = sample_methods(params, work, methods, crf_path, progress)
         costs, environment = measure_costs_on_ray(
             methods,
+            params.resources,
             teacher_path=params.teacher,
             crf_path=crf_path,
             caption=next(scan_captions(params.captions))["caption"],

@@ -11,6 +11,7 @@ from flows.parameters.evaluation import MeasureParameters
 from flows.progress import Progress
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
+from flows.shards.model import ModelSpec
 from flows.shards.samples import iterate_samples
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
 from flows.training.crf_files import fetch_crf
@@ -60,8 +61,9 @@ def compute(params: MeasureParameters, work: Work, progress: Progress) -> None:
     store = create_store(work, arrays, "captions", samples)
     with fetch_crf(params.crf) if params.crf else nullcontext() as crf_path:
         arguments = {name: options[name] for name in ("guidance_scale", "size", "schedules", "converged")}
-        arguments |= {"teacher_path": params.teacher, "crf_path": crf_path}
-        fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
+        folders = {"teacher_path": params.teacher, **({"crf_path": crf_path} if crf_path else {})}
+        model = ModelSpec(MODEL, arguments, folders)
+        fill_store(store, work.shards, SeedRows(params.seed), model, params.resources, progress)
     store.seal([])
 
 

@@ -38,7 +38,8 @@ class Step:
 def list_steps(params: PipelineParameters) -> list[Step]:
     """List the stages with their parameters, in order. Runs nothing: an output's URL depends only on its inputs."""
     root = locations.make_absolute(params.root)
-    common = {"teacher": params.teacher, "root": root}
+    running = {"root": root, "resources": params.resources}
+    common = {"teacher": params.teacher, **running}
 
     def output(stage: Stage[Any], stage_params: Any) -> str:
         return find_work(stage, stage_params, root).url
@@ -50,7 +51,7 @@ def list_steps(params: PipelineParameters) -> list[Step]:
     trained = TrainParameters.model_validate({**dict(params.train), **common, "latents": output(ENCODE, encoded)})
     pairs, initial = output(TEACH, taught), output(TRAIN, trained)
     distilled = DistillParameters.model_validate(
-        {**dict(params.distill), "root": root, "pairs": pairs, "initial": initial}
+        {**dict(params.distill), **running, "pairs": pairs, "initial": initial}
     )
     heldout = {"captions": params.heldout_captions, "images": params.heldout_images}
     # As distill will write them into the CRF's config, which does not exist yet.

@@ -21,11 +21,14 @@ from flows.parameters.latents import TeachParameters
 from flows.progress import Progress
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
+from flows.shards.model import ModelSpec
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, run_stage
 from storage import ArraySpec, Identity
 from storage.identity import fingerprint_rows
 from storage.inputs.captions import scan_captions
+
+MODEL = "crf.stages.teach:TeachTrajectories"
 
 
 def identify(params: TeachParameters) -> Target:
@@ -80,9 +83,9 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         timesteps=read_noise_schedule(teacher.scheduler_config).timesteps(TEACHER_STEPS),
         dtype="float32",
     )
-    arguments = {"teacher_path": params.teacher, "guidance_scale": params.guidance_scale, "size": size}
-    arguments |= {"x0": params.x0, "lead": params.lead, "tail": params.tail, "trajectory": params.trajectory}
-    fill_store(store, work.shards, SeedRows(params.seed), "crf.stages.teach:TeachTrajectories", arguments, progress)
+    arguments = params.model_dump(include={"guidance_scale", "x0", "lead", "tail", "trajectory"})
+    model = ModelSpec(MODEL, {**arguments, "size": size}, {"teacher_path": params.teacher})
+    fill_store(store, work.shards, SeedRows(params.seed), model, params.resources, progress)
     write_truncated(store)
     store.seal([CAPTIONS])
 

@@ -7,11 +7,11 @@ import torch
 
 from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
 from crf.stages.captions import find_truncated, silence_truncation
-from crf.stages.micro_batches import map_micro_batches
+from crf.stages.micro_batches import StageModel
 from crf.teacher.teacher import Teacher
 
 
-class EncodeImages:
+class EncodeImages(StageModel):
     """Encode a dict of image and caption arrays as a dict of latents and text embeddings.
 
     Reads ``image`` uint8 (B, H, W, 3), ``caption`` str (B,) and ``valid`` bool (B,).
@@ -26,8 +26,8 @@ class EncodeImages:
         self.teacher = Teacher.load(teacher_path, device)
         silence_truncation(self.teacher)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        arrays = map_micro_batches(self._encode, batch["image"], batch["caption"])
+    def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
+        arrays = self._encode(batch["image"], batch["caption"])
         for values in arrays.values():
             values[~batch["valid"]] = np.nan
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])

@@ -31,14 +31,14 @@ from crf.stages.arrays import (
 )
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.stages.encode import make_half_channels_last
-from crf.stages.micro_batches import map_full_micro_batches
+from crf.stages.micro_batches import StageModel
 from crf.teacher.teacher import Teacher
 
 MOST_DECIBELS = 100.0
 """The PSNR that is stored for equal images, whose PSNR is infinite."""
 
 
-class CompareMethods:
+class CompareMethods(StageModel):
     """Sample a dict of captions and seeds with every method of the evaluation.
 
     Reads ``caption`` str (B,) and ``seed`` uint64 (B,).
@@ -57,15 +57,17 @@ class CompareMethods:
     entries pass through.
     """
 
+    pads = True
+
     def __init__(
         self,
         teacher_path: str,
-        crf_path: str | None,
         device: str,
         threads: int,
         guidance_scale: float,
         size: int,
         methods: tuple[Method, ...],
+        crf_path: str | None = None,
         features_path: str | None = None,
         st_lpips: bool = False,
         caption_test: tuple[str, ...] = (),
@@ -79,8 +81,8 @@ class CompareMethods:
         self.guidance_scale, self.size, self.methods = guidance_scale, size, methods
         self.caption_test = caption_test
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        arrays = map_full_micro_batches(self._compare, batch["caption"], batch["seed"])
+    def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
+        arrays = self._compare(batch["caption"], batch["seed"])
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
         return {**batch, **arrays, TRUNCATED: truncated}
 

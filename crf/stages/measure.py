@@ -13,11 +13,11 @@ from crf.sampling.sampler import run_schedules
 from crf.schedule import Schedule
 from crf.stages.arrays import CONVERGED_MSE, LATENT_MSE
 from crf.stages.captions import silence_truncation
-from crf.stages.micro_batches import map_micro_batches
+from crf.stages.micro_batches import StageModel
 from crf.teacher.teacher import Teacher
 
 
-class MeasureSchedules:
+class MeasureSchedules(StageModel):
     """Sample a dict of captions and seeds with S schedules, and measure where they end.
 
     Reads ``caption`` str (B,) and ``seed`` uint64 (B,).
@@ -46,8 +46,8 @@ class MeasureSchedules:
         self.schedules = [Schedule.parse(text) for text in schedules]
         self.converged = make_converged(self.teacher.noise_schedule) if converged else None
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return {**batch, **map_micro_batches(self._measure, batch["caption"], batch["seed"])}
+    def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {**batch, **self._measure(batch["caption"], batch["seed"])}
 
     @torch.no_grad()
     def _measure(self, captions: Any, seeds: Any) -> dict[str, Any]:

@@ -7,22 +7,24 @@ import torch
 
 from crf.features.loading import load_features
 from crf.stages.arrays import FEATURES
-from crf.stages.micro_batches import map_full_micro_batches
+from crf.stages.micro_batches import StageModel
 
 
-class ComputeFeatures:
+class ComputeFeatures(StageModel):
     """Compute the features of a dict of images.
 
     Reads ``image`` uint8 (B, H, W, 3) and ``valid`` bool (B,). Adds ``features`` float32 (B, D), which are NaN for
     invalid rows. Removes ``image``; all other entries pass through.
     """
 
-    def __init__(self, features_path: str | None, device: str, threads: int) -> None:
+    pads = True
+
+    def __init__(self, device: str, threads: int, features_path: str | None = None) -> None:
         torch.set_num_threads(threads)
         self.features = load_features(features_path, device)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        arrays = map_full_micro_batches(self._compute, batch["image"])
+    def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
+        arrays = self._compute(batch["image"])
         arrays[FEATURES][~batch["valid"]] = np.nan
         return {**{name: values for name, values in batch.items() if name != "image"}, **arrays}
 

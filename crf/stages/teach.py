@@ -27,12 +27,12 @@ from crf.stages.arrays import (
 )
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.stages.encode import make_half_channels_last
-from crf.stages.micro_batches import map_micro_batches
+from crf.stages.micro_batches import StageModel
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
 
 
-class TeachTrajectories:
+class TeachTrajectories(StageModel):
     """Run the teacher's 50 steps for a dict of captions and seeds, and keep the states to learn from (section 3.5).
 
     Reads ``caption`` str (B,), ``seed`` uint64 (B,) and ``valid`` bool (B,).
@@ -73,8 +73,8 @@ class TeachTrajectories:
         self.lead = Schedule.parse_lead(lead) if lead else None
         self.steps_to_tail = count_steps_before(self.teacher.noise_schedule, tail) if tail else None
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        arrays = map_micro_batches(self._teach, batch["caption"], batch["seed"])
+    def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
+        arrays = self._teach(batch["caption"], batch["seed"])
         for values in arrays.values():
             values[~batch["valid"]] = np.nan
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])

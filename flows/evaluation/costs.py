@@ -3,11 +3,14 @@
 from typing import Any
 
 from crf.evaluation.methods import Method
+from flows.parameters.running import Resources
 from flows.ray_session import ray_session
 from flows.shards.job import Actors
 
 
-def measure_costs_on_ray(methods: tuple[Method, ...], **arguments: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def measure_costs_on_ray(
+    methods: tuple[Method, ...], resources: Resources, **arguments: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run ``crf.evaluation.costs.measure_costs`` as one Ray task, alone on a GPU if the cluster has any."""
     import ray
 
@@ -17,7 +20,7 @@ def measure_costs_on_ray(methods: tuple[Method, ...], **arguments: Any) -> tuple
         return measure_costs(device=device, methods=methods, **arguments)
 
     with ray_session():
-        actors = Actors.detect()
+        actors = Actors.choose(resources)
         task = ray.remote(num_cpus=1, num_gpus=actors.gpus)(run)
         costs, environment = ray.get(task.remote(actors.device))
     return costs, environment

@@ -3,9 +3,11 @@
 from crf.stages.arrays import FEATURES
 from flows.evaluation.features import describe_features, identify_features
 from flows.parameters.base import Options
+from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import create_store, fill_store
+from flows.shards.model import ModelSpec
 from flows.stage import Stage, Target, Work
 from storage import ArraySpec, Identity
 from storage.errors import UserError
@@ -23,6 +25,7 @@ class ReferenceParameters(Options):
     size: int
     features: str | None
     root: str
+    resources: Resources
     shard_rows: int = 64
 
 
@@ -40,8 +43,8 @@ def compute(params: ReferenceParameters, work: Work, progress: Progress) -> None
     description, _ = describe_features(params.features)
     arrays = {FEATURES: ArraySpec((description["width"],), "float32", ("feature",))}
     store = create_store(work, arrays, "images", read_known_rows(params.images, params.root))
-    arguments = {"features_path": params.features}
-    fill_store(store, work.shards, DecodeImages(params.size), MODEL, arguments, progress)
+    model = ModelSpec(MODEL, folders={"features_path": params.features} if params.features else {})
+    fill_store(store, work.shards, DecodeImages(params.size), model, params.resources, progress)
     if not store.valid.any():
         raise UserError("real images that can be read", f"none in {params.images}", "check --images")
     store.seal()

@@ -11,6 +11,7 @@ from flows.parameters.evaluation import EvaluateParameters
 from flows.progress import Progress
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
+from flows.shards.model import ModelSpec
 from flows.shards.samples import iterate_samples
 from flows.shards.truncation import TRUNCATED_SPEC
 from flows.stage import Work
@@ -42,16 +43,15 @@ def sample_methods(
     features, has_text = describe_features(params.features)
     store = create_sample_store(params, work, methods, features["width"], has_text)
     arguments = {
-        "teacher_path": params.teacher,
-        "crf_path": crf_path,
         "guidance_scale": params.guidance_scale,
         "size": work.identity.parameters["size"],
         "methods": methods,
-        "features_path": params.features,
         "st_lpips": params.st_lpips,
         "caption_test": list_tested_captions(params),
     }
-    fill_store(store, work.shards, SeedRows(params.seed), MODEL, arguments, progress)
+    paths = {"teacher_path": params.teacher, "crf_path": crf_path, "features_path": params.features}
+    model = ModelSpec(MODEL, arguments, {name: path for name, path in paths.items() if path})
+    fill_store(store, work.shards, SeedRows(params.seed), model, params.resources, progress)
     return store, features
 
 

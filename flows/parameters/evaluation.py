@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from flows.parameters.base import Options, Root, TeacherFolder
+from flows.parameters.running import Resources
 from flows.protocols.applying import fill_parameters
 from flows.protocols.named import ProtocolName
 
@@ -69,6 +70,7 @@ class EvaluateParameters(EvaluateOptions):
     images: str = Field(description="held-out real images")
     teacher: TeacherFolder
     root: Root = "runs"
+    resources: Resources = Field(default_factory=Resources)
 
 
 class MeasureParameters(Options):
@@ -87,3 +89,4 @@ class MeasureParameters(Options):
     guidance_scale: float = Field(7.5, description="classifier-free guidance scale")
     seed: int = Field(1, ge=0, description="determines each sample's noise, together with its id")
     root: Root = "runs"
+    resources: Resources = Field(default_factory=Resources)

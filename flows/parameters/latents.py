@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from flows.parameters.base import Options, Root, TeacherFolder
+from flows.parameters.running import Resources
 
 
 class EncodeOptions(Options):
@@ -19,6 +20,7 @@ class EncodeParameters(EncodeOptions):
     images: str = Field(description="image folder, .parquet or WebDataset .tar; any fsspec URL")
     teacher: TeacherFolder
     root: Root = "runs"
+    resources: Resources = Field(default_factory=Resources)
 
 
 class TeachOptions(Options):
@@ -47,3 +49,4 @@ class TeachParameters(TeachOptions):
     captions: str = Field(description="caption file (.parquet, .json, .jsonl, .tsv, .csv, .txt); any fsspec URL")
     teacher: TeacherFolder
     root: Root = "runs"
+    resources: Resources = Field(default_factory=Resources)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from flows.parameters.base import Options, Root, TeacherFolder
 from flows.parameters.evaluation import EvaluateOptions
 from flows.parameters.latents import EncodeOptions, TeachOptions
+from flows.parameters.running import Resources
 from flows.parameters.searching import SearchOptions
 from flows.parameters.training import DistillOptions, TrainOptions
 
@@ -23,6 +24,7 @@ class PipelineParameters(Options):
     select_captions: str | None = Field(None, description="captions to choose the schedules of the search on")
     front: str | None = Field(None, description="schedule.json of an earlier search, to evaluate its schedules")
     root: Root = "runs"
+    resources: Resources = Field(default_factory=Resources)
     encode: EncodeOptions = Field(default_factory=EncodeOptions)
     teach: TeachOptions = Field(default_factory=TeachOptions)
     train: TrainOptions = Field(default_factory=TrainOptions)

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from flows.parameters.base import Options, Root, TeacherFolder
+from flows.parameters.running import Resources
 
 
 class SearchOptions(Options):
@@ -35,6 +36,7 @@ class SearchParameters(SearchOptions):
     teacher: TeacherFolder
     crf: str | None = Field(None, description="CRF, for candidates that have one")
     root: Root = "runs"
+    resources: Resources = Field(default_factory=Resources)
 
     @property
     def caption_sets(self) -> dict[str, tuple[str, int | None]]:

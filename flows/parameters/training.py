@@ -6,9 +6,10 @@ from pydantic import Field, model_validator
 
 from crf.model.config import CRFOptions
 from flows.parameters.base import Options, Root
+from flows.parameters.running import Resources
 
 # Options of how a training runs. They change no bytes, so they are in no fingerprint.
-RUN_OPTIONS = {"workers", "checkpointing_steps", "checkpoints_total_limit"}
+RUN_OPTIONS = {"resources", "workers", "checkpointing_steps", "checkpoints_total_limit"}
 
 
 class OptimizerOptions(Options):
@@ -54,6 +55,7 @@ class TrainParameters(TrainOptions):
     latents: str = Field(description="natural store, made by encode")
     teacher: str = Field(description="teacher folder, for its noise schedule")
     root: Root = "runs"
+    resources: Resources = Field(default_factory=Resources)
 
 
 class DistillOptions(OptimizerOptions):
@@ -75,3 +77,4 @@ class DistillParameters(DistillOptions):
     pairs: str = Field(description="teacher store, made by teach")
     initial: str = Field(description="stage-1 CRF, made by train")
     root: Root = "runs"
+    resources: Resources = Field(default_factory=Resources)

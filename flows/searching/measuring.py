@@ -42,7 +42,7 @@ def measure(
     """Measure all candidates on a set of captions, or on a part of it."""
     captions, whole = params.caption_sets[name]
     schedules = list(dict.fromkeys(str(candidate.schedule) for pool in pools.values() for candidate in pool))
-    shared = params.model_dump(include={"teacher", "crf", "size", "shard_rows", "guidance_scale", "root"})
+    shared = params.model_dump(include={"teacher", "crf", "size", "shard_rows", "guidance_scale", "root", "resources"})
     wanted = MeasureParameters(
         **shared,
         seed=params.seed + SEED_OFFSETS[name],

@@ -4,19 +4,16 @@ Keep the imports light: every worker process pays for them.
 """
 
 import time
-from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 
-from crf.errors import CRFError
 from crf.noise import derive_seed
-from storage import LatentStore, UserError
+from flows.shards.model import Block
+from storage import LatentStore
 from storage.inputs.decoding import decode_apart
 from storage.inputs.images import read_images
 from storage.inputs.rows import RejectedImageError
-
-Block = dict[str, Any]
 
 
 class ReadRows:
@@ -116,24 +113,3 @@ class Chain:
         for function in self.functions:
             block = function(block)
         return block
-
-
-class Model:
-    """Apply the model. ``name`` is its class as "module:class", so that only the actors pay for the import.
-
-    A user's error in the model's constructor is raised with the first block, because Ray reduces an error
-    in an actor's constructor to its text.
-    """
-
-    def __init__(self, name: str, **arguments: Any) -> None:
-        self.error: UserError | CRFError | None = None
-        try:
-            self.compute = resolve_name(name)(**arguments)
-        except (UserError, CRFError) as error:
-            self.error = error
-
-    def __call__(self, block: Block) -> Block:
-        if self.error:
-            raise self.error
-        computed: Block = self.compute(block)
-        return computed

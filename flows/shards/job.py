@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.ray_session import ray_session
-from flows.shards.blocks import Chain, Model, ReadRows, WriteShard
+from flows.shards.blocks import Chain, ReadRows, WriteShard
+from flows.shards.model import Model, ModelSpec
 from flows.stage import Work, describe_provenance
 from storage import ArraySpec, LatentStore
 from storage.identity import check_unchanged
@@ -24,13 +26,15 @@ class Actors:
     gpus: float
 
     @classmethod
-    def detect(cls) -> "Actors":
-        """Plan one actor per GPU of the Ray cluster or, if it has none, one per CPU core."""
+    def choose(cls, resources: Resources) -> "Actors":
+        """Choose as asked for; what is not, from what Ray has now."""
         import ray
 
-        resources = ray.cluster_resources()
-        gpus = int(resources.get("GPU", 0))
-        return cls(gpus, "cuda", 1) if gpus else cls(max(1, int(resources["CPU"])), "cpu", 0)
+        alive = ray.cluster_resources()
+        gpus = int(alive.get("GPU", 0))
+        if resources.device == "cuda" or (resources.device == "auto" and gpus):
+            return cls(resources.actors or max(1, gpus), "cuda", 1)
+        return cls(resources.actors or max(1, int(alive.get("CPU", 1))), "cpu", 0)
 
 
 def create_store(
@@ -54,8 +58,8 @@ def fill_store(
     store: LatentStore,
     fingerprints: list[str],
     prepare: Any,
-    model: str,
-    model_arguments: dict[str, Any],
+    model: ModelSpec,
+    resources: Resources,
     progress: Progress,
 ) -> None:
     """Commit every missing shard: copy it if an older output has it, otherwise compute it.
@@ -66,8 +70,8 @@ def fill_store(
         store: The store to fill.
         fingerprints: The fingerprint of each shard of the store.
         prepare: Maps the rows' index columns to the columns that the model takes.
-        model: The model's class, as "module:class".
-        model_arguments: Arguments of its constructor, besides ``device`` and ``threads``.
+        model: The model to compute with.
+        resources: What to compute on.
         progress: Counts shards.
     """
     for _ in copy_shards(store, fingerprints):
@@ -76,7 +80,7 @@ def fill_store(
     if not shards:  # all copied, or an earlier run ended before the seal
         return
     with ray_session():
-        for _ in commit_shards(store, shards, fingerprints, prepare, model, model_arguments):
+        for _ in commit_shards(store, shards, fingerprints, prepare, model, resources):
             progress.advance()
 
 
@@ -85,19 +89,19 @@ def commit_shards(
     shards: list[int],
     fingerprints: list[str],
     prepare: Any,
-    model: str,
-    model_arguments: dict[str, Any],
+    model: ModelSpec,
+    resources: Resources,
 ) -> Iterator[dict[str, Any]]:
     """Compute and commit shards; yield a record per committed shard."""
     import ray.data
 
-    actors = Actors.detect()
+    actors = Actors.choose(resources)
     dataset = (
         ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
         .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=0.25)
         .map_batches(
             Model,
-            fn_constructor_kwargs={"name": model, **model_arguments, "device": actors.device, "threads": 1},
+            fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": 1},
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(shards))),
             num_cpus=0.5,

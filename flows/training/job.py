@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
+from flows.parameters.running import Resources
 from flows.parameters.training import OptimizerOptions
 from flows.progress import Progress
 from flows.ray_session import ray_session
@@ -116,7 +117,7 @@ def run_train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
     workers = loop.objective.options.workers
     trainer = TorchTrainer(
         loop.run if workers else lambda: loop.run_until(stopped.is_set),  # an event does not reach other processes
-        scaling_config=choose_scaling(workers),
+        scaling_config=choose_scaling(workers, loop.objective.options.resources),
         run_config=ray.train.RunConfig(
             name="train",
             storage_path=path,
@@ -128,7 +129,7 @@ def run_train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
     return divergence
 
 
-def choose_scaling(workers: int) -> Any:
+def choose_scaling(workers: int, resources: Resources) -> Any:
     """Give each worker a GPU or, if Ray has none, an equal share of its node's cores.
 
     0 workers: train in this process. Raises UserError if there are fewer GPUs than workers.
@@ -138,7 +139,8 @@ def choose_scaling(workers: int) -> Any:
 
     if not workers:
         return ScalingConfig(num_workers=0)
-    if gpus := int(ray.cluster_resources().get("GPU", 0)):
+    gpus = 0 if resources.device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
+    if gpus:
         if workers > gpus:
             raise UserError(f"at most {gpus} workers, one per GPU", str(workers), "lower --workers")
         return ScalingConfig(num_workers=workers, use_gpu=True)

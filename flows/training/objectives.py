@@ -15,7 +15,7 @@ from crf.teacher.folder import TeacherShape
 from crf.teacher.noise_schedule import read_noise_schedule
 from crf.training.pairs import Pairs, Stored, aim_at_tail, make_noisy_pairs, make_teacher_pairs
 from crf.training.trainer import TrainerConfig
-from flows.parameters.training import DistillParameters, OptimizerOptions, TrainParameters
+from flows.parameters.training import DistillParameters, TrainParameters
 from flows.training.crf_files import load_crf, read_config
 from storage import LatentStore, UserError
 from storage.store.reader import shuffled_batches
@@ -38,7 +38,7 @@ class Objective(Protocol):
     """What to train, and on which data. Depends only on the options, the step and the share."""
 
     @property
-    def options(self) -> OptimizerOptions:
+    def options(self) -> TrainParameters | DistillParameters:
         """The optimizer options, which both stages have."""
 
     def check(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from crf.errors import CRFError
 from flows.errors import find_user_error
-from flows.shards.blocks import Model
+from flows.shards.model import Model, ModelSpec
 from storage.errors import DamagedStoreError, UserError
 
 PARTS = ("a teacher", "none at gs://b/x", "save one")
@@ -76,7 +76,11 @@ def test_from_the_model_of_a_ray_data_job(at: str) -> None:
     with ray_session():
         dataset = ray.data.from_items([{"shard": 0}]).map_batches(
             Model,
-            fn_constructor_kwargs={"name": "tests.flows.test_errors:Failing", "at": at},
+            fn_constructor_kwargs={
+                "spec": ModelSpec("tests.flows.test_errors:Failing", {"at": at}),
+                "device": "cpu",
+                "threads": 1,
+            },
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=1),
             num_cpus=0.5,

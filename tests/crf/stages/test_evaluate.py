@@ -30,7 +30,7 @@ BATCH = {
 
 @pytest.fixture(scope="module")
 def compare(tiny_teacher: Path) -> CompareMethods:
-    return CompareMethods(str(tiny_teacher), None, "cpu", 1, 7.5, 32, METHODS)
+    return CompareMethods(str(tiny_teacher), "cpu", 1, 7.5, 32, METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +75,12 @@ def test_a_sample_is_the_same_in_every_batch(compare: CompareMethods, compared: 
 def test_the_teacher_tells_the_captions_of_its_test_alone(tiny_teacher: Path) -> None:
     """Every caption of a test of one wins; of two equal ones, both do."""
     few = (METHODS[0], METHODS[2])
-    tested = CompareMethods(str(tiny_teacher), None, "cpu", 1, 7.5, 32, few, caption_test=("thing 1",))
+    tested = CompareMethods(str(tiny_teacher), "cpu", 1, 7.5, 32, few, caption_test=("thing 1",))
     batch = {name: values[:3] for name, values in BATCH.items()}
     recognised = tested(batch)["recognised_few"]
     assert np.isnan(recognised[[0, 2]]).all()
     assert recognised[1] == 1
-    both = CompareMethods(str(tiny_teacher), None, "cpu", 1, 7.5, 32, few, caption_test=("thing 1", "thing 2"))
+    both = CompareMethods(str(tiny_teacher), "cpu", 1, 7.5, 32, few, caption_test=("thing 1", "thing 2"))
     recognised = both(batch)["recognised_few"]
     assert np.isnan(recognised[0])
     assert set(recognised[1:]) <= {0, 1}
@@ -91,7 +91,7 @@ def test_a_network_with_a_text_encoder_gives_a_clip_score(tiny_teacher: Path, tm
     """It depends on the caption and the images, and so does ST-LPIPS on the images alone."""
     clip = str(save_clip(tmp_path))
     few = (METHODS[0], METHODS[2], METHODS[3])
-    compare = CompareMethods(str(tiny_teacher), None, "cpu", 1, 7.5, 32, few, features_path=clip, st_lpips=True)
+    compare = CompareMethods(str(tiny_teacher), "cpu", 1, 7.5, 32, few, features_path=clip, st_lpips=True)
     compared = compare({name: values[:3] for name, values in BATCH.items()})
     assert compared["features_few"].shape == (3, 6)
     values = [name for name, value in compared.items() if value.dtype == np.float32 and value.ndim == 1]

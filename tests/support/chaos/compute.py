@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from flows.shards.blocks import Block
+from flows.shards.model import Block
 
 SHAPE = (16, 16, 8)
 

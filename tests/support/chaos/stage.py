@@ -7,9 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.shards.blocks import Chain, ReadRows, SeedRows, WriteShard
 from flows.shards.job import fill_store
+from flows.shards.model import ModelSpec
 from flows.stage import Stage, StageResult, Target, Work, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.identity import fingerprint_rows
@@ -49,8 +51,8 @@ def create(params: Parameters, work: Work) -> LatentStore:
 
 def compute(params: Parameters, work: Work, progress: Progress) -> None:
     store = create(params, work)
-    arguments = {"seconds": params.seconds}
-    fill_store(store, work.shards, SeedRows(RUN_SEED), "tests.support.chaos.compute:Compute", arguments, progress)
+    model = ModelSpec("tests.support.chaos.compute:Compute", {"seconds": params.seconds})
+    fill_store(store, work.shards, SeedRows(RUN_SEED), model, Resources(), progress)
     store.seal()
 
 

@@ -1,0 +1,55 @@
+"""The model that a job's actors run.
+
+Keep the imports light: every worker process pays for them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from typing import Any
+
+from crf.errors import CRFError
+from storage import UserError
+
+Block = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model that is not loaded yet.
+
+    Args:
+        name: Its class as "module:class", so that only the actors pay for the import. The class takes ``device`` and
+            ``threads`` besides the arguments.
+        arguments: Arguments of its constructor.
+        folders: Argument of its constructor -> URL of the folder of files that it loads.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+
+    def load(self, device: str, threads: int) -> Any:
+        """Load the model on this machine."""
+        return resolve_name(self.name)(**self.arguments, **self.folders, device=device, threads=threads)
+
+
+class Model:
+    """Apply the model, in an actor.
+
+    A user's error in the model's constructor is raised with the first block, because Ray reduces an error
+    in an actor's constructor to its text.
+    """
+
+    def __init__(self, spec: ModelSpec, device: str, threads: int) -> None:
+        self.error: UserError | CRFError | None = None
+        try:
+            self.compute = spec.load(device, threads)
+        except (UserError, CRFError) as error:
+            self.error = error
+
+    def __call__(self, block: Block) -> Block:
+        if self.error:
+            raise self.error
+        computed: Block = self.compute(block)
+        return computed
