@@ -33,7 +33,7 @@ def serve(port: int) -> None:
         wait_until_up(address, server)
         for command in (
             ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
-            ("--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)),
+            ("--no-prompt", "deploy", "--prefect-file", str(DEPLOYMENTS), "--name", "*/local"),
         ):
             subprocess.run([sys.executable, "-m", "prefect", *command], check=True)
         processes.append(start_prefect("worker", "start", "--pool", POOL))
