@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from crf.device import synchronize
+from crf.device import Precision, set_up, synchronize
 from crf.evaluation.methods import Method
 from crf.model.latent_crf import LatentCRF
 from crf.sampling.deepcache import cache_features
@@ -46,6 +46,7 @@ def measure_costs(
     guidance_scale: float,
     size: int,
     methods: tuple[Method, ...],
+    dtype: Precision = "float32",
 ) -> tuple[dict[str, Cost], dict[str, Any]]:
     """Measure what each method costs for one image, alone on the device; on a CPU, on one thread.
 
@@ -54,8 +55,8 @@ def measure_costs(
     Returns:
         Each method's cost by its key, and the environment: device, threads and dtype.
     """
-    torch.set_num_threads(1)
-    teacher = Teacher.load(teacher_path, device)
+    set_up(threads=1)
+    teacher = Teacher.load(teacher_path, device, getattr(torch, dtype)).speed_up()
     silence_truncation(teacher)
     crf = LatentCRF.from_pretrained(crf_path).eval().to(device) if crf_path else None
     rounds: dict[str, list[float]] = {method.key: [] for method in methods}
@@ -80,7 +81,6 @@ def measure_costs(
             seconds=summarize_rounds(rounds[method.key]),
             peak_bytes=peaks[method.key] or None,
         )
-    dtype = str(teacher.dtype).removeprefix("torch.")
     return costs, {"device": name_device(device), "threads": torch.get_num_threads(), "dtype": dtype}
 
 
@@ -107,7 +107,7 @@ def time_image(
 def count_part_flops(teacher: Teacher, crf: LatentCRF | None, caption: str, size: int) -> dict[str, int]:
     """Count the FLOPs of each part for one image: a U-Net pass, the CRF and the decoder."""
     given = teacher.condition([caption], guidance_scale=1)
-    z_BCHW = torch.zeros((1, *teacher.latent_shape(size)), device=teacher.device, dtype=teacher.dtype)
+    z_BCHW = torch.zeros((1, *teacher.latent_shape(size)), device=teacher.device)
     parts: dict[str, Callable[[], object]] = {
         "pass": lambda: teacher.guided_output(z_BCHW, 500, given),
         "decode": lambda: teacher.decode(z_BCHW),
@@ -121,7 +121,7 @@ def count_shallow_flops(teacher: Teacher, caption: str, size: int) -> int:
     """Count the FLOPs of a U-Net pass that reuses deep features (DeepCache)."""
     cached = cache_features(teacher, 2)
     given = cached.condition([caption], guidance_scale=1)
-    z_BCHW = torch.zeros((1, *teacher.latent_shape(size)), device=teacher.device, dtype=teacher.dtype)
+    z_BCHW = torch.zeros((1, *teacher.latent_shape(size)), device=teacher.device)
     cached.guided_output(z_BCHW, 500, given)
     return count_flops(lambda: cached.guided_output(z_BCHW, 400, given))
 

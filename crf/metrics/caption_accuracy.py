@@ -34,7 +34,7 @@ def compute_caption_errors(
     Returns:
         The squared error of the noise, averaged over timesteps and elements, (B, K).
     """
-    latents_BCHW = latents_BCHW.to(teacher.device, teacher.dtype)
+    latents_BCHW = latents_BCHW.to(teacher.device)
     _, channels, height, width = latents_BCHW.shape
     conditions = [teacher.condition([caption], guidance_scale=1, images_each=len(latents_BCHW)) for caption in captions]
     errors_BK = np.zeros((len(latents_BCHW), len(captions)))

@@ -48,7 +48,8 @@ class CachedUNet:
         self.last_timestep = 0.0
         self.deep: list[tuple[float, Tensor]] = []  # of the last two whole evaluations
 
-    def __call__(self, z_BCHW: Tensor, timestep: float, encoder_hidden_states: Tensor, **more: Any) -> tuple[Tensor]:
+    def __call__(self, z_BCHW: Tensor, scalar: Tensor, encoder_hidden_states: Tensor, **more: Any) -> tuple[Tensor]:
+        timestep = scalar.item()
         self.steps = self.steps + 1 if timestep < self.last_timestep else 0
         self.last_timestep = timestep
         if self.steps == 0:
@@ -65,7 +66,8 @@ class CachedUNet:
 
         handle = self.unet.up_blocks[-1].register_forward_pre_hook(keep, with_kwargs=True)
         try:
-            output: tuple[Tensor] = self.unet(z_BCHW, timestep, *args, **more)
+            # Not a compiled U-Net: that runs no hooks.
+            output: tuple[Tensor] = self.unet.forward(z_BCHW, timestep, *args, **more)
         finally:
             handle.remove()
         return output

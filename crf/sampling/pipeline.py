@@ -196,7 +196,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
             noise_BCHW = randn_tensor(shape_BCHW, generator, teacher.device, given.pooled_BD.dtype)
         with self.progress_bar(total=schedule.evaluations) as bar:
             on_step = self._on_step(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
-            reached = run_lead(teacher, schedule, noise_BCHW, given, on_step)
+            reached = run_lead(teacher, schedule, noise_BCHW.to(teacher.dtype), given, on_step)
             z_BCHW = run_tail(teacher, schedule, reached, given, self.crf, on_step, generator)
         images = z_BCHW
         if output_type != "latent":

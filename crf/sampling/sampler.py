@@ -60,9 +60,9 @@ def follow(
 def run_lead(
     teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
 ) -> Trajectory:
-    """Run the schedule's lead from noise (B, C, H, W), and return the point at its end."""
+    """Run the schedule's lead from noise (B, C, H, W), in its dtype, and return the point at its end."""
     teacher, given = prepare(teacher, schedule, given)
-    state = noise_BCHW.to(teacher.device, teacher.dtype)
+    state = noise_BCHW.to(teacher.device)
     if schedule.solver == "ddim":
         return follow(teacher, state, find_lead_path(teacher.noise_schedule, schedule), given, on_step)
     return follow_multistep(teacher, schedule, state, given, on_step)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crf.device import Precision, set_up
 from crf.evaluation.methods import CONVERGED, REFERENCE, Method
 from crf.features.loading import load_features
 from crf.metrics.caption_accuracy import compute_caption_errors, find_recognised
@@ -31,7 +32,7 @@ from crf.stages.arrays import (
 )
 from crf.stages.captions import find_truncated, silence_truncation
 from crf.stages.encode import make_half_channels_last
-from crf.stages.micro_batches import StageModel
+from crf.stages.micro_batches import MICRO_BATCH, StageModel
 from crf.teacher.teacher import Teacher
 
 MOST_DECIBELS = 100.0
@@ -71,9 +72,13 @@ class CompareMethods(StageModel):
         features_path: str | None = None,
         st_lpips: bool = False,
         caption_test: tuple[str, ...] = (),
+        dtype: Precision = "float32",
+        micro_batch: int = MICRO_BATCH,
+        compiled: bool = False,
     ) -> None:
-        torch.set_num_threads(threads)
-        self.teacher = Teacher.load(teacher_path, device)
+        set_up(threads)
+        self.teacher = Teacher.load(teacher_path, device, getattr(torch, dtype)).speed_up(compiled)
+        self.micro_batch = micro_batch
         silence_truncation(self.teacher)
         self.crf = LatentCRF.from_pretrained(crf_path).eval().to(device) if crf_path else None
         self.features = load_features(features_path, device)
@@ -126,7 +131,7 @@ class CompareMethods(StageModel):
         recognised_B = np.full(len(texts), np.nan)
         if tested.any():
             errors_BK = compute_caption_errors(
-                self.teacher, z_BCHW[torch.from_numpy(tested)], list(numbers), seeds[tested]
+                self.teacher, z_BCHW[torch.from_numpy(tested).to(z_BCHW.device)], list(numbers), seeds[tested]
             )
             recognised_B[tested] = find_recognised(errors_BK, own_B[tested])
         return recognised_B

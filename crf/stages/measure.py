@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crf.device import Precision, set_up
 from crf.evaluation.methods import FULL, make_converged
 from crf.metrics.per_sample import compute_squared_errors
 from crf.model.latent_crf import LatentCRF
@@ -13,7 +14,7 @@ from crf.sampling.sampler import run_schedules
 from crf.schedule import Schedule
 from crf.stages.arrays import CONVERGED_MSE, LATENT_MSE
 from crf.stages.captions import silence_truncation
-from crf.stages.micro_batches import StageModel
+from crf.stages.micro_batches import MICRO_BATCH, StageModel
 from crf.teacher.teacher import Teacher
 
 
@@ -37,9 +38,13 @@ class MeasureSchedules(StageModel):
         schedules: list[str],
         converged: bool,
         crf_path: str | None = None,
+        dtype: Precision = "float32",
+        micro_batch: int = MICRO_BATCH,
+        compiled: bool = False,
     ) -> None:
-        torch.set_num_threads(threads)
-        self.teacher = Teacher.load(teacher_path, device)
+        set_up(threads)
+        self.teacher = Teacher.load(teacher_path, device, getattr(torch, dtype)).speed_up(compiled)
+        self.micro_batch = micro_batch
         silence_truncation(self.teacher)
         self.crf = LatentCRF.from_pretrained(crf_path).eval().to(device) if crf_path else None
         self.guidance_scale, self.size = guidance_scale, size

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from crf.device import set_up
 from crf.features.loading import load_features
 from crf.stages.arrays import FEATURES
 from crf.stages.micro_batches import StageModel
@@ -20,7 +21,7 @@ class ComputeFeatures(StageModel):
     pads = True
 
     def __init__(self, device: str, threads: int, features_path: str | None = None) -> None:
-        torch.set_num_threads(threads)
+        set_up(threads)
         self.features = load_features(features_path, device)
 
     def compute(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crf.device import Copies, Precision, set_up
 from crf.noise import sample_noise
 from crf.sampling.paths import count_steps_before
 from crf.sampling.sampler import follow, run_lead
@@ -26,8 +27,8 @@ from crf.stages.arrays import (
     X0_40,
 )
 from crf.stages.captions import find_truncated, silence_truncation
-from crf.stages.encode import make_half_channels_last
-from crf.stages.micro_batches import StageModel
+from crf.stages.encode import download_half, to_channels_last
+from crf.stages.micro_batches import MICRO_BATCH, StageModel
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
 
@@ -65,35 +66,46 @@ class TeachTrajectories(StageModel):
         lead: str | None = None,
         tail: int | None = None,
         trajectory: Literal["none", "states", "products"] = "none",
+        dtype: Precision = "float32",
+        micro_batch: int = MICRO_BATCH,
+        compiled: bool = False,
     ) -> None:
-        torch.set_num_threads(threads)
-        self.teacher = Teacher.load(teacher_path, device)
+        set_up(threads)
+        self.teacher = Teacher.load(teacher_path, device, getattr(torch, dtype)).speed_up(compiled)
+        self.micro_batch, self.pads = micro_batch, compiled  # another number of rows would compile anew
+        self.copies = Copies(self.teacher.device)
         silence_truncation(self.teacher)
         self.guidance_scale, self.size, self.x0, self.trajectory = guidance_scale, size, x0, trajectory
         self.lead = Schedule.parse_lead(lead) if lead else None
         self.steps_to_tail = count_steps_before(self.teacher.noise_schedule, tail) if tail else None
 
     def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
-        arrays = self._teach(batch["caption"], batch["seed"])
-        for values in arrays.values():
-            values[~batch["valid"]] = np.nan
+        arrays = self._teach(batch["caption"], batch["seed"], batch["valid"])
         truncated = find_truncated(self.teacher, [str(caption) for caption in batch["caption"]])
         return {**batch, **arrays, TRUNCATED: truncated}
 
     @torch.no_grad()
-    def _teach(self, captions: Any, seeds: Any) -> dict[str, Any]:
+    def _teach(self, captions: Any, seeds: Any, valid_B: Any) -> dict[str, Any]:
         noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))
-        noise_BCHW = noise_BCHW.to(self.teacher.device)
+        noise_BCHW = self.copies.upload(noise_BCHW)
         given = self.teacher.condition([str(caption) for caption in captions], self.guidance_scale)
         latents, path = self._follow_trajectory(noise_BCHW, given)
         if self.lead:
             reached = run_lead(self.teacher, self.lead, noise_BCHW, given)
             latents |= {LEAD_STATE: reached.state, LEAD_X0: reached.x0}
-        arrays = {name: make_half_channels_last(z_BCHW) for name, z_BCHW in latents.items()}
-        return {**arrays, **path, TEXT: given.pooled_BD.cpu().numpy().astype(np.float16)}
+        made = {name: to_channels_last(z_BCHW) for name, z_BCHW in latents.items()}
+        products = {}
+        if self.trajectory == "states":
+            made |= stack_trajectory(*path)
+        elif self.trajectory == "products":
+            products = {TRAJECTORY_PRODUCTS: multiply_trajectory(*path)}
+            products[TRAJECTORY_PRODUCTS][~valid_B] = np.nan
+        return {**download_half(self.copies, {**made, TEXT: given.pooled_BD}, valid_B), **products}
 
-    def _follow_trajectory(self, noise_BCHW: Tensor, given: Condition) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Take the 50 steps; return the states to keep, and what to keep of the whole trajectory, by array name."""
+    def _follow_trajectory(
+        self, noise_BCHW: Tensor, given: Condition
+    ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
+        """Take the 50 steps; return the states to keep by array name, and the states and x0s of all stops."""
         path = self.teacher.noise_schedule.path(TEACHER_STEPS)
         stops = sorted({0, TEACHER_SPLIT, TEACHER_STEPS, *([self.steps_to_tail] if self.steps_to_tail else [])})
         if self.trajectory != "none":
@@ -108,15 +120,12 @@ class TeachTrajectories(StageModel):
             latents[X0_40] = reached[TEACHER_SPLIT].x0
         if self.steps_to_tail:
             latents[TAIL_STATE] = reached[self.steps_to_tail].state
-        if self.trajectory == "none":
-            return latents, {}
-        return latents, self._keep_trajectory(states, [reached[stop].x0 for stop in stops[1:]])
+        return latents, (states, [reached[stop].x0 for stop in stops[1:]])
 
-    def _keep_trajectory(self, states: list[Tensor], x0s: list[Tensor]) -> dict[str, Any]:
-        """Return the arrays of a trajectory: 51 states, the last one without an evaluation, and 50 predictions."""
-        if self.trajectory == "products":
-            return {TRAJECTORY_PRODUCTS: multiply_trajectory(states, x0s)}
-        kept = {TRAJECTORY_STATE: states[:-1], TRAJECTORY_X0: x0s}
-        return {
-            name: np.stack([make_half_channels_last(z_BCHW) for z_BCHW in points], 1) for name, points in kept.items()
-        }
+
+def stack_trajectory(states: list[Tensor], x0s: list[Tensor]) -> dict[str, Tensor]:
+    """Stack the trajectory's arrays, (B, 50, h, w, C), of 51 states, the last without an evaluation, and 50 x0s."""
+    kept = {TRAJECTORY_STATE: states[:-1], TRAJECTORY_X0: x0s}
+    return {
+        name: torch.stack([to_channels_last(z_BCHW).half() for z_BCHW in points], 1) for name, points in kept.items()
+    }

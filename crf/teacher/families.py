@@ -86,7 +86,7 @@ class StableDiffusion:
         return mean_BD
 
     def evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
-        output_BCHW: Tensor = self.network(z_BCHW, timestep, return_dict=False, **inputs)[0]
+        output_BCHW: Tensor = self.network(z_BCHW, make_scalar(timestep), return_dict=False, **inputs)[0]
         return output_BCHW
 
 
@@ -109,7 +109,8 @@ class StableDiffusionXL:
         # Original size, crop and target size (Podell et al. 2023, section 2.2): the whole image, at this size.
         sizes_6 = torch.tensor([height, width, 0, 0, height, width], dtype=text_BLD.dtype, device=z_BCHW.device)
         added = {"text_embeds": summary_BD, "time_ids": sizes_6.repeat(len(z_BCHW), 1)}
-        output_BCHW: Tensor = self.network(z_BCHW, timestep, text_BLD, added_cond_kwargs=added, return_dict=False)[0]
+        at = make_scalar(timestep)
+        output_BCHW: Tensor = self.network(z_BCHW, at, text_BLD, added_cond_kwargs=added, return_dict=False)[0]
         return output_BCHW
 
 
@@ -164,6 +165,13 @@ def encode_with_summary(
         summary: stack_for_guidance(without_BD, pooled_BD),
     }
     return Condition(inputs, pooled_BD, guidance_scale)
+
+
+def make_scalar(timestep: float) -> Tensor:
+    """Return a timestep as a scalar tensor on the CPU: torch.compile would compile anew for each Python number."""
+    import torch
+
+    return torch.tensor(timestep)
 
 
 def stack_for_guidance(without: Tensor | None, with_caption: Tensor) -> Tensor:

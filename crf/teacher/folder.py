@@ -52,6 +52,15 @@ def make_load_arguments(folder: Path) -> dict[str, Any]:
     return {**absent, **({"requires_safety_checker": False} if "requires_safety_checker" in index else {})}
 
 
+def choose_dtypes(folder: Path, dtype: Any) -> dict[str, Any]:
+    """Choose the dtype of each component: SDXL's VAE stays in float32 if its config asks for it (``force_upcast``)."""
+    import torch
+
+    upcasts = FAMILIES[_index(folder)["_class_name"]].upcasts_vae
+    forced = json.loads((folder / "vae/config.json").read_text()).get("force_upcast", False)
+    return {"default": dtype, **({"vae": torch.float32} if upcasts and forced else {})}
+
+
 def fingerprint_teacher(path: str | Path) -> dict[str, str]:
     """Compute a fingerprint (16 hex digits) of each component's files. Moving the folder does not change it."""
     folder = check_teacher(path)

@@ -39,7 +39,7 @@ def test_teach_ends_where_the_pipeline_does(folder: Path) -> None:
     assert np.array_equal(taught["step_50"], expected)
     assert taught["step_40"].shape == (2, 4, 4, 8)
     assert np.isfinite(taught["text"]).all()
-    assert set(taught) == {"caption", "seed", "valid", "step_40", "step_50", "text", "truncated"}
+    assert set(taught) == {"caption", "seed", "valid", "step_40", "step_50", "text", "truncated", "halved_to"}
 
 
 def test_a_rejected_row_of_teach_is_nan_and_harms_no_other(folder: Path) -> None:
