@@ -19,6 +19,7 @@ from flows.parameters.training import DistillParameters, TrainParameters
 from flows.ray_session import ray_session
 from flows.search import SEARCH, search
 from flows.stage import Stage, StagePlan, StageResult, find_work, plan_stage
+from flows.story import Story
 from flows.targets import find_once
 from flows.teach import TEACH, teach
 from flows.train import TRAIN, train
@@ -93,6 +94,16 @@ def pipeline(params: PipelineParameters) -> list[StageResult]:
     with find_once():
         planned = list_steps(params)
         if all(find_work(step.stage, step.params, params.root).sealed for step in planned):
-            return [step.subflow(step.params) for step in planned]
+            return run_steps(planned)
         with ray_session():
-            return [step.subflow(step.params) for step in planned]
+            return run_steps(planned)
+
+
+def run_steps(steps: list[Step]) -> list[StageResult]:
+    """Run each stage's flow, and tell its result in the pipeline's log."""
+    results = []
+    for step in steps:
+        result = step.subflow(step.params)
+        Story(step.stage.name).tell(f"{result.state}, at {result.url}")
+        results.append(result)
+    return results

@@ -23,6 +23,8 @@ def serve(port: int) -> None:
     """
     address = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_API_URL"] = f"{address}/api"
+    for runs in ("FLOW_RUNS", "TASK_RUNS"):  # in a run's log INFO counts, too, which the command line leaves out
+        os.environ.setdefault(f"PREFECT_LOGGING_LOGGERS_PREFECT_{runs}_LEVEL", "INFO")
     if is_up(address):
         raise UserError("a free port", f"a server at {address}", "stop it, or choose another with --port")
     for ending in (signal.SIGINT, signal.SIGTERM):  # even if the shell ignores them, as for background jobs

@@ -1,9 +1,15 @@
-"""Publish results as Prefect artifacts: an evaluation's report and a training's loss curves."""
+"""Publish results as Prefect artifacts: rejected rows, a training's loss curves, an evaluation's report."""
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from storage import locations
+
+
+def publish_rejected(stage: str, rows: list[dict[str, str]]) -> None:
+    """Publish rejected rows as a table in the Prefect UI. Does nothing outside a flow run."""
+    if FlowRunContext.get():
+        create_table_artifact(rows, key=f"{stage}-rejected", description=f"Rows that {stage} could not use, and why")
 
 
 def publish_losses(stage: str, url: str) -> None:
