@@ -35,7 +35,7 @@ def serve(port: int) -> None:
         wait_until_up(address, server)
         for command in (
             ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
-            ("--no-prompt", "deploy", "--all", "--prefect-file", str(fill_in_demo(Path(folder)))),
+            ("--no-prompt", "deploy", "--prefect-file", str(fill_in_demo(Path(folder))), "--name", "*/local"),
         ):
             subprocess.run([sys.executable, "-m", "prefect", *command], check=True)
         processes.append(start_prefect("worker", "start", "--pool", POOL))
