@@ -11,6 +11,7 @@
 #               take a quarter of it (ablation-controls). FRONT=schedule.json adds the schedules of a search
 #   make notebook   run docs/browse.ipynb again, on what make demo made
 #   make chaos  kill -9 at random moments, RUNS=100 times, and endpoints that hang; about an hour
+#   make image-check  run the Dockerfile's steps without a registry, on a Debian made here; buildah, mmdebstrap, root
 #   make ui     Prefect server and worker with a deployment of every stage
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ space := $(subst ,, )
 # Each of many processes would compile torch and diffusers anew, which takes longer than importing them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo search test slow lint docs bench bench-crf bench-store ablation ablation-controls notebook chaos ui clean
+.PHONY: env demo search test slow lint docs bench bench-crf bench-store ablation ablation-controls notebook chaos image-check ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -80,6 +81,9 @@ SEED ?= 0
 chaos: env
 	$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED)
 	$(BIN)/python -m tests.chaos.endpoints
+
+image-check:
+	deploy/image_check.sh
 
 ui: env
 	$(BIN)/latentcrf ui

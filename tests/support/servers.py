@@ -1,5 +1,6 @@
-"""Object-store servers on this machine. Each is a process that its caller ends by its handle."""
+"""Object-store servers and Prefect's on this machine. Each is a process that its caller ends by its handle."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -103,3 +104,19 @@ def wait_for_answer(url: str, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             assert process.poll() is None, f"the server at {url} ended with exit code {process.returncode}"
             time.sleep(0.1)
+
+
+@contextmanager
+def serve_prefect(folder: Path) -> Iterator[str]:
+    """Serve Prefect with its database in ``folder``; yield the address of its API."""
+    port = free_port()
+    environment = {**os.environ, "PREFECT_HOME": str(folder), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    environment.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "server.log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for_answer(f"http://127.0.0.1:{port}/api/health", process)
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        stop(process)
