@@ -1,10 +1,13 @@
 """Plan and run a stage, in plain functions: parameters -> target -> work -> result. Flows wire them to Prefect."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
@@ -155,6 +158,7 @@ def find_nearest_other(work: Work, root: str) -> Identity | None:
 def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
     """Make the output unless it is sealed. If a run fails, the next one resumes from what it committed."""
     work = find_work(stage, params, root)
+    name_run(stage.name, f"{stage.name} · {work.identity.fingerprint[:4]} · {work.total:,} {stage.unit}")
     state: Literal["computed", "cached"] = "cached"
     if not work.sealed:
         stage.check(params)
@@ -170,6 +174,18 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
         **(count_rows(work.url) if work.shards else {}),
         **read_truncated(work.url),
     )
+
+
+def name_run(stage: str, name: str) -> None:
+    """Name the stage's flow run, if this is one. A name is not worth a run: without a server it stays as it is."""
+    context = FlowRunContext.get()
+    if context is None or context.flow is None or context.flow_run is None or context.flow.name != stage:
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_name(context.flow_run.id, name)
+    except Exception as error:  # whatever it is
+        logging.getLogger("latentcrf").debug("the run keeps its name: %r", error)
 
 
 def count_rows(url: str) -> dict[str, int]:
