@@ -1,4 +1,4 @@
-"""join-ray.sh, the image's entry point: it joins a Ray head and its command computes there; without one it only runs."""
+"""join-ray.sh, the entry point of the image: it joins a Ray head, where there is one, and runs its command."""
 
 import os
 import subprocess
