@@ -1,5 +1,7 @@
 """Draw what a run's outputs were made from, as a Mermaid graph in a Markdown artifact of the Prefect UI."""
 
+from contextlib import suppress
+
 from humanize import naturaldelta
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import FlowRunContext
@@ -11,7 +13,9 @@ from storage.outputs import Output, read_output
 def publish_lineage(results: list[StageResult], teacher: str) -> None:
     """Publish the lineage of a run's outputs in the Prefect UI. Does nothing outside a flow run."""
     if FlowRunContext.get():
-        create_markdown_artifact(describe_lineage(results, teacher), key="lineage")
+        text = describe_lineage(results, teacher)
+        with suppress(Exception):  # without a server the run goes on
+            create_markdown_artifact(text, key="lineage")
 
 
 def describe_lineage(results: list[StageResult], teacher: str) -> str:
