@@ -97,3 +97,10 @@ def test_a_quick_run_of_the_pipeline_is_the_demo(tmp_path: Path) -> None:
     for parameters in filled:
         assert validate(parameters, parameter_schema(pipeline.fn).model_dump()) == []
         assert pipeline.validate_parameters(parameters) == {"params": load_config("demo", "runs/demo")}
+
+
+@pytest.mark.parametrize("url", ["https://user:CANARY@host/teacher", "gs://bucket/teacher?token=CANARY"])
+def test_a_url_with_credentials_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ValidationError, match="expected a URL without credentials") as caught:
+        TeachParameters(captions="captions.txt", teacher=url)
+    assert "CANARY" not in str(caught.value)
