@@ -9,24 +9,24 @@ for program in buildah mmdebstrap; do
 done
 work=$(mktemp --directory)
 trap 'rm -rf "$work"' EXIT
-export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
-buildah() { command buildah --root "$work/storage" --runroot "$work/run" "$@"; }
-policy='{"default": [{"type": "insecureAcceptAnything"}]}'
-echo "$policy" > "$work/policy.json"
+export BUILDAH_ISOLATION=chroot BUILDAH_FORMAT=docker
+buildah() { command buildah --storage-driver vfs --root "$work/storage" --runroot "$work/run" "$@"; }
 
 # In the place of python:3.x-slim: Debian with Python, whose packages pip may install into.
 mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3-pip,python-is-python3 \
     --customize-hook="rm -f \$1/usr/lib/python3*/EXTERNALLY-MANAGED" bookworm "$work/root.tar"
-printf 'FROM scratch\nADD root.tar /\n' > "$work/Dockerfile"
-buildah build --signature-policy "$work/policy.json" --network host --quiet --tag base "$work"
+{
+    printf 'FROM scratch\nADD root.tar /\n'
+    env | sed -n 's/^\(PIP_[A-Z_]*\)=\(.*\)$/ENV \1="\2"/p'
+} > "$work/Dockerfile"
+buildah build --network host --quiet --tag base "$work"
 rm "$work/root.tar"
 
-options=()
-while IFS='=' read -r name value; do options+=(--env "$name=$value"); done < <(env | grep '^PIP_' || true)
+volumes=()
 for path in ${PIP_FIND_LINKS:-} ${PIP_CERT:-}; do
-    [[ -e $path ]] && options+=(--volume "$path:$path:ro")
+    [[ -e $path ]] && volumes+=(--volume "$path:$path:ro")
 done
-buildah build --signature-policy "$work/policy.json" --network host --pull-never "${options[@]}" \
+buildah build --network host --pull-never "${volumes[@]}" \
     --build-arg BASE=localhost/base --build-arg TORCH_INDEX="${TORCH_INDEX-}" \
     --ignorefile deploy/Dockerfile.dockerignore --file deploy/Dockerfile --tag latentcrf "$@" .
 buildah images

@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import nullcontext
+from importlib.metadata import version
 from typing import Annotated
 
 import cyclopts
@@ -17,6 +18,7 @@ from flows.targets import find_once
 app = App(
     name="latentcrf",
     help="Make a text-to-image diffusion model a third faster: train a CRF that replaces its late steps.",
+    version=lambda: version("latentcrf"),  # the distribution's: no package has its name
 )
 PIPELINE, STAGES, OUTPUTS, IMAGES = (
     Group(name, sort_key=place) for place, name in enumerate(("Pipeline", "Stages", "Outputs", "Images"))

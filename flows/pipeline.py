@@ -1,5 +1,6 @@
 """The pipeline: every stage as a subflow, which does nothing if its output is sealed."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from flows.distill import DISTILL, distill
 from flows.encode import ENCODE, encode
 from flows.evaluate import EVALUATE, evaluate
 from flows.evaluation.seen_captions import check_unseen
+from flows.overview.lineage import publish_lineage
+from flows.overview.planning import publish_plan
 from flows.parameters.evaluation import EvaluateParameters
 from flows.parameters.latents import EncodeParameters, TeachParameters
 from flows.parameters.pipeline import PipelineParameters
@@ -19,10 +22,11 @@ from flows.parameters.training import DistillParameters, TrainParameters
 from flows.ray_session import ray_session
 from flows.search import SEARCH, search
 from flows.stage import Stage, StagePlan, StageResult, find_work, plan_stage
+from flows.story import Story
 from flows.targets import find_once
 from flows.teach import TEACH, teach
 from flows.train import TRAIN, train
-from storage import locations
+from storage import UserError, locations
 from storage.inputs.captions import scan_captions
 
 
@@ -91,8 +95,31 @@ def plan(params: PipelineParameters) -> list[StagePlan]:
 def pipeline(params: PipelineParameters) -> list[StageResult]:
     """Run all stages: encode, teach, train, distill, search (if asked for), evaluate. Skips each that is sealed."""
     with find_once():
-        planned = list_steps(params)
-        if all(find_work(step.stage, step.params, params.root).sealed for step in planned):
-            return [step.subflow(step.params) for step in planned]
-        with ray_session():
-            return [step.subflow(step.params) for step in planned]
+        steps = list_steps(params)
+        publish_plan([plan_stage(step.stage, step.params, params.root) for step in steps])
+        chosen = choose_steps(steps, params)
+        sealed = all(find_work(step.stage, step.params, params.root).sealed for step in chosen)
+        with nullcontext() if sealed else ray_session():
+            results = [run_step(step) for step in chosen]
+        publish_lineage(results, params.teacher)
+        return results
+
+
+def run_step(step: Step) -> StageResult:
+    """Run a stage's flow, and tell its result in the pipeline's log."""
+    result: StageResult = step.subflow(step.params)
+    Story(step.stage.name).tell(f"{result.state}, at {result.url}")
+    return result
+
+
+def choose_steps(steps: list[Step], params: PipelineParameters) -> list[Step]:
+    """Choose the steps of ``params.stages``. Raises UserError if an earlier one, which is left out, is not sealed."""
+    if not params.stages:
+        return steps
+    chosen = [step for step in steps if step.stage.name in params.stages]
+    last = steps.index(chosen[-1]) if chosen else 0
+    for step in steps[:last]:
+        if step not in chosen and not find_work(step.stage, step.params, params.root).sealed:
+            name = step.stage.name
+            raise UserError(f"a sealed output of {name}, which is left out", "none", f"add {name} to stages")
+    return chosen

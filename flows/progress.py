@@ -26,6 +26,16 @@ class Progress:
     ) -> None:
         self._bar.close()
 
+    @property
+    def percent(self) -> int:
+        return int(100 * self._bar.n / (self._bar.total or 1))
+
+    def describe(self) -> str:
+        """Describe the progress: units done, rate and the time that is left."""
+        done, total, rate = self._bar.n, self._bar.total or 0, self._bar.format_dict["rate"] or 0
+        left = tqdm.format_interval((total - done) / rate) if rate else "?"
+        return f"{done:,} of {total:,}, {rate:.3g} a second, {left} left"
+
     def advance(self, units: int = 1, **figures: float) -> None:
         """Add ``units`` to those done, and show ``figures``, such as a loss, beside the bar."""
         self._bar.update(units)

@@ -1,21 +1,25 @@
 """Plan and run a stage, in plain functions: parameters -> target -> work -> result. Flows wire them to Prefect."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from flows.progress import Progress
 from flows.shards.truncation import read_truncated
+from flows.story import Story
 from flows.targets import find_target
 from storage import Identity, locations
 from storage.identity import DOCUMENT, read_identity
 from storage.records import read_record
 from storage.seals import MANIFEST, is_sealed
-from storage.store.layout import list_committed_shards
+from storage.store.layout import INDEX, list_committed_shards
 from storage.store.records import StoreManifest
 from storage.store.reuse import find_sources, fingerprint_shards
 
@@ -127,7 +131,11 @@ def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
 
     Shards that can be copied from older outputs count as done.
     """
-    work = find_work(stage, params, root)
+    return plan_work(stage, find_work(stage, params, root), root)
+
+
+def plan_work(stage: Stage[P], work: Work, root: str) -> StagePlan:
+    """Tell what a run would do, and why. ``work``: what there is to do."""
     if work.sealed:
         return StagePlan(stage.name, "fresh", "sealed", work.done, work.total, work.identity.fingerprint)
     sources = find_sources(work.url, work.shards)
@@ -155,21 +163,48 @@ def find_nearest_other(work: Work, root: str) -> Identity | None:
 def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
     """Make the output unless it is sealed. If a run fails, the next one resumes from what it committed."""
     work = find_work(stage, params, root)
+    story = Story(stage.name)
+    name_run(stage.name, f"{stage.name} · {work.identity.fingerprint[:4]} · {work.total:,} {stage.unit}")
     state: Literal["computed", "cached"] = "cached"
-    if not work.sealed:
+    if work.sealed:
+        story.tell(f"nothing to do: sealed, at {work.url}")
+    else:
         stage.check(params)
+        if story.is_heard:
+            planned = plan_work(stage, work, root)
+            story.tell(f"{planned.state}, as {planned.reason}; {work.total:,} {stage.unit}, at {work.url}")
         work.identity.write(locations.make_absolute(root))
-        with Progress(stage.name, work.done, work.total) as progress:
+        with (
+            Progress(stage.name, work.done, work.total) as progress,
+            story.follow(progress, lambda: f"{stage.count_done(work.url)} of {work.total} {stage.unit}"),
+        ):
             stage.compute(params, work, progress)
         state = "computed"
+    counts = count_rows(work.url) if work.shards else {}
+    if state == "computed":
+        story.tell_end(work.url, counts)
+    if counts.get("rejected"):
+        story.tell_rejected(locations.join(work.url, INDEX))
     return StageResult(
         stage=stage.name,
         state=state,
         fingerprint=work.identity.fingerprint,
         url=work.url,
-        **(count_rows(work.url) if work.shards else {}),
+        **counts,
         **read_truncated(work.url),
     )
+
+
+def name_run(stage: str, name: str) -> None:
+    """Name the stage's flow run, if this is one. A name is not worth a run: without a server it stays as it is."""
+    context = FlowRunContext.get()
+    if context is None or context.flow is None or context.flow_run is None or context.flow.name != stage:
+        return
+    try:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_name(context.flow_run.id, name)
+    except Exception as error:  # whatever it is
+        logging.getLogger("latentcrf").debug("the run keeps its name: %r", error)
 
 
 def count_rows(url: str) -> dict[str, int]:

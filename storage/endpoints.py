@@ -17,7 +17,18 @@ from storage.errors import EndpointError
 WRITE_SECONDS = 300
 # Our defaults for s3fs: see other processes' objects at once, and end an attempt that hangs for 10 s.
 S3_OPTIONS = {"config_kwargs": {"read_timeout": 10}, "use_listings_cache": False}
-CLIENTS = {"aiohttp", "aiobotocore", "botocore", "gcsfs", "google", "requests", "s3fs", "urllib3"}
+CLIENTS = {
+    "aiohttp",
+    "aiobotocore",
+    "botocore",
+    "gcsfs",
+    "google",
+    "httpx",
+    "huggingface_hub",
+    "requests",
+    "s3fs",
+    "urllib3",
+}
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """Serve a local Prefect UI with a worker and a deployment of each stage, until Ctrl-C."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -23,17 +25,19 @@ def serve(port: int) -> None:
     """
     address = f"http://127.0.0.1:{port}"
     os.environ["PREFECT_API_URL"] = f"{address}/api"
+    for runs in ("FLOW_RUNS", "TASK_RUNS"):  # in a run's log INFO counts, too, which the command line leaves out
+        os.environ.setdefault(f"PREFECT_LOGGING_LOGGERS_PREFECT_{runs}_LEVEL", "INFO")
     if is_up(address):
         raise UserError("a free port", f"a server at {address}", "stop it, or choose another with --port")
     for ending in (signal.SIGINT, signal.SIGTERM):  # even if the shell ignores them, as for background jobs
         signal.signal(ending, signal.default_int_handler)
     server = start_prefect("server", "start", "--host", "127.0.0.1", "--port", str(port))
-    processes = [server]
+    processes, folder = [server], tempfile.mkdtemp()
     try:
         wait_until_up(address, server)
         for command in (
             ("work-pool", "create", POOL, "--type", "process", "--overwrite"),
-            ("--no-prompt", "deploy", "--prefect-file", str(DEPLOYMENTS), "--name", "*/local"),
+            ("--no-prompt", "deploy", "--prefect-file", str(fill_in_demo(Path(folder))), "--name", "*/local"),
         ):
             subprocess.run([sys.executable, "-m", "prefect", *command], check=True)
         processes.append(start_prefect("worker", "start", "--pool", POOL))
@@ -46,6 +50,26 @@ def serve(port: int) -> None:
             process.terminate()
         for process in processes:
             process.wait(30)
+        shutil.rmtree(folder)
+
+
+def fill_in_demo(folder: Path) -> Path:
+    """Write the deployments to a file in ``folder``, with the demo's values for the pipeline, and return its path.
+
+    So the first click on Quick run works, wherever the command was started.
+    """
+    import yaml
+
+    from flows.commands.configs import load_config
+
+    content = yaml.safe_load(DEPLOYMENTS.read_text())
+    demo = load_config("demo", "runs/demo").model_dump(mode="json", exclude_unset=True)
+    for deployment in content["deployments"]:
+        if deployment["entrypoint"] == "flows.pipeline:pipeline":
+            deployment["parameters"] = {"params": demo}
+    file = folder / "prefect.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    return file
 
 
 def start_prefect(*arguments: str) -> subprocess.Popen[bytes]:

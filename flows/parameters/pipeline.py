@@ -1,6 +1,6 @@
 """The parameters of the pipeline."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,8 @@ from flows.parameters.running import Resources
 from flows.parameters.searching import SearchOptions
 from flows.parameters.training import DistillOptions, TrainOptions
 
+StageName = Literal["encode", "teach", "train", "distill", "search", "evaluate"]
+
 
 class PipelineParameters(Options):
     """Parameters of the pipeline, and the options of each stage."""
@@ -20,6 +22,9 @@ class PipelineParameters(Options):
     captions: str = Field(description="captions for the teacher's trajectories")
     heldout_images: str = Field(description="real images to compare with")
     heldout_captions: str = Field(description="captions to evaluate on")
+    stages: tuple[StageName, ...] = Field(
+        (), description="run only these stages, on what the others have made; by default all"
+    )
     calibrate_captions: str | None = Field(None, description="captions to race schedules on: adds the search")
     select_captions: str | None = Field(None, description="captions to choose the schedules of the search on")
     front: str | None = Field(None, description="schedule.json of an earlier search, to evaluate its schedules")

@@ -10,6 +10,7 @@ from typing import Any
 
 from crf.errors import CRFError
 from storage import UserError
+from storage.model_files.folders import local_folder
 
 Block = dict[str, Any]
 
@@ -22,7 +23,7 @@ class ModelSpec:
         name: Its class as "module:class", so that only the actors pay for the import. The class takes ``device`` and
             ``threads`` besides the arguments.
         arguments: Arguments of its constructor.
-        folders: Argument of its constructor -> URL of the folder of files that it loads.
+        folders: Argument of its constructor -> URL of the model files that it loads, which are fetched to this machine.
     """
 
     name: str
@@ -31,7 +32,8 @@ class ModelSpec:
 
     def load(self, device: str, threads: int) -> Any:
         """Load the model on this machine."""
-        return resolve_name(self.name)(**self.arguments, **self.folders, device=device, threads=threads)
+        paths = {name: local_folder(url) for name, url in self.folders.items()}
+        return resolve_name(self.name)(**self.arguments, **paths, device=device, threads=threads)
 
 
 class Model:

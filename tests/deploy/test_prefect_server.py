@@ -84,9 +84,14 @@ def test_every_stage_is_deployed_twice(server: str, api: httpx.Client) -> None:
     for (_, name), deployment in found.items():
         assert deployment["work_pool_name"] == {"local": "latentcrf", "gke": "latentcrf-gke"}[name]
         assert deployment["parameter_openapi_schema"]["properties"]["params"]
+        assert deployment["tags"] == ["latentcrf"]
         if name == "gke":  # the image's own working directory
             assert deployment["pull_steps"] == []
             assert deployment["concurrency_options"]["grace_period_seconds"] == 1800
+    assert [schedule["active"] for schedule in found["pipeline", "local"]["schedules"]] == [False]
+    form = found["teach", "local"]["parameter_openapi_schema"]["definitions"]["TeachParameters"]["properties"]
+    assert [form[name]["position"] for name in ("captions", "teacher", "size")] == [0, 1, 2]
+    assert not any("anyOf" in field for field in form.values())
 
 
 def test_automations_are_put_once_and_updated(server: str, api: httpx.Client) -> None:

@@ -16,8 +16,9 @@ from crf.evaluation.methods import list_methods
 from crf.teacher.ddim import DiffusionSchedule
 from flows.commands.generate import draw_side_by_side
 from flows.evaluate import EVALUATE
+from flows.overview.lineage import describe_lineage
 from flows.parameters.pipeline import PipelineParameters
-from flows.pipeline import list_steps, pipeline, plan
+from flows.pipeline import choose_steps, list_steps, pipeline, plan
 from flows.progress import Progress
 from flows.stage import find_work, run_stage
 from storage import LatentStore, UserError
@@ -117,6 +118,30 @@ def test_a_changed_unet_makes_stale_what_depends_on_it(first: list[Any], params:
     assert lines["distill"].reason == "changed: teach"
     assert lines["evaluate"].reason == "changed: distill, teacher.unet"
     assert states(params) == dict.fromkeys(STAGES, "fresh")
+
+
+def test_only_chosen_stages_run_and_a_missing_input_is_named(first: list[Any], params: PipelineParameters) -> None:
+    alone = pipeline(params.model_copy(update={"stages": ("train",)}))
+    assert [(result.stage, result.state) for result in alone] == [("train", "cached")]
+    other = params.model_copy(update={"teach": params.teach.model_copy(update={"seed": 5}), "stages": ("distill",)})
+    with pytest.raises(UserError, match="a sealed output of teach, which is left out"):
+        choose_steps(list_steps(other), other)
+
+
+def test_runs_are_named_and_show_their_plan_and_lineage(first: list[Any], params: PipelineParameters) -> None:
+    with get_client(sync_client=True) as client:
+        names = {run.name for run in client.read_flow_runs()}
+        artifacts = {artifact.key: artifact for artifact in client.read_artifacts()}
+    assert f"teach · {first[1].fingerprint[:4]} · 2 shards" in names
+    assert artifacts["plan"].type == "table"
+    text = describe_lineage(first, 'a "teacher" [1]<b>')
+    assert "```mermaid" in text
+    assert "a #34;teacher#34; #91;1#93;#60;b#62;" in text
+    for arrow in ("teacher --> teach", "encode --> train", "teach --> distill", "train --> distill"):
+        assert f"  {arrow}\n" in text
+    assert "distill --> evaluate" in text
+    assert text.count("computed in this run") == 5
+    assert "lineage" in artifacts
 
 
 def test_one_changed_option_names_itself(first: list[Any], params: PipelineParameters) -> None:

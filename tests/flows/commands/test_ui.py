@@ -15,7 +15,7 @@ import pytest
 from storage import LatentStore
 from tests.support.servers import free_port
 
-PATIENCE = 600  # seconds until what does not come counts as hung
+PATIENCE = 1_000  # seconds until what does not come counts as hung
 Ui = tuple[str, httpx.Client, dict[str, str]]
 STAGES = {"encode", "teach", "train", "distill", "evaluate", "search", "measure", "pipeline"}
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -1,37 +1,26 @@
-"""An evaluation's artifacts in the Prefect UI."""
+import io
 
-from pathlib import Path
-from uuid import UUID
-
+import numpy as np
 import pytest
-from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.runtime import flow_run
+from PIL import Image
 
-from crf.teacher.teacher import Teacher
-from flows.report.artifacts import publish_report
-from flows.report.page.drawing import draw_report
-from storage import locations
-from tests.support.hand_made_report import METHODS, make_report, make_samples
+from flows.report.artifacts import publish, shrink_picture
 
 
-@pytest.mark.usefixtures("prefect_server")
-def test_a_report_is_published_as_table_pictures_and_markdown(tiny_teacher: Path, tmp_path: Path) -> None:
-    report = make_report()
-    draw_report(str(tmp_path), report, make_samples(tmp_path / "samples"), Teacher.load(tiny_teacher), {})
-    locations.write_json(str(tmp_path / "report.json"), report)
+def test_a_picture_is_halved_until_it_fits() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).save(out, "PNG")
+    shrunk = shrink_picture(out.getvalue(), largest=2_000)
+    assert len(shrunk) <= 2_000
+    with Image.open(io.BytesIO(shrunk)) as picture:
+        assert picture.size == (24, 16)
+    assert shrink_picture(shrunk, largest=2_000) == shrunk
 
-    @flow
-    def run() -> str:
-        publish_report(str(tmp_path))
-        return str(flow_run.id)
 
-    of_this_run = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run())]))
-    with get_client(sync_client=True) as client:
-        artifacts = {artifact.key: artifact for artifact in client.read_artifacts(flow_run_filter=of_this_run)}
-    table, markdown = artifacts["evaluation-table"].data, artifacts["evaluation-report"].data
-    assert all(label in str(table) for _, label, *_ in METHODS)
-    assert report["protocol_id"] in str(markdown)
-    for key in ("evaluation-pareto", "evaluation-contact-sheet"):
-        assert str(artifacts[key].data).startswith("data:image/png;base64,")
+def test_a_server_that_does_not_take_an_artifact_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(text: str, key: str) -> None:
+        raise ConnectionError("the server is away")
+
+    publish(refuse, "text", key="evaluation-report")
+    assert "evaluation-report is not in the Prefect UI: ConnectionError('the server is away')" in caplog.text
