@@ -24,8 +24,9 @@ def identify(params: EncodeParameters) -> Target:
     rows = scan_images(params.images, params.limit, root=params.root)
     images, shards = fingerprint_rows(rows, params.shard_rows)
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
-    parameters = {"size": size, "shard_rows": params.shard_rows}
-    return Target.store(Identity("encode", 3, {"images": images, **inputs}, parameters), shards, "images")
+    exactness = params.model_dump(include={"dtype", "micro_batch", "vae_tiling"})
+    parameters = {"size": size, "shard_rows": params.shard_rows, **exactness}
+    return Target.store(Identity("encode", 4, {"images": images, **inputs}, parameters), shards, "images")
 
 
 def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
@@ -44,7 +45,9 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
         scaling_factor=teacher.scaling_factor,
         shift_factor=teacher.shift_factor,
     )
-    model = ModelSpec("crf.stages.encode:EncodeImages", folders={"teacher_path": params.teacher})
+    arguments = params.model_dump(include={"dtype", "micro_batch", "vae_tiling"})
+    arguments["compiled"] = params.resources.compile
+    model = ModelSpec("crf.stages.encode:EncodeImages", arguments, {"teacher_path": params.teacher})
     fill_store(store, work.shards, DecodeImages(size), model, params.resources, progress)
     write_truncated(store)
     store.seal([CAPTIONS])

@@ -69,9 +69,11 @@ def identify(params: EvaluateParameters) -> Target:
         "baseline": find_baseline(params, methods),
         "features": reference.parameters["features"],
         "st_lpips": params.st_lpips,
+        "dtype": params.dtype,
+        "micro_batch": params.micro_batch,
         "caption_test": digest(list_tested_captions(params)) if params.caption_test else None,
     }
-    return Target.store(Identity("evaluate", 4, inputs, parameters), shards, *REPORT_ONLY)
+    return Target.store(Identity("evaluate", 5, inputs, parameters), shards, *REPORT_ONLY)
 
 
 def describe_reference(params: EvaluateParameters) -> ReferenceParameters:
@@ -102,6 +104,7 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
             caption=next(scan_captions(params.captions))["caption"],
             guidance_scale=params.guidance_scale,
             size=work.identity.parameters["size"],
+            dtype=params.dtype,
         )
     reference = run_stage(REFERENCE, describe_reference(params), params.root)
     if reference.fingerprint != work.identity.inputs["reference"]:

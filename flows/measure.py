@@ -34,8 +34,10 @@ def identify(params: MeasureParameters) -> Target:
         "seed": params.seed,
         "schedules": [str(Schedule.parse(text)) for text in params.schedules],
         "converged": params.converged,
+        "dtype": params.dtype,
+        "micro_batch": params.micro_batch,
     }
-    return Target.store(Identity("measure", 1, inputs, parameters), shards, "captions")
+    return Target.store(Identity("measure", 2, inputs, parameters), shards, "captions")
 
 
 def check(params: MeasureParameters) -> None:
@@ -60,7 +62,8 @@ def compute(params: MeasureParameters, work: Work, progress: Progress) -> None:
     samples = iterate_samples(params.captions, params.limit, params.noises, params.skip)
     store = create_store(work, arrays, "captions", samples)
     with fetch_crf(params.crf) if params.crf else nullcontext() as crf_path:
-        arguments = {name: options[name] for name in ("guidance_scale", "size", "schedules", "converged")}
+        passed = ("guidance_scale", "size", "schedules", "converged", "dtype", "micro_batch")
+        arguments = {**{name: options[name] for name in passed}, "compiled": params.resources.compile}
         folders = {"teacher_path": params.teacher, **({"crf_path": crf_path} if crf_path else {})}
         model = ModelSpec(MODEL, arguments, folders)
         fill_store(store, work.shards, SeedRows(params.seed), model, params.resources, progress)

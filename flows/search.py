@@ -26,7 +26,7 @@ def identify(params: SearchParameters) -> Target:
     inputs |= {**teacher, **({"distill": parse_fingerprint(params.crf)} if params.crf else {})}
     options = params.model_dump(include=set(SearchOptions.model_fields))
     options["size"] = TeacherShape.read(params.teacher).side(params.size)
-    return Target(Identity("search", 1, inputs, options), ROUNDS)
+    return Target(Identity("search", 2, inputs, options), ROUNDS)
 
 
 def count_rounds(url: str) -> int:

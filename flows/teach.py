@@ -48,8 +48,10 @@ def identify(params: TeachParameters) -> Target:
         "lead": str(Schedule.parse_lead(params.lead)) if params.lead else None,
         "tail": params.tail,
         "trajectory": params.trajectory,
+        "dtype": params.dtype,
+        "micro_batch": params.micro_batch,
     }
-    return Target.store(Identity("teach", 4, {"captions": captions, **teacher}, parameters), shards, "captions")
+    return Target.store(Identity("teach", 5, {"captions": captions, **teacher}, parameters), shards, "captions")
 
 
 def check_tail(params: TeachParameters) -> None:
@@ -81,10 +83,13 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
         scan_captions(params.captions, params.limit),
         scheduler=teacher.scheduler_config,
         timesteps=read_noise_schedule(teacher.scheduler_config).timesteps(TEACHER_STEPS),
-        dtype="float32",
+        dtype=params.dtype,
     )
-    arguments = params.model_dump(include={"guidance_scale", "x0", "lead", "tail", "trajectory"})
-    model = ModelSpec(MODEL, {**arguments, "size": size}, {"teacher_path": params.teacher})
+    arguments = params.model_dump(
+        include={"guidance_scale", "x0", "lead", "tail", "trajectory", "dtype", "micro_batch"}
+    )
+    arguments |= {"size": size, "compiled": params.resources.compile}
+    model = ModelSpec(MODEL, arguments, {"teacher_path": params.teacher})
     fill_store(store, work.shards, SeedRows(params.seed), model, params.resources, progress)
     write_truncated(store)
     store.seal([CAPTIONS])

@@ -48,6 +48,9 @@ def sample_methods(
         "methods": methods,
         "st_lpips": params.st_lpips,
         "caption_test": list_tested_captions(params),
+        "dtype": params.dtype,
+        "micro_batch": params.micro_batch,
+        "compiled": params.resources.compile,
     }
     paths = {"teacher_path": params.teacher, "crf_path": crf_path, "features_path": params.features}
     model = ModelSpec(MODEL, arguments, {name: path for name, path in paths.items() if path})

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from flows.parameters.base import Options, Root, TeacherFolder
+from flows.parameters.precision import MicroBatch, Precision
 from flows.parameters.running import Resources
 from flows.protocols.applying import fill_parameters
 from flows.protocols.named import ProtocolName
@@ -50,6 +51,8 @@ class EvaluateOptions(ProtocolOptions):
         description="let the teacher tell so many captions, from the first on, by their images; its cost per image is "
         "three evaluations per caption",
     )
+    dtype: Precision = "float32"
+    micro_batch: MicroBatch = 16
 
     def count_noises(self, place: int) -> int:
         """Return the number of noises of the caption at ``place``, counted from 0."""
@@ -88,5 +91,7 @@ class MeasureParameters(Options):
     shard_rows: int = Field(8, ge=1, description="samples per shard, the unit of work and resume")
     guidance_scale: float = Field(7.5, description="classifier-free guidance scale")
     seed: int = Field(1, ge=0, description="determines each sample's noise, together with its id")
+    dtype: Precision = "float32"
+    micro_batch: MicroBatch = 16
     root: Root = "runs"
     resources: Resources = Field(default_factory=Resources)

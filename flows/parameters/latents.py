@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from flows.parameters.base import Options, Root, TeacherFolder
+from flows.parameters.precision import MicroBatch, Precision
 from flows.parameters.running import Resources
 
 
@@ -12,6 +13,12 @@ class EncodeOptions(Options):
     size: int | None = Field(None, ge=8, description="pixels per side; the teacher's own by default")
     limit: int | None = Field(None, ge=1, description="use only this many images, from the first on")
     shard_rows: int = Field(512, ge=1, description="samples per shard, the unit of work and resume")
+    dtype: Precision = "float32"
+    micro_batch: MicroBatch = 16
+    vae_tiling: bool = Field(
+        False,
+        description="encode in overlapping tiles, for images too large for the device; changes values at their edges",
+    )
 
 
 class EncodeParameters(EncodeOptions):
@@ -41,6 +48,8 @@ class TeachOptions(Options):
         description="also store all 50 states and x0 predictions (states), or their products alone (products): "
         "either serves search",
     )
+    dtype: Precision = "float32"
+    micro_batch: MicroBatch = 16
 
 
 class TeachParameters(TeachOptions):

@@ -14,3 +14,6 @@ class Resources(Options):
     actors: int | None = Field(
         None, ge=1, description="model actors; by default one per GPU that Ray has now or, without any, per core"
     )
+    compile: bool = Field(
+        False, description="apply torch.compile to the teacher: takes a minute per actor, and saves time in long jobs"
+    )

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from flows.parameters.base import Options, Root, TeacherFolder
+from flows.parameters.precision import MicroBatch, Precision
 from flows.parameters.running import Resources
 
 
@@ -24,6 +25,8 @@ class SearchOptions(Options):
     shard_rows: int = Field(8, ge=1, description="samples per shard, the unit of work and resume")
     guidance_scale: float = Field(7.5, description="classifier-free guidance scale, as given to teach")
     seed: int = Field(1, ge=0, description="determines each sample's noise, together with its id")
+    dtype: Precision = "float32"
+    micro_batch: MicroBatch = 16
 
 
 class SearchParameters(SearchOptions):

@@ -47,7 +47,7 @@ def describe_protocol(
         "version": VERSION,
         "features": features,
         "metrics": METRICS,
-        "reference": {"schedule": str(FULL), "converged_steps": CONVERGED_STEPS, "dtype": "float32"},
+        "reference": {"schedule": str(FULL), "converged_steps": CONVERGED_STEPS, "dtype": params.dtype},
         "captions": {"hash": identity.inputs["captions"], "count": captions},
         "images": {"hash": identity.inputs["images"], "count": images},
         "samples": samples,
@@ -57,7 +57,7 @@ def describe_protocol(
         "noise": {"seed": params.seed, "rule": "sha256(seed:sample id), one CPU generator per sample"},
         "guidance_scale": params.guidance_scale,
         "size": identity.parameters["size"],
-        "decoding": {"dtype": "float32", "range": [-1, 1], "clamped": True, "quantised": False},
+        "decoding": {"dtype": params.dtype, "range": [-1, 1], "clamped": True, "quantised": False},
         "interval": {
             "unit": "caption",
             "method": "Student's t on caption means; of Fréchet distances, a jackknife over groups of captions",

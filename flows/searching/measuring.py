@@ -42,7 +42,8 @@ def measure(
     """Measure all candidates on a set of captions, or on a part of it."""
     captions, whole = params.caption_sets[name]
     schedules = list(dict.fromkeys(str(candidate.schedule) for pool in pools.values() for candidate in pool))
-    shared = params.model_dump(include={"teacher", "crf", "size", "shard_rows", "guidance_scale", "root", "resources"})
+    same = {"teacher", "crf", "size", "shard_rows", "guidance_scale", "dtype", "micro_batch", "root", "resources"}
+    shared = params.model_dump(include=same)
     wanted = MeasureParameters(
         **shared,
         seed=params.seed + SEED_OFFSETS[name],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_trajectories(params: SearchParameters) -> None:
-    """Raise UserError unless the store holds this teacher's trajectories, at this guidance scale and size."""
+    """Raise UserError unless the store holds this teacher's trajectories, at this guidance scale, size and dtype."""
     identity = read_identity(params.trajectories)
     names = LatentStore.open(params.trajectories).names if identity.stage == "teach" else []
     if TRAJECTORY_PRODUCTS not in names and TRAJECTORY_STATE not in names:
@@ -29,7 +29,7 @@ def check_trajectories(params: SearchParameters) -> None:
             "the trajectories of this teacher", f"another {', '.join(changed)}", "run teach with this teacher"
         )
     size = TeacherShape.read(params.teacher).side(params.size)
-    for name, wanted in (("guidance_scale", params.guidance_scale), ("size", size)):
+    for name, wanted in (("guidance_scale", params.guidance_scale), ("size", size), ("dtype", params.dtype)):
         if identity.parameters[name] != wanted:
             raise UserError(
                 f"{name} {identity.parameters[name]}, as the trajectories have", str(wanted), f"change --{name}"
