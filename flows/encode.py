@@ -6,11 +6,12 @@ from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.latents import EncodeParameters
 from flows.progress import Progress
+from flows.runs.retries import run_with_retries
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
-from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, run_stage
+from flows.stage import Stage, StageResult, Target, Work, make_prefect_state
 from storage import ArraySpec, Identity
 from storage.identity import fingerprint_rows
 from storage.inputs.images import scan_images
@@ -59,4 +60,4 @@ ENCODE = Stage("encode", identify, compute)
 @flow(name="encode")
 def encode(params: EncodeParameters) -> StageResult:
     """Encode images into a natural store of latents and text embeddings."""
-    return make_prefect_state(run_stage(ENCODE, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_with_retries(ENCODE, params, params.root))  # type: ignore[return-value]

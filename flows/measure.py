@@ -9,11 +9,12 @@ from crf.stages.arrays import CONVERGED_MSE, LATENT_MSE
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.evaluation import MeasureParameters
 from flows.progress import Progress
+from flows.runs.retries import run_with_retries
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
 from flows.shards.samples import iterate_samples
-from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
+from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint
 from flows.training.crf_files import fetch_crf
 from storage import ArraySpec, Identity, UserError
 from storage.identity import fingerprint_rows
@@ -76,4 +77,4 @@ MEASURE = Stage("measure", identify, compute, check=check)
 @flow(name="measure")
 def measure(params: MeasureParameters) -> StageResult:
     """Measure how far schedules end from the teacher's own 50 steps, on the same captions and noises."""
-    return make_prefect_state(run_stage(MEASURE, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_with_retries(MEASURE, params, params.root))  # type: ignore[return-value]

@@ -7,10 +7,11 @@ from flows.parameters.searching import SearchOptions, SearchParameters
 from flows.progress import Progress
 from flows.ray_session import ray_session
 from flows.report.artifacts import publish_search
+from flows.runs.retries import run_with_retries
 from flows.searching.captions import check_calibration, check_disjoint
 from flows.searching.trajectories import check_trajectories
 from flows.shards.samples import iterate_samples
-from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
+from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint
 from storage import Identity, locations
 from storage.identity import fingerprint_rows
 
@@ -56,6 +57,6 @@ SEARCH = Stage("search", identify, compute, unit="rounds", count_done=count_roun
 @flow(name="search")
 def search(params: SearchParameters) -> StageResult:
     """Search the fastest schedules for a teacher: dynamic programming, a race of candidates, the front, one test."""
-    result = run_stage(SEARCH, params, params.root)
+    result = run_with_retries(SEARCH, params, params.root)
     publish_search(result.url)
     return make_prefect_state(result)  # type: ignore[return-value]

@@ -19,11 +19,12 @@ from crf.stages.arrays import (
 from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.latents import TeachParameters
 from flows.progress import Progress
+from flows.runs.retries import run_with_retries
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
-from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, run_stage
+from flows.stage import Stage, StageResult, Target, Work, make_prefect_state
 from storage import ArraySpec, Identity
 from storage.identity import fingerprint_rows
 from storage.inputs.captions import scan_captions
@@ -112,4 +113,4 @@ TEACH = Stage("teach", identify, compute)
 @flow(name="teach")
 def teach(params: TeachParameters) -> StageResult:
     """Run the teacher on captions and store its latents at steps 40 and 50 of 50."""
-    return make_prefect_state(run_stage(TEACH, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_with_retries(TEACH, params, params.root))  # type: ignore[return-value]

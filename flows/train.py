@@ -5,7 +5,8 @@ from prefect import flow
 from crf.teacher.folder import fingerprint_teacher
 from flows.parameters.training import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
-from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint, run_stage
+from flows.runs.retries import run_with_retries
+from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint
 from storage import Identity, locations
 from storage.checkpoints import find_newest_step
 
@@ -41,4 +42,4 @@ TRAIN = Stage("train", identify, compute, unit="steps", count_done=find_newest_s
 @flow(name="train")
 def train(params: TrainParameters) -> StageResult:
     """Train the stage-1 CRF on a natural store, with a denoising and an adversarial loss."""
-    return make_prefect_state(run_stage(TRAIN, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_with_retries(TRAIN, params, params.root))  # type: ignore[return-value]

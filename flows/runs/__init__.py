@@ -1,0 +1,1 @@
+"""How Prefect runs a stage: which errors are followed by another attempt."""
