@@ -4,6 +4,7 @@
 """
 
 from datetime import timedelta
+from typing import Any
 
 from prefect.automations import Automation, ChangeFlowRunState, EventTrigger, Posture
 from prefect.client.schemas.objects import StateType
@@ -61,7 +62,8 @@ def start_crashed_runs_again(starts: int = STARTS) -> Automation:
 def put(automation: Automation) -> None:
     """Create an automation, or update the one of this name."""
     try:
-        automation.id = Automation.read(name=automation.name).id
+        found: Any = Automation.read(name=automation.name)  # the types of Prefect allow a coroutine, too
+        automation.id = found.id
     except ValueError:
         automation.create()
     else:
