@@ -24,6 +24,7 @@ def ray_session() -> Iterator[None]:
 
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = None  # a block is a shard: never split it
+    context.execution_no_progress_timeout_s = -1  # a shard may take hours, and a node may take long to come
     context.enable_progress_bars = False
     context.raise_original_map_exception = True  # so that a worker's UserError is recognized
     if ray.is_initialized():

@@ -1,11 +1,10 @@
 """Draw what a run's outputs were made from, as a Mermaid graph in a Markdown artifact of the Prefect UI."""
 
-from contextlib import suppress
-
 from humanize import naturaldelta
 from prefect.artifacts import create_markdown_artifact
 from prefect.context import FlowRunContext
 
+from flows.report.artifacts import publish
 from flows.stage import StageResult
 from storage.outputs import Output, read_output
 
@@ -13,9 +12,7 @@ from storage.outputs import Output, read_output
 def publish_lineage(results: list[StageResult], teacher: str) -> None:
     """Publish the lineage of a run's outputs in the Prefect UI. Does nothing outside a flow run."""
     if FlowRunContext.get():
-        text = describe_lineage(results, teacher)
-        with suppress(Exception):  # without a server the run goes on
-            create_markdown_artifact(text, key="lineage")
+        publish(create_markdown_artifact, describe_lineage(results, teacher), key="lineage")
 
 
 def describe_lineage(results: list[StageResult], teacher: str) -> str:

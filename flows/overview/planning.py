@@ -1,10 +1,9 @@
 """Publish the plan of a pipeline run as a table in the Prefect UI."""
 
-from contextlib import suppress
-
 from prefect.artifacts import create_table_artifact
 from prefect.context import FlowRunContext
 
+from flows.report.artifacts import publish
 from flows.stage import StagePlan
 
 
@@ -16,5 +15,4 @@ def publish_plan(plans: list[StagePlan]) -> None:
         {"stage": plan.stage, "state": plan.state, "done": plan.done, "of": plan.total, "why": plan.reason}
         for plan in plans
     ]
-    with suppress(Exception):  # without a server the run goes on
-        create_table_artifact(lines, key="plan", description="What this run does, and why.")
+    publish(create_table_artifact, lines, key="plan", description="What this run does, and why.")

@@ -99,7 +99,8 @@ def commit_shards(
     dataset = (
         ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
         .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=0.25)
-        .map_batches(
+        # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards.
+        .map_batches_internal(
             Model,
             fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": 1},
             batch_size=None,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.endpoints import describe_error, is_endpoint_error
+from storage.endpoints import translate_errors
 from storage.errors import EndpointError, UserError
 from storage.model_files.disk import explain_full_disk, find_cache, keep_room
 from storage.model_files.remote import RemoteFile, RemoteModel, choose_names
@@ -72,16 +72,11 @@ def translate_hub_errors(url: str) -> Iterator[None]:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     name, revision = parse_hub_url(url)
-    try:
-        yield
-    except RevisionNotFoundError as error:
-        raise UserError(f"a revision of {name}", f"none named {revision}", "look for it on the hub") from error
-    except RepositoryNotFoundError as error:
-        next_step = "check the name; for a private or gated model set HF_TOKEN"
-        raise UserError(f"the model {name} on the hub", "none that you may read", next_step) from error
-    except UserError:
-        raise
-    except Exception as error:
-        if not is_endpoint_error(error):
-            raise
-        raise EndpointError(url, describe_error(error)) from error
+    with translate_errors(url):
+        try:
+            yield
+        except RevisionNotFoundError as error:
+            raise UserError(f"a revision of {name}", f"none named {revision}", "look for it on the hub") from error
+        except RepositoryNotFoundError as error:
+            next_step = "check the name; for a private or gated model set HF_TOKEN"
+            raise UserError(f"the model {name} on the hub", "none that you may read", next_step) from error

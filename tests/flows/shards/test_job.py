@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,3 +25,24 @@ def test_what_fails_on_a_worker_is_one_line_to_the_user(tmp_path: Path) -> None:
     expected = rf"expected an answer from {re.escape(params.url)}/seed/c/[01], found FileExistsError"
     assert re.match(expected, told)
     assert "\n" not in told
+
+
+# Ray hands out a GPU that it is told of; the stage's actor does not use it. Its first shard takes long.
+SLOW_ON_A_GPU = """
+import sys
+import ray.data
+from flows.ray_session import start_local_ray
+from flows.stage import run_stage
+from tests.support.chaos.stage import CHAOS, Parameters
+
+start_local_ray(num_cpus=2, num_gpus=1)
+ray.data.DataContext.get_current().execution_no_progress_timeout_s = 1  # half an hour, by default
+print(run_stage(CHAOS, Parameters(root=sys.argv[1], shards=2, seconds=8), sys.argv[1]).state)
+"""
+
+
+def test_a_job_on_gpus_may_be_slow(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, "-c", SLOW_ON_A_GPU, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == "computed\n", done.stderr
