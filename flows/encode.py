@@ -3,13 +3,13 @@
 from prefect import flow
 
 from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
-from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.latents import EncodeParameters
 from flows.progress import Progress
 from flows.runs.retries import run_with_retries
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
+from flows.shards.teachers import fingerprint_parts, read_shape
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state
 from storage import ArraySpec, Identity
@@ -20,8 +20,8 @@ from storage.inputs.known_rows import read_known_rows
 
 def identify(params: EncodeParameters) -> Target:
     """Return the target. It depends on the VAE and the text encoders, but not on the denoiser."""
-    size = TeacherShape.read(params.teacher).side(params.size)
-    teacher = fingerprint_teacher(params.teacher)
+    size = read_shape(params.teacher).side(params.size)
+    teacher = fingerprint_parts(params.teacher, params.root)
     rows = scan_images(params.images, params.limit, root=params.root)
     images, shards = fingerprint_rows(rows, params.shard_rows)
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
@@ -31,7 +31,7 @@ def identify(params: EncodeParameters) -> Target:
 
 
 def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
-    teacher = TeacherShape.read(params.teacher)
+    teacher = read_shape(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
     store = create_store(

@@ -1,11 +1,8 @@
 """The ``evaluate`` stage: teacher, CRF, held-out captions and images -> a report that compares all methods."""
 
-from contextlib import nullcontext
-
 from prefect import flow
 
 from crf.stages.arrays import TRAJECTORY_STATE
-from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.evaluation.methods import (
     check_front,
     choose_methods,
@@ -15,7 +12,7 @@ from flows.evaluation.methods import (
     load_front,
 )
 from flows.evaluation.reference import REFERENCE, ReferenceParameters
-from flows.evaluation.sampling import list_samples, list_tested_captions, sample_methods
+from flows.evaluation.sampling import list_models, list_samples, list_tested_captions, sample_methods
 from flows.evaluation.seen_captions import check_all_unseen, describe_seen, find_training_index
 from flows.parameters.evaluation import EvaluateParameters
 from flows.progress import Progress
@@ -24,6 +21,7 @@ from flows.protocols.named import PROTOCOLS
 from flows.report.artifacts import publish_report
 from flows.runs.retries import run_with_retries
 from flows.shards.samples import read_caption_ids
+from flows.shards.teachers import fingerprint_parts, read_shape
 from flows.shards.truncation import CAPTIONS, write_truncated
 from flows.stage import (
     Stage,
@@ -35,11 +33,12 @@ from flows.stage import (
     parse_fingerprint,
     run_stage,
 )
-from flows.training.crf_files import fetch_crf, load_crf, read_config
+from flows.training.crf_files import check_files, load_crf, read_config
 from storage import Identity, LatentStore
 from storage.errors import UserError
 from storage.identity import digest, fingerprint_rows, read_identity
 from storage.inputs.captions import scan_captions
+from storage.model_files.folders import local_folder
 from storage.store.layout import INDEX
 
 # What a shard depends on only through its own rows, or not at all.
@@ -56,7 +55,7 @@ def identify(params: EvaluateParameters) -> Target:
         "captions": captions,
         "images": reference.inputs["images"],
         "reference": reference.fingerprint,
-        **{f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()},
+        **{f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()},
     }
     parameters = {
         "size": reference.parameters["size"],
@@ -79,7 +78,7 @@ def identify(params: EvaluateParameters) -> Target:
 
 def describe_reference(params: EvaluateParameters) -> ReferenceParameters:
     """Return the parameters of the stage that computes the real images' features."""
-    size = TeacherShape.read(params.teacher).side(params.size)
+    size = read_shape(params.teacher).side(params.size)
     return ReferenceParameters(
         images=params.images, size=size, features=params.features, root=params.root, resources=params.resources
     )
@@ -95,18 +94,18 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     from flows.report.writing import REPORT, write_report
 
     methods = choose_methods(params)
-    with fetch_crf(params.crf) if params.crf else nullcontext() as crf_path:
-        store, features = sample_methods(params, work, methods, crf_path, progress)
-        costs, environment = measure_costs_on_ray(
-            methods,
-            params.resources,
-            teacher_path=params.teacher,
-            crf_path=crf_path,
-            caption=next(scan_captions(params.captions))["caption"],
-            guidance_scale=params.guidance_scale,
-            size=work.identity.parameters["size"],
-            dtype=params.dtype,
-        )
+    if params.crf:
+        check_files(params.crf)
+    store, features = sample_methods(params, work, methods, progress)
+    costs, environment = measure_costs_on_ray(
+        methods,
+        params.resources,
+        list_models(params),
+        caption=next(scan_captions(params.captions))["caption"],
+        guidance_scale=params.guidance_scale,
+        size=work.identity.parameters["size"],
+        dtype=params.dtype,
+    )
     reference = run_stage(REFERENCE, describe_reference(params), params.root)
     if reference.fingerprint != work.identity.inputs["reference"]:
         raise UserError("real images that do not change during a run", "others than at first", "run again")
@@ -119,7 +118,8 @@ def compute(params: EvaluateParameters, work: Work, progress: Progress) -> None:
     report = write_report(work.url, report)
     losses = read_training_losses(params.crf) if params.crf else {}
     device = choose_device()
-    teacher, crf = Teacher.load(params.teacher, device), load_crf(params.crf).eval().to(device) if params.crf else None
+    teacher = Teacher.load(local_folder(params.teacher), device)
+    crf = load_crf(params.crf).eval().to(device) if params.crf else None
     draw_report(work.url, report, store, teacher, losses, crf, open_trajectories(params))
     store.seal([REPORT, *DRAWN, CAPTIONS])
 
@@ -138,7 +138,7 @@ def check(params: EvaluateParameters) -> None:
     if params.crf:
         check_crf(params.crf, params)
     if front := load_front(params.front):
-        check_front(front, params.teacher)
+        check_front(front, params.teacher, params.root)
     check_all_unseen(params)
 
 
@@ -147,7 +147,7 @@ def check_crf(crf: str, params: EvaluateParameters) -> None:
     stage = read_identity(crf).stage
     if stage != "distill":  # the report shows the losses of both training stages
         raise UserError("a stage-2 CRF, made by distill", f"an output of {stage} at {crf}", "run latentcrf distill")
-    config, shape = read_config(crf), TeacherShape.read(params.teacher)
+    config, shape = read_config(crf), read_shape(params.teacher)
     expected = tuple(config[name] for name in ("channels", "height", "width", "text_width"))
     found = (*shape.latent_shape(shape.side(params.size)), shape.text_width)
     if expected != found:

@@ -1,12 +1,9 @@
 """The ``measure`` stage: teacher, captions, schedules -> a store of each schedule's error on each sample."""
 
-from contextlib import nullcontext
-
 from prefect import flow
 
 from crf.schedule import Schedule
 from crf.stages.arrays import CONVERGED_MSE, LATENT_MSE
-from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.evaluation import MeasureParameters
 from flows.progress import Progress
 from flows.runs.retries import run_with_retries
@@ -14,9 +11,10 @@ from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
 from flows.shards.samples import iterate_samples
+from flows.shards.teachers import fingerprint_parts, read_shape
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint
-from flows.training.crf_files import fetch_crf
-from storage import ArraySpec, Identity, UserError
+from flows.training.crf_files import check_files
+from storage import ArraySpec, Identity, UserError, locations
 from storage.identity import fingerprint_rows
 
 MODEL = "crf.stages.measure:MeasureSchedules"
@@ -25,11 +23,11 @@ MODEL = "crf.stages.measure:MeasureSchedules"
 def identify(params: MeasureParameters) -> Target:
     samples = iterate_samples(params.captions, params.limit, params.noises, params.skip)
     captions, shards = fingerprint_rows(samples, params.shard_rows)
-    teacher = {f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()}
+    teacher = {f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()}
     del teacher["teacher.vae"]  # the errors are those of latents
     inputs = {"captions": captions, **teacher, **({"crf": parse_fingerprint(params.crf)} if params.crf else {})}
     parameters = {
-        "size": TeacherShape.read(params.teacher).side(params.size),
+        "size": read_shape(params.teacher).side(params.size),
         "shard_rows": params.shard_rows,
         "guidance_scale": params.guidance_scale,
         "seed": params.seed,
@@ -46,7 +44,7 @@ def check(params: MeasureParameters) -> None:
     from crf.sampling.paths import list_timesteps
     from crf.teacher.noise_schedule import read_noise_schedule
 
-    noise_schedule = read_noise_schedule(TeacherShape.read(params.teacher).scheduler_config)
+    noise_schedule = read_noise_schedule(read_shape(params.teacher).scheduler_config)
     for text in params.schedules:
         schedule = Schedule.parse(text)
         list_timesteps(noise_schedule, schedule)
@@ -62,12 +60,14 @@ def compute(params: MeasureParameters, work: Work, progress: Progress) -> None:
         arrays[CONVERGED_MSE] = ArraySpec((count + 1,), "float32", ("reference_and_schedule",))
     samples = iterate_samples(params.captions, params.limit, params.noises, params.skip)
     store = create_store(work, arrays, "captions", samples)
-    with fetch_crf(params.crf) if params.crf else nullcontext() as crf_path:
-        passed = ("guidance_scale", "size", "schedules", "converged", "dtype", "micro_batch")
-        arguments = {**{name: options[name] for name in passed}, "compiled": params.resources.compile}
-        folders = {"teacher_path": params.teacher, **({"crf_path": crf_path} if crf_path else {})}
-        model = ModelSpec(MODEL, arguments, folders)
-        fill_store(store, work.shards, SeedRows(params.seed), model, params.resources, progress)
+    passed = ("guidance_scale", "size", "schedules", "converged", "dtype", "micro_batch")
+    arguments = {**{name: options[name] for name in passed}, "compiled": params.resources.compile}
+    folders = {"teacher_path": params.teacher}
+    if params.crf:
+        check_files(params.crf)
+        folders["crf_path"] = locations.make_absolute(params.crf)
+    model = ModelSpec(MODEL, arguments, folders)
+    fill_store(store, work.shards, SeedRows(params.seed), model, params.resources, progress)
     store.seal([])
 
 

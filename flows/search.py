@@ -2,7 +2,6 @@
 
 from prefect import flow
 
-from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.searching import SearchOptions, SearchParameters
 from flows.progress import Progress
 from flows.ray_session import ray_session
@@ -11,6 +10,7 @@ from flows.runs.retries import run_with_retries
 from flows.searching.captions import check_calibration, check_disjoint
 from flows.searching.trajectories import check_trajectories
 from flows.shards.samples import iterate_samples
+from flows.shards.teachers import fingerprint_parts, read_shape
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint
 from storage import Identity, locations
 from storage.identity import fingerprint_rows
@@ -22,11 +22,11 @@ def identify(params: SearchParameters) -> Target:
     inputs = {"teach": parse_fingerprint(params.trajectories)}
     for name, (captions, limit) in params.caption_sets.items():
         inputs[name], _ = fingerprint_rows(iterate_samples(captions, limit), params.shard_rows)
-    teacher = {f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()}
+    teacher = {f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()}
     del teacher["teacher.vae"]  # everything stays in latent space
     inputs |= {**teacher, **({"distill": parse_fingerprint(params.crf)} if params.crf else {})}
     options = params.model_dump(include=set(SearchOptions.model_fields))
-    options["size"] = TeacherShape.read(params.teacher).side(params.size)
+    options["size"] = read_shape(params.teacher).side(params.size)
     return Target(Identity("search", 2, inputs, options), ROUNDS)
 
 

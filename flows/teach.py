@@ -16,13 +16,13 @@ from crf.stages.arrays import (
     TRUNCATED,
     X0_40,
 )
-from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.latents import TeachParameters
 from flows.progress import Progress
 from flows.runs.retries import run_with_retries
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
+from flows.shards.teachers import fingerprint_parts, read_shape
 from flows.shards.truncation import CAPTIONS, TRUNCATED_SPEC, write_truncated
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state
 from storage import ArraySpec, Identity
@@ -34,8 +34,8 @@ MODEL = "crf.stages.teach:TeachTrajectories"
 
 def identify(params: TeachParameters) -> Target:
     check_tail(params)
-    size = TeacherShape.read(params.teacher).side(params.size)
-    teacher = {f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()}
+    size = read_shape(params.teacher).side(params.size)
+    teacher = {f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()}
     del teacher["teacher.vae"]  # trajectories stay in latent space
     captions, shards = fingerprint_rows(scan_captions(params.captions, params.limit), params.shard_rows)
     parameters = {
@@ -61,14 +61,14 @@ def check_tail(params: TeachParameters) -> None:
         from crf.sampling.paths import count_steps_before
         from crf.teacher.noise_schedule import read_noise_schedule
 
-        shape = TeacherShape.read(params.teacher)
+        shape = read_shape(params.teacher)
         count_steps_before(read_noise_schedule(shape.scheduler_config), params.tail)
 
 
 def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     from crf.teacher.noise_schedule import read_noise_schedule
 
-    teacher = TeacherShape.read(params.teacher)
+    teacher = read_shape(params.teacher)
     size = work.identity.parameters["size"]
     channels, height, width = teacher.latent_shape(size)
     names = [STEP_40, STEP_50, *([X0_40] if params.x0 else [])]

@@ -2,19 +2,20 @@
 
 from prefect import flow
 
-from crf.teacher.folder import fingerprint_teacher
 from flows.parameters.training import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
 from flows.runs.retries import run_with_retries
+from flows.shards.teachers import fingerprint_scheduler
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint
 from storage import Identity, locations
 from storage.checkpoints import find_newest_step
+from storage.model_files.folders import find_own_path
 
 
 def identify(params: TrainParameters) -> Target:
     inputs = {
         "encode": parse_fingerprint(params.latents),
-        "teacher.scheduler": fingerprint_teacher(params.teacher)["scheduler"],
+        "teacher.scheduler": fingerprint_scheduler(params.teacher),
     }
     options = params.model_dump(exclude={"latents", "teacher", "root", *RUN_OPTIONS})
     return Target(Identity("train", 3, inputs, options), params.steps)
@@ -25,7 +26,8 @@ def compute(params: TrainParameters, work: Work, progress: Progress) -> None:
     from flows.training.objectives import DenoisingObjective
 
     # Ray Train's workers have a working directory of their own.
-    absolute = {"latents": locations.make_absolute(params.latents), "teacher": locations.make_absolute(params.teacher)}
+    teacher = find_own_path(params.teacher) or params.teacher
+    absolute = {"latents": locations.make_absolute(params.latents), "teacher": teacher}
     optimize(DenoisingObjective(params.model_copy(update=absolute)), work, progress)
 
 

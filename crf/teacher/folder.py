@@ -3,8 +3,10 @@
 import functools
 import hashlib
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from crf.errors import TeacherError
@@ -13,28 +15,36 @@ from crf.teacher.families import FAMILIES
 
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 HASHED_SUFFIXES = (".safetensors", ".json", ".txt", ".model")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def check_teacher(path: str | Path) -> Path:
+def check_teacher(path: str | Path, elsewhere: Collection[str] = (), name: str | None = None) -> Path:
     """Return the folder if it holds a complete pipeline of a supported family, with safetensors weights.
 
-    Raises TeacherError if it does not, or if its autoencoder is not supported.
+    Args:
+        path: Path of the folder.
+        elsewhere: Names of files ("unet/config.json") that count as if the folder held them.
+        name: What errors call the folder. Default: its path.
+
+    Raises:
+        TeacherError: The folder does not hold one, or its autoencoder is not supported.
     """
-    folder = Path(path)
+    folder, name = Path(path), name or str(path)
     if not (folder / "model_index.json").is_file():
         raise TeacherError(
             "a teacher in diffusers format (a folder with model_index.json)",
-            f"none at {path}",
+            f"none at {name}",
             "save one with pipeline.save_pretrained(FOLDER, safe_serialization=True)",
         )
     family = _index(folder)["_class_name"]
     if family not in FAMILIES:
-        raise TeacherError(f"a teacher of {', '.join(FAMILIES)}", f"{family} at {path}", "save it as one of these")
+        raise TeacherError(f"a teacher of {', '.join(FAMILIES)}", f"{family} at {name}", "save it as one of these")
     for component in list_components(folder):
-        if not (folder / component).is_dir():
-            raise TeacherError(f"the folder {component} in the teacher {path}", "none", "save it again")
-        if _has_weights(component) and not list((folder / component).glob("*.safetensors")):
-            raise TeacherError(f"safetensors weights in {path}/{component}", "none", "save it again")
+        files = _list_files(folder, component, elsewhere)
+        if not files and not (folder / component).is_dir():
+            raise TeacherError(f"the folder {component} in the teacher {name}", "none", "save it again")
+        if _has_weights(component) and not any(file.endswith(".safetensors") for file in files):
+            raise TeacherError(f"safetensors weights in {name}/{component}", "none", "save it again")
     check_autoencoder(_index(folder)["vae"][1])
     return folder
 
@@ -61,22 +71,33 @@ def choose_dtypes(folder: Path, dtype: Any) -> dict[str, Any]:
     return {"default": dtype, **({"vae": torch.float32} if upcasts and forced else {})}
 
 
-def fingerprint_teacher(path: str | Path) -> dict[str, str]:
-    """Compute a fingerprint (16 hex digits) of each component's files. Moving the folder does not change it."""
-    folder = check_teacher(path)
-    fingerprints = {}
-    for component in list_components(folder):
-        digest = hashlib.sha256()
-        for file in sorted((folder / component).iterdir()):
-            if file.suffix in HASHED_SUFFIXES:
-                status = file.stat()
-                content = hash_file(file, status.st_size, status.st_mtime_ns)
-                digest.update(f"{file.name}:{content}\n".encode())
-        fingerprints[component] = digest.hexdigest()[:16]
+def fingerprint_teacher(
+    path: str | Path, known: Mapping[str, str] = NOTHING, name: str | None = None
+) -> dict[str, str]:
+    """Compute a fingerprint (16 hex digits) of each component's files. Moving the folder does not change it.
+
+    Args:
+        path: Path of the folder.
+        known: The SHA-256 of files that the folder need not hold: name ("unet/config.json") -> hex digits.
+        name: What errors call the folder. Default: its path.
+    """
+    folder = check_teacher(path, known, name)
+    fingerprints = {part: fingerprint_component(folder, part, known) for part in list_components(folder)}
     # A setting of SDXL for prompts without a negative prompt.
     if "force_zeros_for_empty_prompt" in _index(folder):
         fingerprints["empty_prompt"] = "zeros" if _index(folder)["force_zeros_for_empty_prompt"] else "encoded"
     return fingerprints
+
+
+def fingerprint_component(folder: Path, component: str, known: Mapping[str, str] = NOTHING) -> str:
+    """Compute the fingerprint of one component's files. ``known``: as in ``fingerprint_teacher``."""
+    digest = hashlib.sha256()
+    for name in sorted(_list_files(folder, component, known)):
+        file = folder / component / name
+        if file.suffix in HASHED_SUFFIXES:
+            content = known.get(f"{component}/{name}") or _hash_current(file)
+            digest.update(f"{name}:{content}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 @functools.lru_cache(maxsize=256)
@@ -116,6 +137,16 @@ def _index(folder: Path) -> dict[str, Any]:
     return index
 
 
+def _list_files(folder: Path, component: str, elsewhere: Collection[str]) -> set[str]:
+    here = {file.name for file in (folder / component).glob("*")}
+    return here | {name.removeprefix(f"{component}/") for name in elsewhere if name.startswith(f"{component}/")}
+
+
+def _hash_current(file: Path) -> str:
+    status = file.stat()
+    return hash_file(file, status.st_size, status.st_mtime_ns)
+
+
 def _has_weights(component: str) -> bool:
     return component != "scheduler" and not component.startswith("tokenizer")
 
@@ -134,9 +165,12 @@ class TeacherShape:
     scheduler_config: dict[str, Any]
 
     @classmethod
-    def read(cls, path: str | Path) -> Self:
-        """Read the shape from the configs in a teacher's folder. Raises TeacherError if it holds none."""
-        folder = check_teacher(path)
+    def read(cls, path: str | Path, elsewhere: Collection[str] = (), name: str | None = None) -> Self:
+        """Read the shape from the configs in a teacher's folder. Raises TeacherError if it holds none.
+
+        ``elsewhere`` and ``name``: as in ``check_teacher``. The configs are in the folder.
+        """
+        folder = check_teacher(path, elsewhere, name)
         parts = [part for part in list_components(folder) if _has_weights(part)]
         configs = {part: json.loads((folder / part / "config.json").read_text()) for part in parts}
         return cls.from_configs(

@@ -14,6 +14,7 @@ from flows.commands.configs import EMBEDDED
 from flows.evaluation.methods import check_front
 from flows.training.crf_files import choose_lead, load_crf, read_config
 from storage import UserError, locations
+from storage.model_files.folders import local_folder
 from storage.outputs import find_newest
 
 
@@ -26,7 +27,7 @@ def find_newest_crf(root: str) -> str:
 
 
 def read_schedule(
-    text: str | None, num_inference_steps: int | None, teacher: str, guidance_scale: float
+    text: str | None, num_inference_steps: int | None, teacher: str, guidance_scale: float, root: str
 ) -> Schedule | None:
     """Return the schedule that a user names: as text, by a .txt file of it, or by a search's schedule.json.
 
@@ -37,7 +38,7 @@ def read_schedule(
         raise UserError("a file with a schedule", f"none at {text}", "correct --schedule")
     if text and text.endswith(".json"):
         front = Front.parse(locations.read_bytes(text).decode())
-        check_front(front, teacher)
+        check_front(front, teacher, root)
         if guidance_scale != front.guidance_scale:
             raise UserError(
                 f"guidance scale {front.guidance_scale:g}, which the schedules were searched at",
@@ -74,14 +75,14 @@ def draw_side_by_side(
     if Path(output).suffix.lower() != ".png":
         raise UserError("a path that ends in .png", output, "change --output")
     teacher = teacher or str(EMBEDDED["demo"].parent / "teacher")
-    given = read_schedule(schedule, num_inference_steps, teacher, guidance_scale)
+    given = read_schedule(schedule, num_inference_steps, teacher, guidance_scale, root)
     url = None if given and given.middle != "crf" else crf or find_newest_crf(root)
     config = read_config(url) if url else {}
     chosen = given or make_default_schedule(config.get("lead"), config.get("tail"))
     if chosen.middle == "crf":
         choose_lead(config, str(chosen.first), ignore_mismatched_lead)
     model = load_crf(url) if url else None
-    pipeline = LatentCRFPipeline.from_teacher(teacher, model)
+    pipeline = LatentCRFPipeline.from_teacher(local_folder(teacher), model)
     pipeline.to(choose_device()).set_progress_bar_config(disable=True)
     images, seconds = [], []
     for each in (Schedule.parse("50/50"), chosen):

@@ -6,8 +6,8 @@ from crf.errors import ScheduleError
 from crf.evaluation.methods import EVEN_DDIM, Kind, Method, list_methods
 from crf.front import Front
 from crf.schedule import PAPERS_LEAD, Schedule
-from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.evaluation import EvaluateParameters
+from flows.shards.teachers import fingerprint_parts, read_shape
 from flows.training.crf_files import choose_lead, read_config
 from storage import locations
 from storage.errors import UserError
@@ -32,7 +32,7 @@ def choose_own_methods(params: EvaluateParameters) -> tuple[Method, ...]:
     from crf.teacher.noise_schedule import read_noise_schedule
 
     lead, tail = find_place(params)
-    noise_schedule = read_noise_schedule(TeacherShape.read(params.teacher).scheduler_config)
+    noise_schedule = read_noise_schedule(read_shape(params.teacher).scheduler_config)
     methods = [method for method in list_methods(lead, noise_schedule, tail) if params.crf or method.kind != "crf"]
     add_methods(methods, "sampler", params.schedules, params)
     return tuple(methods)
@@ -67,9 +67,9 @@ def load_front(front: str | None) -> Front | None:
     return Front.parse(locations.read_bytes(place).decode())
 
 
-def check_front(front: Front, teacher: str) -> None:
+def check_front(front: Front, teacher: str, root: str) -> None:
     """Raise UserError if the front was searched for another teacher."""
-    parts = fingerprint_teacher(teacher)
+    parts = fingerprint_parts(teacher, root)
     if changed := sorted(name for name in front.teacher if front.teacher[name] != parts.get(name)):
         raise UserError("a front of this teacher", f"one of another {', '.join(changed)}", "run latentcrf search")
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from crf.evaluation.methods import Method
 from crf.stages.arrays import TRUNCATED, name_values
-from crf.teacher.folder import TeacherShape
 from flows.evaluation.features import describe_features
 from flows.parameters.evaluation import EvaluateParameters
 from flows.progress import Progress
@@ -13,9 +12,10 @@ from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
 from flows.shards.samples import iterate_samples
+from flows.shards.teachers import read_shape
 from flows.shards.truncation import TRUNCATED_SPEC
 from flows.stage import Work
-from storage import ArraySpec, LatentStore
+from storage import ArraySpec, LatentStore, locations
 from storage.inputs.captions import scan_captions
 from storage.inputs.rows import Row
 
@@ -34,12 +34,9 @@ def list_tested_captions(params: EvaluateParameters) -> tuple[str, ...]:
 
 
 def sample_methods(
-    params: EvaluateParameters, work: Work, methods: tuple[Method, ...], crf_path: str | None, progress: Progress
+    params: EvaluateParameters, work: Work, methods: tuple[Method, ...], progress: Progress
 ) -> tuple[LatentStore, dict[str, Any]]:
-    """Sample with every method. Returns the store, which is not sealed yet, and the description of the features.
-
-    ``crf_path``: local folder of the CRF, if a method needs one.
-    """
+    """Sample with every method. Returns the store, which is not sealed yet, and the description of the features."""
     features, has_text = describe_features(params.features)
     store = create_sample_store(params, work, methods, features["width"], has_text)
     arguments = {
@@ -52,10 +49,16 @@ def sample_methods(
         "micro_batch": params.micro_batch,
         "compiled": params.resources.compile,
     }
-    paths = {"teacher_path": params.teacher, "crf_path": crf_path, "features_path": params.features}
-    model = ModelSpec(MODEL, arguments, {name: path for name, path in paths.items() if path})
+    folders = {**list_models(params), **({"features_path": params.features} if params.features else {})}
+    model = ModelSpec(MODEL, arguments, folders)
     fill_store(store, work.shards, SeedRows(params.seed), model, params.resources, progress)
     return store, features
+
+
+def list_models(params: EvaluateParameters) -> dict[str, str]:
+    """List the URLs of the teacher and, if there is one, of the CRF, as ``ModelSpec.folders``."""
+    crf = {"crf_path": locations.make_absolute(params.crf)} if params.crf else {}
+    return {"teacher_path": params.teacher, **crf}
 
 
 def create_sample_store(
@@ -65,7 +68,7 @@ def create_sample_store(
 
     ``width``: number of features. ``has_text``: whether the feature network encodes captions, too.
     """
-    shape = TeacherShape.read(params.teacher)
+    shape = read_shape(params.teacher)
     channels, height, side = shape.latent_shape(work.identity.parameters["size"])
     keys = [method.key for method in methods]
     arrays = {TRUNCATED: TRUNCATED_SPEC}

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from flows.parameters.forms import arrange_form, make_title
 from storage.secrets import holds_secret
 
-TeacherFolder = Annotated[str, Field(description="teacher folder in diffusers format")]
+TeacherFolder = Annotated[str, Field(description="folder or URL of the teacher in diffusers format")]
 Root = Annotated[str, Field(description="outputs go to ROOT/STAGE/FINGERPRINT")]
 
 

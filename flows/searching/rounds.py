@@ -8,13 +8,13 @@ from crf.schedule import Schedule
 from crf.search.candidates import Candidate, Space, list_candidates, vary
 from crf.search.racing import choose, drop_worse, recommend
 from crf.statistics.intervals import summarize_errors
-from crf.teacher.folder import fingerprint_teacher
 from flows.parameters.searching import SearchParameters
 from flows.progress import Progress
 from flows.searching.captions import list_seen
 from flows.searching.measuring import Pools, Round, measure, record_round
 from flows.searching.rivals import list_rivals
 from flows.searching.trajectories import make_space
+from flows.shards.teachers import fingerprint_parts
 from flows.stage import Work
 
 FIRST_SURVIVORS, SECOND_SURVIVORS = 6, 3
@@ -115,5 +115,5 @@ def choose_front(params: SearchParameters, space: Space, pools: Pools, selected:
         )
     recommended = recommend(points, limit)
     seen = tuple(sorted({hash_caption(caption) for caption in list_seen(params)}))
-    teacher = {name: part for name, part in fingerprint_teacher(params.teacher).items() if name != "vae"}
+    teacher = {name: part for name, part in fingerprint_parts(params.teacher, params.root).items() if name != "vae"}
     return Front(tuple(points), recommended, teacher, params.guidance_scale, seen)

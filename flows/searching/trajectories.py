@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crf.stages.arrays import STEP_50, TRAJECTORY_PRODUCTS, TRAJECTORY_STATE, TRAJECTORY_X0
-from crf.teacher.folder import TeacherShape, fingerprint_teacher
 from flows.parameters.searching import SearchParameters
+from flows.shards.teachers import fingerprint_parts, read_shape
 from storage import LatentStore, UserError
 from storage.identity import read_identity
+from storage.model_files.folders import local_folder
 
 if TYPE_CHECKING:
     from crf.search.candidates import Space
@@ -22,13 +23,13 @@ def check_trajectories(params: SearchParameters) -> None:
         raise UserError(
             "a teacher store with trajectories", f"none at {params.trajectories}", "run teach --trajectory products"
         )
-    parts = {f"teacher.{part}": value for part, value in fingerprint_teacher(params.teacher).items()}
+    parts = {f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()}
     changed = sorted(name for name, value in identity.inputs.items() if parts.get(name, value) != value)
     if changed:
         raise UserError(
             "the trajectories of this teacher", f"another {', '.join(changed)}", "run teach with this teacher"
         )
-    size = TeacherShape.read(params.teacher).side(params.size)
+    size = read_shape(params.teacher).side(params.size)
     for name, wanted in (("guidance_scale", params.guidance_scale), ("size", size), ("dtype", params.dtype)):
         if identity.parameters[name] != wanted:
             raise UserError(
@@ -65,13 +66,13 @@ def make_space(params: SearchParameters) -> "Space":
     from crf.search.dynamic_programming import find_first_order_paths, find_second_order_paths
     from crf.teacher.teacher import Teacher
 
-    teacher = Teacher.load(params.teacher)
+    teacher = Teacher.load(local_folder(params.teacher))
     timesteps = list(teacher.noise_schedule.timesteps(TEACHER_STEPS))
     levels = compute_levels(teacher.noise_schedule, timesteps)
     products_NPP = read_products(params.trajectories)
     first_SS, second_SSS = compute_first_order(products_NPP, *levels), compute_second_order(products_NPP, *levels)
     paths = {"ddim": find_first_order_paths(first_SS), "dpm++": find_second_order_paths(first_SS, second_SSS)}
-    shallow = count_shallow_share(teacher, TeacherShape.read(params.teacher).side(params.size))
+    shallow = count_shallow_share(teacher, read_shape(params.teacher).side(params.size))
     guided = params.guidance_scale > 1
     return Space(teacher.noise_schedule, timesteps, first_SS, paths, guided, shallow, find_crf_place(params, teacher))
 

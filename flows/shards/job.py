@@ -1,7 +1,7 @@
 """Fill a store by a Ray Data job: read a shard's rows, compute on model actors, write the shard."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flows.parameters.running import Resources
@@ -13,6 +13,7 @@ from flows.stage import Work, describe_provenance
 from storage import ArraySpec, LatentStore
 from storage.identity import check_unchanged
 from storage.inputs.rows import Row
+from storage.model_files.folders import pin
 from storage.store.index import index_tables
 from storage.store.reuse import copy_shards
 
@@ -96,6 +97,8 @@ def commit_shards(
     import ray.data
 
     actors = Actors.choose(resources)
+    # All actors load the same files, even if the hub's branch moves meanwhile.
+    model = replace(model, folders={name: pin(url) for name, url in model.folders.items()})
     dataset = (
         ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
         .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=0.25)

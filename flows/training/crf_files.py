@@ -1,13 +1,13 @@
 """Save and load CRFs at any fsspec URL, by way of a local folder: diffusers knows only folders."""
 
+import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crf.schedule import PAPERS_LEAD, Schedule
 from storage import UserError, locations
+from storage.model_files.folders import local_folder
 
 if TYPE_CHECKING:
     from crf.model.latent_crf import LatentCRF
@@ -20,6 +20,10 @@ def save_crf(crf: "LatentCRF", url: str) -> None:
     """Write a CRF's config.json and its weights (safetensors). No reader ever sees a part of an object."""
     with tempfile.TemporaryDirectory() as folder:
         crf.save_pretrained(folder)
+        config = Path(folder, "config.json")
+        values = json.loads(config.read_text())
+        values.pop("_name_or_path", None)  # where it was loaded from: a path of this machine
+        config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
         for file in sorted(Path(folder).iterdir()):
             locations.write_bytes(locations.join(url, file.name), file.read_bytes())
 
@@ -51,26 +55,17 @@ def choose_lead(config: dict[str, Any], lead: str | None, ignore_mismatched_lead
     return str(chosen)
 
 
-@contextmanager
-def fetch_crf(url: str) -> Iterator[str]:
-    """Provide the CRF's files in a local folder for the block. Raises UserError if there is no CRF."""
+def check_files(url: str) -> None:
+    """Raise UserError if there is no CRF, or one without its weights."""
     read_config(url)
     if not locations.exists(locations.join(url, WEIGHTS)):
         raise UserError(f"a CRF with {WEIGHTS}", f"none at {url}", "train or distill it again")
-    path = locations.find_local_path(url)
-    if path is not None:
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for name in CRF_FILES:
-            (Path(folder) / name).write_bytes(locations.read_bytes(locations.join(url, name)))
-        yield folder
 
 
 def load_crf(url: str) -> "LatentCRF":
     """Load a CRF. Raises UserError if there is none."""
     from crf.model.latent_crf import LatentCRF
 
-    with fetch_crf(url) as folder:
-        crf: LatentCRF = LatentCRF.from_pretrained(folder)
+    check_files(url)
+    crf: LatentCRF = LatentCRF.from_pretrained(local_folder(url))
     return crf

@@ -11,11 +11,11 @@ from crf.model.latent_crf import LatentCRF
 from crf.sampling.paths import find_lead_end
 from crf.schedule import PAPERS_LEAD, TEACHER_SPLIT, TEACHER_STEPS, Schedule
 from crf.stages.arrays import LATENTS, LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, X0_40
-from crf.teacher.folder import TeacherShape
 from crf.teacher.noise_schedule import read_noise_schedule
 from crf.training.pairs import Pairs, Stored, aim_at_tail, make_noisy_pairs, make_teacher_pairs
 from crf.training.trainer import TrainerConfig
 from flows.parameters.training import DistillParameters, TrainParameters
+from flows.shards.teachers import read_shape
 from flows.training.crf_files import load_crf, read_config
 from storage import LatentStore, UserError
 from storage.store.reader import shuffled_batches
@@ -81,7 +81,7 @@ class DenoisingObjective:
         stored = read_batches(self.options.latents, [LATENTS, TEXT], self.options.seed, first_step, share)
         return make_noisy_pairs(
             stored,
-            read_noise_schedule(TeacherShape.read(self.options.teacher).scheduler_config),
+            read_noise_schedule(read_shape(self.options.teacher).scheduler_config),
             (self.options.noise_from, self.options.noise_to),
             self.options.seed,
             first_step=first_step,

@@ -34,7 +34,7 @@ start_local_ray(num_cpus=2)
 params = EvaluateParameters.model_validate_json(sys.argv[1])
 work = find_work(EVALUATE, params, params.root)
 with Progress("evaluate", 0, work.total) as progress:
-    store, _ = sample_methods(params, work, choose_methods(params), None, progress)
+    store, _ = sample_methods(params, work, choose_methods(params), progress)
 print(store.url)
 """
 

@@ -22,11 +22,11 @@ def test_a_schedule_is_text_a_text_file_or_the_front_of_a_search(tiny_teacher: P
     teacher, front = str(tiny_teacher), make_front(teacher=fingerprint_teacher(tiny_teacher))
     (tmp_path / "schedule.json").write_text(front.format())
     (tmp_path / "long.txt").write_text("4@981,721,401,161\n")
-    assert read_schedule("50/50", None, teacher, 4.0) == Schedule.parse("50/50")
-    assert read_schedule(str(tmp_path / "long.txt"), None, teacher, 4.0) == front.choose(4)
-    assert read_schedule(str(tmp_path / "schedule.json"), None, teacher, 4.0) == front.choose()
-    assert read_schedule(str(tmp_path / "schedule.json"), 4, teacher, 4.0) == front.choose(4)
-    assert read_schedule(None, None, teacher, 4.0) is None
+    assert read_schedule("50/50", None, teacher, 4.0, str(tmp_path)) == Schedule.parse("50/50")
+    assert read_schedule(str(tmp_path / "long.txt"), None, teacher, 4.0, str(tmp_path)) == front.choose(4)
+    assert read_schedule(str(tmp_path / "schedule.json"), None, teacher, 4.0, str(tmp_path)) == front.choose()
+    assert read_schedule(str(tmp_path / "schedule.json"), 4, teacher, 4.0, str(tmp_path)) == front.choose(4)
+    assert read_schedule(None, None, teacher, 4.0, str(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_a_front_that_does_not_fit_is_rejected(
     (tmp_path / "schedule.json").write_text(make_front(teacher=fingerprint_teacher(tiny_teacher)).format())
     (tmp_path / "other.json").write_text(make_front().format())
     with pytest.raises(UserError, match=message):
-        read_schedule(str(tmp_path / name) if name else None, steps, str(tiny_teacher), guidance_scale)
+        read_schedule(str(tmp_path / name) if name else None, steps, str(tiny_teacher), guidance_scale, str(tmp_path))
