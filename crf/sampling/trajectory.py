@@ -113,7 +113,7 @@ def infer(crf: LatentCRF, seen: Observation, given: Condition, iterations: int |
         seen.state_BCHW,
         given.pooled_BD.to(seen.state_BCHW.dtype),
         seen.x0_BCHW,
-        iterations,
+        iterations=iterations,
         previous_BCHW=seen.previous_BCHW,
         guidance_BCHW=seen.guidance_BCHW,
         timesteps_B2=seen.timesteps_B2,
