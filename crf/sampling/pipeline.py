@@ -192,12 +192,11 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         self._guidance_scale, self._num_timesteps = guidance_scale, schedule.evaluations
 
         given = teacher.condition(prompts, guidance_scale, negatives, num_images_per_prompt)
-        noise_BCHW = latents
-        if noise_BCHW is None:
-            noise_BCHW = randn_tensor(shape_BCHW, generator, teacher.device, given.pooled_BD.dtype)
+        if latents is None:
+            latents = randn_tensor(shape_BCHW, generator, teacher.device, given.pooled_BD.dtype)
         with self.progress_bar(total=schedule.evaluations) as bar:
             on_step = self._on_step(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
-            reached = run_lead(teacher, schedule, noise_BCHW.to(teacher.dtype), given, on_step, self.crf)
+            reached = run_lead(teacher, schedule, latents.to(teacher.dtype), given, on_step, self.crf)
             z_BCHW = run_tail(teacher, schedule, reached, given, self.crf, on_step, generator)
         images = z_BCHW
         if output_type != "latent":
