@@ -52,10 +52,12 @@ def params(tiny_teacher: Path, drawings: Path, tmp_path_factory: pytest.TempPath
         teacher=str(tiny_teacher),
         root=str(folder / "runs"),
         front=str(front),
-        schedules=("5/5", "50/50"),
+        lead="3@981..201",
+        schedules=("6/6", "50/50"),
         vendi_captions=1,
         vendi_noises=3,
         shard_rows=16,
+        micro_batch=4,
     )
 
 
@@ -82,7 +84,7 @@ def test_samplers_the_front_and_given_schedules_are_compared(report: dict[str, A
     assert {"reference", "control", "sampler", "front", "floor"} <= kinds
     by_schedule = {row["schedule"]: row for row in report["rows"] if row["kind"] == "front"}
     assert set(by_schedule) == {point.schedule for point in make_front().points}
-    assert [row["kind"] for row in report["rows"] if row["schedule"] == "5/5"] == ["sampler"]
+    assert [row["kind"] for row in report["rows"] if row["schedule"] == "6/6"] == ["sampler"]
     assert [row["key"] for row in report["rows"] if row["schedule"] == "50/50"] == ["full_50", "other_noises"]
     assert report["subject"]["crf"] is None
     assert report["subject"]["front"] == "0123"

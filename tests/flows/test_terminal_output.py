@@ -28,7 +28,7 @@ def test_a_run_prints_bars_a_table_and_one_line_per_stage(tmp_path: Path, tiny_t
         "encode": {"limit": 4},
         "train": {**training, "crf": {"hidden": 4, "filters": 4}},
         "distill": training,
-        "evaluate": {"limit": 2, "noises": 2, "vendi_captions": 0},
+        "evaluate": {"limit": 2, "noises": 2, "vendi_captions": 0, "micro_batch": 4},
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
     # No server is named, so the run starts its own Prefect and its own Ray.

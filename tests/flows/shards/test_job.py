@@ -37,7 +37,7 @@ from tests.support.chaos.stage import CHAOS, Parameters
 
 start_local_ray(num_cpus=2, num_gpus=1)
 ray.data.DataContext.get_current().execution_no_progress_timeout_s = 1  # half an hour, by default
-print(run_stage(CHAOS, Parameters(root=sys.argv[1], shards=2, seconds=8), sys.argv[1]).state)
+print(run_stage(CHAOS, Parameters(root=sys.argv[1], shards=2, seconds=4), sys.argv[1]).state)
 """
 
 
