@@ -17,14 +17,22 @@ from storage.model_files.folders import pin
 from storage.store.index import index_tables
 from storage.store.reuse import copy_shards
 
+# When a node is lost, its actors start again on those that are left, until no more fit. Two actors never fill a core:
+# the tasks that read and write shards find room beside them, or the job would wait for ever.
+ACTOR_CPUS, TASK_CPUS = 0.49, 0.01
+
 
 @dataclass(frozen=True)
 class Actors:
-    """The model actors of a job: how many, and the device and number of GPUs of each."""
+    """The model actors of a job: how many, and the device and number of GPUs of each.
+
+    ``tasks``: how many shards are read, or written, at once.
+    """
 
     count: int
     device: str
     gpus: float
+    tasks: int
 
     @classmethod
     def choose(cls, resources: Resources) -> "Actors":
@@ -32,10 +40,10 @@ class Actors:
         import ray
 
         alive = ray.cluster_resources()
-        gpus = int(alive.get("GPU", 0))
+        gpus, cpus = int(alive.get("GPU", 0)), max(1, int(alive.get("CPU", 1)))
         if resources.device == "cuda" or (resources.device == "auto" and gpus):
-            return cls(resources.actors or max(1, gpus), "cuda", 1)
-        return cls(resources.actors or max(1, int(alive.get("CPU", 1))), "cpu", 0)
+            return cls(resources.actors or max(1, gpus), "cuda", 1, tasks=cpus)
+        return cls(resources.actors or cpus, "cpu", 0, tasks=cpus)
 
 
 def create_store(
@@ -101,16 +109,16 @@ def commit_shards(
     model = replace(model, folders={name: pin(url) for name, url in model.folders.items()})
     dataset = (
         ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
-        .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=0.25)
+        .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=TASK_CPUS, concurrency=actors.tasks)
         # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards.
         .map_batches_internal(
             Model,
             fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": 1},
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(shards))),
-            num_cpus=0.5,
+            num_cpus=ACTOR_CPUS,
             num_gpus=actors.gpus,
         )
-        .map_batches(WriteShard(store.url, fingerprints), batch_size=None, num_cpus=0.25)
+        .map_batches(WriteShard(store.url, fingerprints), batch_size=None, num_cpus=TASK_CPUS, concurrency=actors.tasks)
     )
     yield from dataset.iter_rows()

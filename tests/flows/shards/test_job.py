@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import find_user_error
+from flows.parameters.running import Resources
 from flows.stage import run_stage
 from tests.support.chaos.stage import CHAOS, Parameters
 
@@ -25,6 +26,13 @@ def test_what_fails_on_a_worker_is_one_line_to_the_user(tmp_path: Path) -> None:
     expected = rf"expected an answer from {re.escape(params.url)}/seed/c/[01], found FileExistsError"
     assert re.match(expected, told)
     assert "\n" not in told
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_more_actors_than_fit_leave_room_for_reading_and_writing(tmp_path: Path) -> None:
+    """After a node is lost, its actors start again on what is left: here as many as such a node would get."""
+    params = Parameters(root=str(tmp_path), shards=4, seconds=0, resources=Resources(actors=3))
+    assert run_stage(CHAOS, params, params.root).state == "computed"
 
 
 # Ray hands out a GPU that it is told of; the stage's actor does not use it. Its first shard takes long.

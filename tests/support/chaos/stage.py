@@ -28,6 +28,7 @@ class Parameters(BaseModel):
     shards: int = 24
     shard_rows: int = 8
     seconds: float = 0.1  # that the actor takes for a shard
+    resources: Resources = Resources()
 
     @property
     def url(self) -> str:
@@ -39,7 +40,7 @@ class Parameters(BaseModel):
 
 
 def identify(params: Parameters) -> Target:
-    made = params.model_dump(exclude={"root", "seconds"})
+    made = params.model_dump(exclude={"root", "seconds", "resources"})
     rows, shards = fingerprint_rows(params.rows(), params.shard_rows)
     return Target.store(Identity("chaos", 1, {"rows": rows}, made), shards, "rows")
 
@@ -54,7 +55,7 @@ def create(params: Parameters, work: Work) -> LatentStore:
 def compute(params: Parameters, work: Work, progress: Progress) -> None:
     store = create(params, work)
     model = ModelSpec(MODEL, {"seconds": params.seconds})
-    fill_store(store, work.shards, SeedRows(RUN_SEED), model, Resources(), progress)
+    fill_store(store, work.shards, SeedRows(RUN_SEED), model, params.resources, progress)
     store.seal()
 
 
