@@ -1,6 +1,7 @@
 """A teacher at a gs:// URL is the same teacher as that in a local folder."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from crf.teacher.folder import fingerprint_teacher
 from flows.encode import ENCODE
 from flows.parameters.latents import EncodeParameters, TeachParameters
 from flows.shards.teachers import fingerprint_parts, fingerprint_scheduler, read_shape
-from flows.stage import run_stage
+from flows.stage import Stage, run_stage
 from flows.teach import TEACH
 from storage import LatentStore, locations
 from storage.model_files.disk import VARIABLE
@@ -47,7 +48,8 @@ def test_encode_and_teach_make_the_same_bytes(
     encode = EncodeParameters(images=str(drawings), teacher=teacher_url, root=str(tmp_path / "there"), limit=3)
     teach = TeachParameters(captions=str(captions), teacher=teacher_url, root=str(tmp_path / "there"), limit=2)
     local = {"teacher": str(tiny_teacher), "root": str(tmp_path / "here")}
-    for stage, params in ((ENCODE, encode), (TEACH, teach)):
+    jobs: list[tuple[Stage[Any], Any]] = [(ENCODE, encode), (TEACH, teach)]
+    for stage, params in jobs:
         there = run_stage(stage, params, params.root)
         here = run_without_ray(stage, params.model_copy(update=local))
         assert here.fingerprint == there.fingerprint
