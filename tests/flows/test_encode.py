@@ -15,6 +15,7 @@ from storage.inputs.pixels import decode_image
 from tests.support.file_opens import count_opens
 from tests.support.pictures import encoded as encode_picture
 from tests.support.teachers import save_tiny_teacher
+from tests.support.without_ray import run_without_ray
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -30,11 +31,9 @@ def paper_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def encoded(
-    drawings: Path, paper_teacher: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
-) -> StageResult:
-    params = parameters(drawings, paper_teacher, tmp_path_factory.mktemp("runs"))
-    return run_stage(ENCODE, params, params.root)
+def encoded(drawings: Path, paper_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> StageResult:
+    """What the jobs on Ray, below, are compared with."""
+    return run_without_ray(ENCODE, parameters(drawings, paper_teacher, tmp_path_factory.mktemp("runs")))
 
 
 def test_a_folder_becomes_latents_and_text(encoded: StageResult, drawings: Path, paper_teacher: Path) -> None:

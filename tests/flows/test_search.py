@@ -19,6 +19,7 @@ from storage.outputs import find_outputs
 from tests.support.pipelines import quiet, seeded
 from tests.support.teachers import TINY, save_pipeline
 from tests.support.training_jobs import write_training_store
+from tests.support.without_ray import run_without_ray
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 EVALUATIONS = [4, 2]
@@ -37,7 +38,7 @@ def teach(caption_files: dict[str, str], teacher: Path, root: Path, trajectory: 
     params = TeachParameters(
         captions=caption_files["train"], teacher=str(teacher), root=str(root), trajectory=trajectory
     )
-    return run_stage(TEACH, params, params.root).url
+    return run_without_ray(TEACH, params).url
 
 
 def parameters(caption_files: dict[str, str], teacher: Path, root: Path, trajectories: str) -> SearchParameters:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 import pytest
+import ray
 
 from flows.parameters.pipeline import PipelineParameters
-from flows.parameters.running import Resources
 from storage.records import read_record
 from storage.seals import TrainingManifest
 from tests.support.browser import CHROMIUM, PrefectPage
@@ -82,15 +82,20 @@ def page(ui: Ui, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectPa
 
 @pytest.fixture(scope="module")
 def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> PipelineParameters:
-    made = make_small_pipeline(tmp_path_factory.mktemp("inputs"), tiny_teacher, workers=0)
-    return made.model_copy(update={"resources": Resources(actors=1)})
+    return make_small_pipeline(tmp_path_factory.mktemp("inputs"), tiny_teacher, workers=0)
 
 
 @pytest.fixture(scope="module")
-def first_run(ui: Ui, params: PipelineParameters, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of the pipeline's deployment, by Quick run, that has ended; the deployment's own values are a small set."""
+def first_run(ui: Ui, params: PipelineParameters, ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run of the pipeline's deployment, by Quick run, that has ended.
+
+    The deployment's own values are a small set, and its runs share a Ray cluster.
+    """
     deployment = ui.deployments["pipeline"]
-    values = {"parameters": {"params": params.model_dump(mode="json", exclude_unset=True)}}
+    values = {
+        "parameters": {"params": params.model_dump(mode="json", exclude_unset=True)},
+        "job_variables": {"env": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}},
+    }
     wait_for(lambda: ui.api.patch(f"deployments/{deployment}", json=values).is_success)  # 503: others write, too
     with PrefectPage.open(ui.address, tmp_path_factory.getbasetemp() / "screenshots", PATIENCE) as page:
         run = page.quick_run(deployment)
