@@ -181,7 +181,7 @@ class Teacher:
         return self.condition(captions, guidance_scale=1).pooled_BD
 
     def guided_output(self, z_BCHW: Tensor, timestep: float, given: Condition) -> Tensor:
-        """Return the guided output (B, C, H, W) of ``evaluate``: eps, v or the flow's velocity, as the teacher predicts."""
+        """Return the guided output (B, C, H, W) of ``evaluate``: eps, v or the velocity, as the teacher predicts."""
         return self.evaluate(z_BCHW, timestep, given)[0]
 
     @torch.no_grad()
