@@ -107,11 +107,11 @@ class DistillationObjective:
 
     def check(self) -> None:
         check_rows(self.options.pairs, self.options.workers)
-        store, (state, _) = LatentStore.open(self.options.pairs), self.choose_observed()
-        self.choose_target_map()
         config = read_config(self.options.initial)
         if self.options.observed != "rollout":
             check_is_stored(config)
+        store, (state, _) = LatentStore.open(self.options.pairs), self.choose_observed()
+        self.choose_target_map()
         expected = tuple(config[name] for name in ("height", "width", "channels", "text_width"))
         found = (*store[state].shape[-3:], store[TEXT].shape[1])
         if expected != found:

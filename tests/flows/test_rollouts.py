@@ -10,11 +10,10 @@ import torch
 from crf import LatentCRFPipeline
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
-from flows.distill import DISTILL, identify
 from flows.evaluation.methods import choose_own_methods
 from flows.parameters.evaluation import EvaluateParameters
 from flows.parameters.latents import TeachParameters
-from flows.stage import StageResult, find_work, run_stage
+from flows.stage import StageResult, run_stage
 from flows.teach import TEACH
 from flows.training.crf_files import load_crf, save_crf
 from storage import LatentStore, UserError
@@ -50,6 +49,8 @@ def test_a_crf_is_distilled_on_what_it_meets_and_meets_other_states_then(
     store = LatentStore.open(taught.url)
     assert store["rollout_next"].shape == (8, 2, 4, 4, 8)
     assert store["rollout_gain"].shape == (8, 2)
+    with pytest.raises(UserError, match="distill with --observed rollout"):
+        run_job(distill_job(tmp_path, taught.url, initial))
     options = {"steps": 150, "learning_rate": 1e-2, "observed": "rollout", "target": "next"}
     distilled = run_job(distill_job(tmp_path, taught.url, initial, **options))
     crf = load_crf(distilled.url).eval()
@@ -64,7 +65,7 @@ def test_a_crf_is_distilled_on_what_it_meets_and_meets_other_states_then(
     end = run_job(distill_job(tmp_path, again.url, distilled.url, **{**options, "target": "step_50"}))
     assert load_crf(end.url).settings.schedule == SCHEDULE
     compared = {"teacher": str(tiny_teacher), "crf": end.url, "captions": "none", "images": "none"}
-    methods = choose_own_methods(EvaluateParameters(**compared))  # type: ignore[arg-type]
+    methods = choose_own_methods(EvaluateParameters(**compared))
     assert [str(method.schedule) for method in methods if method.kind == "crf"] == [SCHEDULE]
 
 
@@ -82,14 +83,3 @@ def measure_next_state_error(store: LatentStore, crf: LatentCRF) -> float:
         gain = float(np.asarray(store["rollout_gain"])[0, place])
         total += gain**2 * float((found - target).square().mean())
     return total
-
-
-def test_an_interrupted_distillation_has_the_same_fingerprint_and_other_pairs_are_refused(
-    tiny_teacher: Path, tmp_path: Path, ray_local: None
-) -> None:
-    taught, initial = teach_rollout(tmp_path, tiny_teacher), make_initial(tmp_path)
-    _, params = distill_job(tmp_path, taught.url, initial, observed="rollout", target="next")
-    assert identify(params) == identify(params.model_copy(update={"workers": 1}))
-    assert find_work(DISTILL, params, params.root).done == 0
-    with pytest.raises(UserError, match="distill with --observed rollout"):
-        DISTILL.check(params.model_copy(update={"observed": "teacher", "target": "step_50"}))
