@@ -107,9 +107,10 @@ def commit_shards(
     actors = Actors.choose(resources)
     # All actors load the same files, even if the hub's branch moves meanwhile.
     model = replace(model, folders={name: pin(url) for name, url in model.folders.items()})
+    tasks = min(actors.tasks, len(shards))  # more than there are blocks, and Ray Data warns
     dataset = (
         ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
-        .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=TASK_CPUS, concurrency=actors.tasks)
+        .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=TASK_CPUS, concurrency=tasks)
         # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards.
         .map_batches_internal(
             Model,
@@ -119,6 +120,6 @@ def commit_shards(
             num_cpus=ACTOR_CPUS,
             num_gpus=actors.gpus,
         )
-        .map_batches(WriteShard(store.url, fingerprints), batch_size=None, num_cpus=TASK_CPUS, concurrency=actors.tasks)
+        .map_batches(WriteShard(store.url, fingerprints), batch_size=None, num_cpus=TASK_CPUS, concurrency=tasks)
     )
     yield from dataset.iter_rows()
