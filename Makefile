@@ -12,6 +12,8 @@
 #               take a quarter of it (ablation-controls). FRONT=schedule.json adds the schedules of a search
 #   make notebook   run docs/browse.ipynb again, on what make demo made
 #   make chaos  kill -9 at random moments, RUNS=100 times, and endpoints that hang; about an hour
+#   make cluster-test   every stage on a Ray cluster of Linux namespaces, whose nodes share nothing but a bucket: one is
+#               killed, the run is cancelled and started again; needs root, 15 minutes
 #   make image-check  run the Dockerfile's steps without a registry, on a Debian made here; buildah, mmdebstrap, root
 #   make ui     Prefect server and worker with a deployment of every stage
 
@@ -21,7 +23,7 @@ space := $(subst ,, )
 # Each of many processes would compile torch and diffusers anew, which takes longer than importing them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo search test slow lint docs bench bench-crf bench-store bench-stages ablation ablation-controls notebook chaos image-check ui clean
+.PHONY: env demo search test slow lint docs bench bench-crf bench-store bench-stages ablation ablation-controls notebook chaos cluster-test image-check ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -85,6 +87,9 @@ SEED ?= 0
 chaos: env
 	$(BIN)/python -m tests.chaos --runs $(RUNS) --seed $(SEED)
 	$(BIN)/python -m tests.chaos.endpoints
+
+cluster-test: env
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s -m "slow or not slow" tests/cluster
 
 image-check:
 	deploy/image_check.sh

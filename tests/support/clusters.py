@@ -1,6 +1,8 @@
 """A Ray cluster of nodes that share nothing but a bucket, a token and the code."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,13 @@ SHARED = {
     "RAY_worker_niceness": "0",
     **servers.gcs_environment(f"http://{HOST}:{GCS_PORT}"),
 }
+
+UPLOAD = """
+import sys, fsspec
+from storage import locations
+fs, path = fsspec.url_to_fs(sys.argv[2])
+fs.put(sys.argv[1] + "/", path, recursive=True)
+"""
 
 
 @dataclass
@@ -59,7 +68,9 @@ class Cluster:
 
     def _start_ray(self, node: Node, *options: str) -> None:
         common = [f"--node-ip-address={node.address}", "--num-gpus=0", "--object-store-memory=200000000", "--block"]
-        node.start("ray", "start", *options, *common, log=self.log(node), **SHARED)
+        # Ray gives a node 30 s to start, which are too few on a busy machine.
+        again = ["bash", "-c", 'until "$@"; do sleep 1; done', "start"]
+        node.start(*again, "ray", "start", *options, *common, log=self.log(node), **SHARED)
 
     def drive(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a command on a new node, which joins the cluster for it as the image's entry point does."""
@@ -67,6 +78,11 @@ class Cluster:
         return node.start(
             "bash", str(JOIN), *command, log=self.log(node), **{**SHARED, "RAY_HEAD": self.head, **environment}
         )
+
+    def upload(self, folder: Path, url: str) -> None:
+        """Copy a folder of this machine into the bucket."""
+        command = [*self.network.enter, sys.executable, "-c", UPLOAD, str(folder), url]
+        subprocess.run(command, env={**os.environ, **SHARED}, cwd=CODE, check=True)
 
     def log(self, node: Node) -> Path:
         return self.folder / f"{node.address}.log"
