@@ -10,6 +10,7 @@ from flows.ray_session import ray_session
 from flows.shards.blocks import Chain, ReadRows, WriteShard
 from flows.shards.model import Model, ModelSpec
 from flows.stage import Work, describe_provenance
+from flows.workers.reports import Reporter, collect_reports
 from storage import ArraySpec, LatentStore
 from storage.identity import check_unchanged
 from storage.inputs.rows import Row
@@ -73,16 +74,41 @@ def fill_store(
         prepare: Maps the rows' index columns to the columns that the model takes.
         model: The model to compute with.
         resources: What to compute on.
-        progress: Counts shards.
+        progress: Counts rows.
     """
-    for _ in copy_shards(store, fingerprints):
-        progress.advance()
+    count = RowCount(store, progress)
+    for shard in copy_shards(store, fingerprints):
+        count.commit(shard)
     shards = sorted(set(range(store.shard_count)) - store.committed())
     if not shards:  # all copied, or an earlier run ended before the seal
         return
-    with ray_session():
-        for _ in commit_shards(store, shards, fingerprints, prepare, model, resources):
-            progress.advance()
+    with ray_session(), collect_reports(count.show) as reporter:
+        for shard in commit_shards(store, shards, fingerprints, prepare, model, resources, reporter):
+            count.commit(shard)
+
+
+class RowCount:
+    """The rows of a store that are committed, and those of other shards that a worker has done."""
+
+    def __init__(self, store: LatentStore, progress: Progress) -> None:
+        self._store, self._progress = store, progress
+        self._committed = store.committed()
+        self._rows = sum(map(self._count_rows, self._committed))
+        progress.start(self._rows, len(store), "rows")
+
+    def commit(self, shard: int) -> None:
+        self._committed.add(shard)
+        self._rows += self._count_rows(shard)
+        self._progress.reach(self._rows)
+
+    def show(self, reported: dict[int, int]) -> None:
+        """Show the rows that were reported by the first row of their block, beside those that are committed."""
+        waiting = (rows for first, rows in reported.items() if first // self._store.shard_rows not in self._committed)
+        self._progress.reach(self._rows + sum(waiting))
+
+    def _count_rows(self, shard: int) -> int:
+        extent = self._store.extent(shard)
+        return int(extent.stop - extent.start)
 
 
 def commit_shards(
@@ -92,8 +118,9 @@ def commit_shards(
     prepare: Any,
     model: ModelSpec,
     resources: Resources,
-) -> Iterator[dict[str, Any]]:
-    """Compute and commit shards; yield a record per committed shard."""
+    reporter: Reporter,
+) -> Iterator[int]:
+    """Compute and commit shards; yield the number of each that is committed."""
     import ray.data
 
     actors = Actors.choose(resources)
@@ -105,7 +132,7 @@ def commit_shards(
         # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards.
         .map_batches_internal(
             Model,
-            fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": 1},
+            fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": 1, "reporter": reporter},
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(shards))),
             num_cpus=0.5,
@@ -113,4 +140,5 @@ def commit_shards(
         )
         .map_batches(WriteShard(store.url, fingerprints), batch_size=None, num_cpus=0.25)
     )
-    yield from dataset.iter_rows()
+    for record in dataset.iter_rows():
+        yield int(record["shard"])

@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from crf.errors import CRFError
+from flows.workers.reports import Reporter
 from storage import UserError
 from storage.model_files.folders import local_folder
 
@@ -21,7 +22,8 @@ class ModelSpec:
 
     Args:
         name: Its class as "module:class", so that only the actors pay for the import. The class takes ``device`` and
-            ``threads`` besides the arguments.
+            ``threads`` besides the arguments. Its instances take a block and a function that they call with the number
+            of rows of each piece that they have done.
         arguments: Arguments of its constructor.
         folders: Argument of its constructor -> URL of the model files that it loads, which are fetched to this machine.
     """
@@ -37,13 +39,14 @@ class ModelSpec:
 
 
 class Model:
-    """Apply the model, in an actor.
+    """Apply the model, in an actor. The reporter gets the rows done of each block, meanwhile.
 
     A user's error in the model's constructor is raised with the first block, because Ray reduces an error
     in an actor's constructor to its text.
     """
 
-    def __init__(self, spec: ModelSpec, device: str, threads: int) -> None:
+    def __init__(self, spec: ModelSpec, device: str, threads: int, reporter: Reporter) -> None:
+        self.reporter = reporter
         self.error: UserError | CRFError | None = None
         try:
             self.compute = spec.load(device, threads)
@@ -53,5 +56,12 @@ class Model:
     def __call__(self, block: Block) -> Block:
         if self.error:
             raise self.error
-        computed: Block = self.compute(block)
+        first, done = int(block["row"][0]), 0
+
+        def report_rows(rows: int) -> None:
+            nonlocal done
+            done += rows
+            self.reporter.count_rows(first, done)
+
+        computed: Block = self.compute(block, report_rows)
         return computed

@@ -74,20 +74,20 @@ def train_and_show_progress(objective: "Objective", work: Work, progress: Progre
     """
     from flows.training.loop import TrainLoop, read_progress, remove_progress
 
+    progress.start(work.done, work.total, "steps")
     remove_progress(work.url)
     job: Future[str | None] = Future()
     stopped = threading.Event()
     thread = threading.Thread(target=run_job, args=(job, TrainLoop(objective, work.url), stopped), daemon=True)
     thread.start()
-    shown, ended = work.done, False
+    ended = False
     try:
         while not ended:
             wait([job], POLL_SECONDS)
             ended = job.done()
             progress_now = read_progress(work.url)
-            if progress_now.get("step", 0) > shown:
-                progress.advance(progress_now["step"] - shown, mse=progress_now["mse"])
-                shown = progress_now["step"]
+            if progress_now:
+                progress.reach(progress_now["step"], mse=progress_now["mse"])
     finally:
         stopped.set()
         if not objective.options.workers:

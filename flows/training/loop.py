@@ -21,7 +21,7 @@ from flows.training.objectives import Objective, Share
 from storage import locations
 from storage.checkpoints import find_newest_step, read_checkpoint, write_checkpoint
 
-SECONDS_BETWEEN_REPORTS = 1.0
+SECONDS_BETWEEN_REPORTS = 2.0  # Cloud Storage takes one write per second to an object
 PROGRESS = "progress.json"
 
 

@@ -2,13 +2,20 @@ import os
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from flows.errors import find_user_error
-from flows.stage import run_stage
-from tests.support.chaos.stage import CHAOS, Parameters
+from flows.parameters.running import Resources
+from flows.progress import Progress
+from flows.shards.blocks import SeedRows
+from flows.shards.job import fill_store
+from flows.shards.model import ModelSpec
+from flows.stage import find_work, run_stage
+from tests.support.chaos.stage import CHAOS, RUN_SEED, Parameters, create
 
 
 @pytest.mark.usefixtures("ray_local")
@@ -25,6 +32,27 @@ def test_what_fails_on_a_worker_is_one_line_to_the_user(tmp_path: Path) -> None:
     expected = rf"expected an answer from {re.escape(params.url)}/seed/c/[01], found FileExistsError"
     assert re.match(expected, told)
     assert "\n" not in told
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_rows_are_counted_while_their_shard_is_computed(tmp_path: Path) -> None:
+    params = Parameters(root=str(tmp_path), shards=1)
+    work = find_work(CHAOS, params, params.root)
+    gate = tmp_path / "gate"
+    model = ModelSpec("tests.support.chaos.compute:Gated", {"gate": str(gate)})
+
+    with Progress("chaos") as progress:
+
+        def open_gate() -> None:
+            while progress.done != 3:  # the test hangs if these rows do not come
+                time.sleep(0.05)
+            gate.touch()
+
+        with ThreadPoolExecutor(1) as thread:
+            opened = thread.submit(open_gate)
+            fill_store(create(params, work), work.shards, SeedRows(RUN_SEED), model, Resources(), progress)
+            opened.result()
+        assert (progress.done, progress.total) == (7, 7)
 
 
 # Ray hands out a GPU that it is told of; the stage's actor does not use it. Its first shard takes long.

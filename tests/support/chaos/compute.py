@@ -1,6 +1,8 @@
 """The actor of the chaos stage. Every worker imports it, so it imports neither Prefect nor torch."""
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -15,11 +17,26 @@ class Compute:
     def __init__(self, device: str, threads: int, seconds: float) -> None:
         self.seconds = seconds
 
-    def __call__(self, block: Block) -> Block:
+    def __call__(self, block: Block, report_rows: Callable[[int], None] = lambda rows: None) -> Block:
         time.sleep(self.seconds)
+        report_rows(len(block["row"]))
         noise = [np.random.default_rng(int(seed)).standard_normal(SHAPE) for seed in block["seed"]]
         latents = np.stack(noise).astype(np.float16)
         valid = block["row"] % 9 != 0
         latents[~valid] = np.nan
         reason = np.where(valid, "", "made to be rejected").astype(object)
         return {**block, "latents": latents, "text": latents[:, 0, 0, :].copy(), "valid": valid, "reason": reason}
+
+
+class Gated(Compute):
+    """Report three rows, and wait for a file before the rest."""
+
+    def __init__(self, device: str, threads: int, gate: str) -> None:
+        super().__init__(device, threads, seconds=0)
+        self.gate = Path(gate)
+
+    def __call__(self, block: Block, report_rows: Callable[[int], None] = lambda rows: None) -> Block:
+        report_rows(3)
+        while not self.gate.exists():
+            time.sleep(0.01)
+        return super().__call__(block)
