@@ -1,12 +1,13 @@
 """Fill a store by a Ray Data job: read a shard's rows, compute on model actors, write the shard."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.ray_session import ray_session
+from flows.shards.actors import Actors
 from flows.shards.blocks import Chain, ReadRows, WriteShard
 from flows.shards.model import Model, ModelSpec
 from flows.stage import Work, describe_provenance
@@ -17,26 +18,6 @@ from storage.inputs.rows import Row
 from storage.model_files.folders import pin
 from storage.store.index import index_tables
 from storage.store.reuse import copy_shards
-
-
-@dataclass(frozen=True)
-class Actors:
-    """The model actors of a job: how many, and the device and number of GPUs of each."""
-
-    count: int
-    device: str
-    gpus: float
-
-    @classmethod
-    def choose(cls, resources: Resources) -> "Actors":
-        """Choose as asked for; what is not, from what Ray has now."""
-        import ray
-
-        alive = ray.cluster_resources()
-        gpus = int(alive.get("GPU", 0))
-        if resources.device == "cuda" or (resources.device == "auto" and gpus):
-            return cls(resources.actors or max(1, gpus), "cuda", 1)
-        return cls(resources.actors or max(1, int(alive.get("CPU", 1))), "cpu", 0)
 
 
 def create_store(
@@ -123,12 +104,13 @@ def commit_shards(
     """Compute and commit shards; yield the number of each that is committed."""
     import ray.data
 
-    actors = Actors.choose(resources)
+    actors = Actors.choose(resources, ray.cluster_resources())
     # All actors load the same files, even if the hub's branch moves meanwhile.
     model = replace(model, folders={name: pin(url) for name, url in model.folders.items()})
+    decoding = ray.data.TaskPoolStrategy(resources.decoders and resources.decoders * actors.count)
     dataset = (
         ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
-        .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=0.25)
+        .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=0.25, compute=decoding)
         # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards.
         .map_batches_internal(
             Model,
@@ -137,6 +119,7 @@ def commit_shards(
             compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(shards))),
             num_cpus=0.5,
             num_gpus=actors.gpus,
+            label_selector=actors.labels,
         )
         .map_batches(WriteShard(store.url, fingerprints), batch_size=None, num_cpus=0.25)
     )

@@ -130,20 +130,21 @@ def run_train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
 
 
 def choose_scaling(workers: int, resources: Resources) -> Any:
-    """Give each worker a GPU or, if Ray has none, an equal share of its node's cores.
+    """Give each worker a GPU or, if none are asked for and Ray has none, an equal share of its node's cores.
 
-    0 workers: train in this process. Raises UserError if there are fewer GPUs than workers.
+    0 workers: train in this process. Raises UserError if Ray is to use what GPUs it has, and has fewer than workers.
     """
     import ray
     from ray.train import ScalingConfig
 
     if not workers:
         return ScalingConfig(num_workers=0)
-    gpus = 0 if resources.device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
-    if gpus:
-        if workers > gpus:
-            raise UserError(f"at most {gpus} workers, one per GPU", str(workers), "lower --workers")
-        return ScalingConfig(num_workers=workers, use_gpu=True)
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if resources.uses_gpus(gpus):
+        if resources.device == "auto" and not resources.accelerator and workers > gpus:
+            advice = "lower --workers or, if the cluster can add nodes, set device: cuda in resources"
+            raise UserError(f"at most {gpus} workers, one per GPU", str(workers), advice)
+        return ScalingConfig(num_workers=workers, use_gpu=True, label_selector=resources.labels or None)
     nodes = [node["Resources"]["CPU"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    cores = min(nodes) / -(-workers // len(nodes))
+    cores = min(nodes) / -(-workers // len(nodes)) if nodes else 1  # without a node, one core is asked for
     return ScalingConfig(num_workers=workers, resources_per_worker={"CPU": int(cores) if cores >= 1 else cores})
