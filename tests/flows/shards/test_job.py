@@ -5,17 +5,17 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.errors import find_user_error
 from flows.parameters.running import Resources
 from flows.progress import Progress
-from flows.shards.blocks import SeedRows
-from flows.shards.job import fill_store
-from flows.shards.model import ModelSpec
 from flows.stage import find_work, run_stage
-from tests.support.chaos.stage import CHAOS, RUN_SEED, Parameters, create
+from storage.store.verification import verify
+from tests.support.chaos.stage import CALM, CHAOS, Parameters
+from tests.support.stores import read_content
 
 
 @pytest.mark.usefixtures("ray_local")
@@ -36,11 +36,8 @@ def test_what_fails_on_a_worker_is_one_line_to_the_user(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("ray_local")
 def test_rows_are_counted_while_their_shard_is_computed(tmp_path: Path) -> None:
-    params = Parameters(root=str(tmp_path), shards=1)
-    work = find_work(CHAOS, params, params.root)
     gate = tmp_path / "gate"
-    model = ModelSpec("tests.support.chaos.compute:Gated", {"gate": str(gate)})
-
+    params = Parameters(root=str(tmp_path), shards=1, seconds=0, model="Gated", arguments={"gate": str(gate)})
     with Progress("chaos") as progress:
 
         def open_gate() -> None:
@@ -50,13 +47,14 @@ def test_rows_are_counted_while_their_shard_is_computed(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(1) as thread:
             opened = thread.submit(open_gate)
-            fill_store(create(params, work), work.shards, SeedRows(RUN_SEED), model, Resources(), progress)
+            CHAOS.compute(params, find_work(CHAOS, params, params.root), progress)
             opened.result()
         assert (progress.done, progress.total) == (7, 7)
 
 
 # Ray hands out a GPU that it is told of; the stage's actor does not use it. Its first shard takes long.
-SLOW_ON_A_GPU = """
+# The second job has fewer shards than actors.
+TWO_JOBS = """
 import sys
 import ray.data
 from flows.ray_session import start_local_ray
@@ -65,12 +63,42 @@ from tests.support.chaos.stage import CHAOS, Parameters
 
 start_local_ray(num_cpus=2, num_gpus=1)
 ray.data.DataContext.get_current().execution_no_progress_timeout_s = 1  # half an hour, by default
-print(run_stage(CHAOS, Parameters(root=sys.argv[1], shards=2, seconds=8), sys.argv[1]).state)
+for line in sys.argv[1:]:
+    params = Parameters.model_validate_json(line)
+    print(run_stage(CHAOS, params, params.root).state)
 """
+FEW: dict[str, Any] = {"shards": 2, "shard_rows": 80}
 
 
-def test_a_job_on_gpus_may_be_slow(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def two_jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of two jobs on a Ray with two cores and a GPU."""
+    folder = tmp_path_factory.mktemp("jobs")
+    (folder / "met").mkdir()
+    slow = Parameters(root=f"{folder}/slow", shards=2, seconds=8)
+    few = Parameters(
+        root=f"{folder}/few",
+        **FEW,
+        seconds=0,
+        model="Meeting",
+        arguments={"folder": f"{folder}/met"},
+        resources=Resources(device="cpu", actors=2),
+    )
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    command = [sys.executable, "-c", SLOW_ON_A_GPU, str(tmp_path)]
+    command = [sys.executable, "-c", TWO_JOBS, slow.model_dump_json(), few.model_dump_json()]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.stdout == "computed\n", done.stderr
+    assert done.stdout == "computed\ncomputed\n", done.stderr
+    return folder
+
+
+def test_a_job_on_gpus_may_be_slow(two_jobs: Path) -> None:
+    slow = Parameters(root=f"{two_jobs}/slow", shards=2)
+    assert verify(slow.url) == []
+
+
+def test_several_actors_share_a_shard_without_changing_a_byte(two_jobs: Path, tmp_path: Path) -> None:
+    """An actor begins the first shard only when another one has begun it, too."""
+    shared, alone = (Parameters(root=root, **FEW) for root in (f"{two_jobs}/few", str(tmp_path)))
+    run_stage(CALM, alone, alone.root)
+    assert read_content(shared.url) == read_content(alone.url)
+    assert len(list((two_jobs / "met").iterdir())) == 2
