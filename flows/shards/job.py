@@ -24,6 +24,8 @@ from storage.store.reuse import copy_shards
 # Of each actor. Another number may move the last bits of a matrix product: with the demo's teacher on a CPU, 1, 2 and
 # 4 threads agree, and 3 differ. So no more actors than micro-batches can work, and the cores beyond them are idle.
 THREADS = 1
+RETRIES = 5  # of one block, after which it fails the job: it may be what kills the workers
+RESTARTS = 4 * RETRIES  # of one actor, over the whole job; not counting those after its node was preempted
 
 
 def create_store(
@@ -116,10 +118,17 @@ def commit_shards(
     parts = divide(store, shards, actors.count, model.arguments.get("micro_batch", MICRO_BATCH))
     divided = len(parts) > len(shards)
     decoding = ray.data.TaskPoolStrategy(resources.decoders and resources.decoders * actors.count)
+    # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards. It also warns of
+    # max_retries and its like, for which it has no parameters yet.
     dataset = (
         ray.data.from_items([asdict(part) for part in parts], override_num_blocks=len(parts))
-        .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=0.25, compute=decoding)
-        # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards.
+        .map_batches_internal(
+            Chain(ReadRows(store.url), prepare),
+            batch_size=None,
+            compute=decoding,
+            num_cpus=0.25,
+            max_retries=RETRIES,
+        )
         .map_batches_internal(
             Model,
             fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": THREADS, "reporter": reporter},
@@ -128,10 +137,15 @@ def commit_shards(
             num_cpus=0.5,
             num_gpus=actors.gpus,
             label_selector=actors.labels,
+            max_restarts=RESTARTS,
+            max_task_retries=RETRIES,
         )
         # In order, the parts of a shard follow each other: so many rows are a shard, and only the last is shorter.
-        .map_batches(
-            WriteShard(store.url, fingerprints), batch_size=store.shard_rows if divided else None, num_cpus=0.25
+        .map_batches_internal(
+            WriteShard(store.url, fingerprints),
+            batch_size=store.shard_rows if divided else None,
+            num_cpus=0.25,
+            max_retries=RETRIES,
         )
     )
     dataset.context.execution_options.preserve_order = divided

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import RayError
 
+from flows import ray_session
 from flows.errors import find_user_error
 from flows.parameters.running import Resources
 from flows.progress import Progress
+from flows.shards import job
 from flows.stage import find_work, run_stage
 from storage.store.verification import verify
 from tests.support.chaos.stage import CALM, CHAOS, Parameters
@@ -32,6 +35,19 @@ def test_what_fails_on_a_worker_is_one_line_to_the_user(tmp_path: Path) -> None:
     expected = rf"expected an answer from {re.escape(params.url)}/seed/c/[01], found FileExistsError"
     assert re.match(expected, told)
     assert "\n" not in told
+
+
+@pytest.mark.usefixtures("ray_local")
+@pytest.mark.parametrize("model", ["Dying", "DyingEarly"])
+def test_an_actor_that_keeps_dying_ends_the_job(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "RETRIES", 1)
+    monkeypatch.setattr(ray_session, "DEATHS_IN_INIT", 1)
+    params = Parameters(root=str(tmp_path), shards=1, model=model)
+    with pytest.raises(RayError) as caught:
+        run_stage(CHAOS, params, params.root)
+    told = find_user_error(caught.value)
+    assert told
+    assert told.startswith("expected Ray workers that stay alive, found one that died again and again: ")
 
 
 @pytest.mark.usefixtures("ray_local")

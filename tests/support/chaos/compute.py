@@ -1,6 +1,7 @@
 """The actor of the chaos stage. Every worker imports it, so it imports neither Prefect nor torch."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,3 +58,18 @@ class Meeting(Compute):
             while len(list(self.folder.iterdir())) < 2:
                 time.sleep(0.01)
         return super().__call__(block, report_rows)
+
+
+class Dying(Compute):
+    """Kill its own process, as a lack of memory would."""
+
+    def __call__(self, block: Block, report_rows: Callable[[int], None] = lambda rows: None) -> Block:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return block
+
+
+class DyingEarly(Compute):
+    """Kill its own process before it has loaded."""
+
+    def __init__(self, **rest: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
