@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import uvicorn
 
+# By default a request is tried for one minute: a run that ends while its server is away for two would be Failed.
+RETRIES = ("PREFECT_CLIENT_MAX_RETRIES", "8")
 WATCH_SECONDS, SHUTDOWN_SECONDS = 0.5, 10
 # The settings of Prefect's own temporary server: no UI, and only the services that a driver needs.
 ENVIRONMENT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
@@ -23,11 +25,13 @@ def start_temporary_server() -> None:
     """Start a Prefect server for this process unless its settings name one (PREFECT_API_URL).
 
     Returns at once: requests wait in the socket's queue until the server answers, so the driver
-    can start Ray meanwhile.
+    can start Ray meanwhile. Of a server that is named, each request is tried for eight minutes.
     """
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
+    os.environ.setdefault(*RETRIES)
+    refresh_global_settings_context()
     settings = get_current_settings()
     if settings.api.url:
         return

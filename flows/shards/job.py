@@ -8,7 +8,7 @@ from crf.stages.micro_batches import MICRO_BATCH
 from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.ray_session import ray_session
-from flows.shards.actors import Actors
+from flows.shards.actors import ACTOR_CPUS, TASK_CPUS, Actors
 from flows.shards.blocks import Chain, ReadRows, WriteShard
 from flows.shards.model import Model, ModelSpec
 from flows.shards.parts import divide
@@ -117,7 +117,7 @@ def commit_shards(
     model = replace(model, folders={name: pin(url) for name, url in model.folders.items()})
     parts = divide(store, shards, actors.count, model.arguments.get("micro_batch", MICRO_BATCH))
     divided = len(parts) > len(shards)
-    decoding = ray.data.TaskPoolStrategy(resources.decoders and resources.decoders * actors.count)
+    tasks = ray.data.TaskPoolStrategy(actors.tasks)
     # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards. It also warns of
     # max_retries and its like, for which it has no parameters yet.
     dataset = (
@@ -125,8 +125,8 @@ def commit_shards(
         .map_batches_internal(
             Chain(ReadRows(store.url), prepare),
             batch_size=None,
-            compute=decoding,
-            num_cpus=0.25,
+            compute=tasks,
+            num_cpus=TASK_CPUS,
             max_retries=RETRIES,
         )
         .map_batches_internal(
@@ -134,7 +134,7 @@ def commit_shards(
             fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": THREADS, "reporter": reporter},
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(parts))),
-            num_cpus=0.5,
+            num_cpus=ACTOR_CPUS,
             num_gpus=actors.gpus,
             label_selector=actors.labels,
             max_restarts=RESTARTS,
@@ -144,7 +144,8 @@ def commit_shards(
         .map_batches_internal(
             WriteShard(store.url, fingerprints),
             batch_size=store.shard_rows if divided else None,
-            num_cpus=0.25,
+            compute=tasks,
+            num_cpus=TASK_CPUS,
             max_retries=RETRIES,
         )
     )

@@ -14,14 +14,14 @@ FAULTS = ("503", "429", "cut", "delayed", "hung")
 
 
 class FaultyProxy:
-    """Answer a ``share`` of the requests with one of ``FAULTS``, or all of them with ``mode`` "hang" or "refuse".
+    """Answer a ``share`` of the requests with one of ``faults``, or all of them with ``mode`` "hang" or "refuse".
 
     503 and 429 are sent without asking the server. A cut answer ends in the middle of its body, or before its
     first byte, although the server has done what it was asked to do. A hung answer never comes.
     """
 
-    def __init__(self, server: str, port: int, seed: int, share: float = 0.1) -> None:
-        self.server, self.port, self.share = server, port, share
+    def __init__(self, server: str, port: int, seed: int, share: float = 0.1, faults: tuple[str, ...] = FAULTS) -> None:
+        self.server, self.port, self.share, self.faults = server, port, share, faults
         self.mode = "pass"
         self.met: Counter[str] = Counter()
         self._random = random.Random(seed)
@@ -69,7 +69,7 @@ class FaultyProxy:
     def _fault(self) -> str:
         if self.mode != "pass":
             return {"hang": "hung", "refuse": "503"}[self.mode]
-        return self._random.choice(FAULTS) if self._random.random() < self.share else "none"
+        return self._random.choice(self.faults) if self._random.random() < self.share else "none"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         fault = self._fault()

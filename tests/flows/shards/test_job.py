@@ -54,18 +54,29 @@ def test_an_actor_that_keeps_dying_ends_the_job(model: str, tmp_path: Path, monk
 def test_rows_are_counted_while_their_shard_is_computed(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     params = Parameters(root=str(tmp_path), shards=1, seconds=0, model="Gated", arguments={"gate": str(gate)})
+    counted: list[int] = []
     with Progress("chaos") as progress:
 
         def open_gate() -> None:
-            while progress.done != 3:  # the test hangs if these rows do not come
+            while progress.done != 3 and not gate.exists():
                 time.sleep(0.05)
+            counted.append(progress.done)
             gate.touch()
 
         with ThreadPoolExecutor(1) as thread:
-            opened = thread.submit(open_gate)
-            CHAOS.compute(params, find_work(CHAOS, params, params.root), progress)
-            opened.result()
-        assert (progress.done, progress.total) == (7, 7)
+            thread.submit(open_gate)
+            try:
+                CHAOS.compute(params, find_work(CHAOS, params, params.root), progress)
+            finally:
+                gate.touch()
+        assert (*counted, progress.done, progress.total) == (3, 7, 7)
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_more_actors_than_fit_leave_room_for_reading_and_writing(tmp_path: Path) -> None:
+    """After a node is lost, its actors start again on what is left. Here as many are asked for as it would get."""
+    params = Parameters(root=str(tmp_path), shards=4, seconds=0, resources=Resources(actors=3))
+    assert run_stage(CHAOS, params, params.root).state == "computed"
 
 
 # Ray hands out a GPU that it is told of; the stage's actor does not use it. Its first shard takes long.
