@@ -10,6 +10,7 @@ import numpy as np
 
 from crf.noise import derive_seed
 from flows.shards.model import Block
+from flows.workers.reports import Reporter, report_warnings
 from storage import LatentStore
 from storage.inputs.decoding import decode_apart
 from storage.inputs.images import read_images
@@ -47,13 +48,17 @@ class ReadRows:
 class WriteShard:
     """Write a computed block, a whole shard, with its commit record; return a block with the shard's number.
 
-    ``fingerprints``: of all shards of the store.
+    ``fingerprints``: of all shards of the store. ``reporter``: gets this process's warnings.
     """
 
-    def __init__(self, url: str, fingerprints: list[str]) -> None:
-        self.url, self.fingerprints = url, fingerprints
+    def __init__(self, url: str, fingerprints: list[str], reporter: Reporter | None = None) -> None:
+        self.url, self.fingerprints, self.reporter = url, fingerprints, reporter
 
     def __call__(self, block: Block) -> Block:
+        with report_warnings(self.reporter):
+            return self.write(block)
+
+    def write(self, block: Block) -> Block:
         store = LatentStore.resume(self.url)
         shard = int(block["row"][0]) // store.shard_rows
         extent = store.extent(shard)
@@ -103,12 +108,16 @@ class SeedRows:
 
 
 class Chain:
-    """Apply functions one after another in one Ray operator, so that no block moves between them."""
+    """Apply functions one after another in one Ray operator, so that no block moves between them.
 
-    def __init__(self, *functions: Any) -> None:
-        self.functions = functions
+    ``reporter``: gets this process's warnings.
+    """
+
+    def __init__(self, *functions: Any, reporter: Reporter | None = None) -> None:
+        self.functions, self.reporter = functions, reporter
 
     def __call__(self, block: Block) -> Block:
-        for function in self.functions:
-            block = function(block)
+        with report_warnings(self.reporter):
+            for function in self.functions:
+                block = function(block)
         return block

@@ -13,7 +13,8 @@ from flows.shards.blocks import Chain, ReadRows, WriteShard
 from flows.shards.model import Model, ModelSpec
 from flows.shards.parts import divide
 from flows.stage import Work, describe_provenance
-from flows.workers.reports import Reporter, collect_reports
+from flows.workers.collecting import collect_reports
+from flows.workers.reports import Reporter
 from storage import ArraySpec, LatentStore
 from storage.identity import check_unchanged
 from storage.inputs.rows import Row
@@ -123,7 +124,7 @@ def commit_shards(
     dataset = (
         ray.data.from_items([asdict(part) for part in parts], override_num_blocks=len(parts))
         .map_batches_internal(
-            Chain(ReadRows(store.url), prepare),
+            Chain(ReadRows(store.url), prepare, reporter=reporter),
             batch_size=None,
             compute=tasks,
             num_cpus=TASK_CPUS,
@@ -142,7 +143,7 @@ def commit_shards(
         )
         # In order, the parts of a shard follow each other: so many rows are a shard, and only the last is shorter.
         .map_batches_internal(
-            WriteShard(store.url, fingerprints),
+            WriteShard(store.url, fingerprints, reporter),
             batch_size=store.shard_rows if divided else None,
             compute=tasks,
             num_cpus=TASK_CPUS,

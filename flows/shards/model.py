@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from crf.errors import CRFError
-from flows.workers.reports import Reporter
+from flows.workers.reports import Reporter, report_warnings
 from storage import UserError
 from storage.model_files.folders import local_folder
 
@@ -39,7 +39,7 @@ class ModelSpec:
 
 
 class Model:
-    """Apply the model, in an actor. The reporter gets the rows done of each block, meanwhile.
+    """Apply the model, in an actor. The reporter gets the rows done of each block, and this process's warnings.
 
     A user's error in the model's constructor is raised with the first block, because Ray reduces an error
     in an actor's constructor to its text.
@@ -48,10 +48,11 @@ class Model:
     def __init__(self, spec: ModelSpec, device: str, threads: int, reporter: Reporter) -> None:
         self.reporter = reporter
         self.error: UserError | CRFError | None = None
-        try:
-            self.compute = spec.load(device, threads)
-        except (UserError, CRFError) as error:
-            self.error = error
+        with report_warnings(reporter):
+            try:
+                self.compute = spec.load(device, threads)
+            except (UserError, CRFError) as error:
+                self.error = error
 
     def __call__(self, block: Block) -> Block:
         if self.error:
@@ -62,6 +63,8 @@ class Model:
             nonlocal done
             done += rows
             self.reporter.count_rows(first, done)
+            self.reporter.send_warnings()
 
-        computed: Block = self.compute(block, report_rows)
+        with report_warnings(self.reporter):
+            computed: Block = self.compute(block, report_rows)
         return computed

@@ -1,16 +1,26 @@
-"""What a job's workers tell their driver while they work: the rows that they have done.
+"""What a job's workers tell their driver while they work: the rows that they have done, and their warnings.
 
 All of it is best effort: no worker waits for a report to arrive, and no lost report fails a job.
+
+Keep the imports light: every worker process pays for them.
 """
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
-SECONDS_BETWEEN_READINGS = 1.0
-SECONDS_TO_ANSWER = 2.0
-MOST_PENDING = 1_000  # reports of one worker that have not arrived; more are dropped
+from flows.workers.kept_warnings import KEPT
+
+MOST_WARNINGS = 100  # different ones of a job; more are dropped
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that was reported until now: the rows done of each block, by its first row; warnings with their nodes."""
+
+    rows: dict[int, int]
+    warnings: dict[str, str]
 
 
 class Reports:
@@ -18,14 +28,20 @@ class Reports:
 
     def __init__(self) -> None:
         self._rows: dict[int, int] = {}
+        self._warnings: dict[str, str] = {}
 
     def count_rows(self, first: int, rows: int) -> None:
         """Set the rows done of the block that begins at row ``first``. A block that is tried again starts again."""
         self._rows[first] = rows
 
-    def read_rows(self) -> dict[int, int]:
-        """Return the rows done of each block, by its first row."""
-        return self._rows
+    def warn(self, texts: list[str], node: str) -> None:
+        """Add warnings from the node with that address, unless they came before."""
+        for text in texts:
+            if len(self._warnings) < MOST_WARNINGS:
+                self._warnings.setdefault(text, node)
+
+    def read(self) -> Snapshot:
+        return Snapshot(self._rows, self._warnings)
 
 
 class Reporter:
@@ -35,48 +51,30 @@ class Reporter:
         self._actor = actor
 
     def count_rows(self, first: int, rows: int) -> None:
+        self._send("count_rows", first, rows)
+
+    def send_warnings(self) -> None:
+        """Send the warnings that were kept since the last time."""
+        from ray.util import get_node_ip_address
+
+        if texts := KEPT.take():
+            self._send("warn", texts, get_node_ip_address())
+
+    def _send(self, method: str, *arguments: Any) -> None:
         from ray.exceptions import RayError
 
         with suppress(RayError):
-            self._actor.count_rows.remote(first, rows)
+            getattr(self._actor, method).remote(*arguments)
 
 
 @contextmanager
-def collect_reports(show_rows: Callable[[dict[int, int]], None]) -> Iterator[Reporter]:
-    """Provide a reporter for a Ray job's workers; show what they report, from another thread, until the block ends."""
-    import ray
-    from ray.exceptions import RayError
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    options: dict[str, Any] = {"num_cpus": 0, "max_pending_calls": MOST_PENDING, "scheduling_strategy": here}
-    actor = ray.remote(**options)(Reports).remote()
-
-    def read_and_show() -> None:
-        with suppress(RayError):
-            show_rows(ray.get(actor.read_rows.remote(), timeout=SECONDS_TO_ANSWER))
-
-    try:
-        with call_repeatedly(read_and_show):
-            yield Reporter(actor)
-    finally:
-        with suppress(RayError):
-            ray.kill(actor)
-
-
-@contextmanager
-def call_repeatedly(call: Callable[[], None]) -> Iterator[None]:
-    """Call a function every second in another thread, until the block ends."""
-    ended = threading.Event()
-
-    def repeat() -> None:
-        while not ended.wait(SECONDS_BETWEEN_READINGS):
-            call()
-
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
+def report_warnings(reporter: Reporter | None) -> Iterator[None]:
+    """Report the warnings of this process from within the block, even if it fails. Without a reporter do nothing."""
+    if reporter is None:
+        yield
+        return
+    KEPT.start()
     try:
         yield
     finally:
-        ended.set()
-        thread.join()
+        reporter.send_warnings()

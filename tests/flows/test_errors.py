@@ -72,7 +72,7 @@ def test_from_the_model_of_a_ray_data_job(at: str) -> None:
     import ray.data
 
     from flows.ray_session import ray_session
-    from flows.workers.reports import collect_reports
+    from flows.workers.collecting import collect_reports
 
     with ray_session(), collect_reports(print) as reporter:
         dataset = ray.data.from_items([{"shard": 0}]).map_batches(

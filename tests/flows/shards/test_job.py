@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray.util
 from ray.exceptions import RayError
 
 from flows import ray_session
@@ -51,7 +52,9 @@ def test_an_actor_that_keeps_dying_ends_the_job(model: str, tmp_path: Path, monk
 
 
 @pytest.mark.usefixtures("ray_local")
-def test_rows_are_counted_while_their_shard_is_computed(tmp_path: Path) -> None:
+def test_rows_and_warnings_arrive_while_their_shard_is_computed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     gate = tmp_path / "gate"
     params = Parameters(root=str(tmp_path), shards=1, seconds=0, model="Gated", arguments={"gate": str(gate)})
     counted: list[int] = []
@@ -61,6 +64,8 @@ def test_rows_are_counted_while_their_shard_is_computed(tmp_path: Path) -> None:
             while progress.done != 3 and not gate.exists():
                 time.sleep(0.05)
             counted.append(progress.done)
+            while "an old file" not in caplog.text and not gate.exists():
+                time.sleep(0.05)
             gate.touch()
 
         with ThreadPoolExecutor(1) as thread:
@@ -70,6 +75,11 @@ def test_rows_are_counted_while_their_shard_is_computed(tmp_path: Path) -> None:
             finally:
                 gate.touch()
         assert (*counted, progress.done, progress.total) == (3, 7, 7)
+    told = [record.getMessage() for record in caplog.records if record.name == "latentcrf"]
+    node = ray.util.get_node_ip_address()
+    assert told[0] == f"node {node}: a strange row"
+    assert re.fullmatch(rf"node {node}: .*compute.py:\d+: UserWarning: an old file .*", told[1])
+    assert len(told) == 2
 
 
 @pytest.mark.usefixtures("ray_local")

@@ -1,8 +1,10 @@
 """The actor of the chaos stage. Every worker imports it, so it imports neither Prefect nor torch."""
 
+import logging
 import os
 import signal
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,13 +34,17 @@ class Compute:
 
 
 class Gated(Compute):
-    """Report three rows, and wait for a file before the rest."""
+    """Report three rows, warn, and wait for a file before the rest."""
 
     def __init__(self, gate: str, **rest: Any) -> None:
         super().__init__(**rest)
         self.gate = Path(gate)
 
     def __call__(self, block: Block, report_rows: Callable[[int], None] = lambda rows: None) -> Block:
+        for _ in range(2):
+            logging.getLogger("library").warning("a strange\nrow")
+            logging.getLogger("ray.data").warning("a busy node")
+        warnings.warn("an old file", stacklevel=1)
         report_rows(3)
         while not self.gate.exists():
             time.sleep(0.01)
