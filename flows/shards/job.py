@@ -14,7 +14,7 @@ from flows.shards.model import Model, ModelSpec
 from flows.shards.parts import divide
 from flows.stage import Work, describe_provenance
 from flows.workers.collecting import collect_reports
-from flows.workers.reports import Reporter
+from flows.workers.reports import Reporter, Snapshot
 from storage import ArraySpec, LatentStore
 from storage.identity import check_unchanged
 from storage.inputs.rows import Row
@@ -91,9 +91,10 @@ class RowCount:
         self._rows += self._count_rows(shard)
         self._progress.reach(self._rows)
 
-    def show(self, reported: dict[int, int]) -> None:
-        """Show the rows that were reported by the first row of their block, beside those that are committed."""
-        waiting = (rows for first, rows in reported.items() if first // self._store.shard_rows not in self._committed)
+    def show(self, reported: Snapshot) -> None:
+        """Show the rows that were reported beside those that are committed."""
+        shard_rows = self._store.shard_rows
+        waiting = (rows for first, rows in reported.rows.items() if first // shard_rows not in self._committed)
         self._progress.reach(self._rows + sum(waiting))
 
     def _count_rows(self, shard: int) -> int:

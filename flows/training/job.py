@@ -14,6 +14,7 @@ from flows.progress import Progress
 from flows.ray_session import ray_session
 from flows.stage import Work, describe_provenance
 from flows.training.crf_files import CRF_FILES
+from flows.workers.collecting import collect_reports
 from storage import UserError, locations
 from storage.records import hash_object
 from storage.seals import TrainingManifest, seal_output
@@ -72,25 +73,27 @@ def train_and_show_progress(objective: "Objective", work: Work, progress: Progre
     The job runs in another thread, so that this one receives Ctrl-C and cancellation. Either ends Ray and its
     workers; without workers, the training stops at its next step before this function returns.
     """
-    from flows.training.loop import TrainLoop, read_progress, remove_progress
+    from flows.training.loop import TrainLoop
 
     progress.start(work.done, work.total, "steps")
-    remove_progress(work.url)
+    if not objective.options.workers:
+        return run_beside(TrainLoop(objective, work.url, lambda step, figures: progress.reach(step, **figures)))
+    with collect_reports(lambda reported: progress.reach(reported.step, **reported.figures)) as reporter:
+        return run_beside(TrainLoop(objective, work.url, reporter.show_step, reporter))
+
+
+def run_beside(loop: "TrainLoop") -> str | None:
+    """Run the job in another thread, and wait for it; return what diverged, or None."""
     job: Future[str | None] = Future()
     stopped = threading.Event()
-    thread = threading.Thread(target=run_job, args=(job, TrainLoop(objective, work.url), stopped), daemon=True)
+    thread = threading.Thread(target=run_job, args=(job, loop, stopped), daemon=True)
     thread.start()
-    ended = False
     try:
-        while not ended:
+        while not job.done():
             wait([job], POLL_SECONDS)
-            ended = job.done()
-            progress_now = read_progress(work.url)
-            if progress_now:
-                progress.reach(progress_now["step"], mse=progress_now["mse"])
     finally:
         stopped.set()
-        if not objective.options.workers:
+        if not loop.objective.options.workers:
             thread.join()
     return job.result()
 

@@ -14,10 +14,10 @@ MOST_PENDING = 1_000  # reports of one worker that have not arrived; more are dr
 
 
 @contextmanager
-def collect_reports(show_rows: Callable[[dict[int, int]], None]) -> Iterator[Reporter]:
+def collect_reports(show: Callable[[Snapshot], None]) -> Iterator[Reporter]:
     """Provide a reporter for a Ray job's workers, and show what they report until the block ends.
 
-    Rows are shown by ``show_rows``, from another thread; warnings in the run's log, each once.
+    ``show`` is called from another thread. Warnings are shown in the run's log, each once.
     """
     import ray
     from ray.exceptions import RayError
@@ -31,7 +31,7 @@ def collect_reports(show_rows: Callable[[dict[int, int]], None]) -> Iterator[Rep
     def read_and_show() -> None:
         with suppress(RayError):
             reported: Snapshot = ray.get(actor.read.remote(), timeout=SECONDS_TO_ANSWER)
-            show_rows(reported.rows)
+            show(reported)
             log_warnings(reported.warnings)
 
     try:

@@ -1,6 +1,10 @@
-"""What a job's workers tell their driver while they work: the rows that they have done, and their warnings.
+"""What a job's workers tell their driver while they work: the rows or steps that they have done, and their
+warnings.
 
 All of it is best effort: no worker waits for a report to arrive, and no lost report fails a job.
+
+A training reports in the same way. ``ray.train.report`` is no help: all workers must call it together, and it calls
+back in Ray Train's controller, which is another actor, so that the figures would still have to come here.
 
 Keep the imports light: every worker process pays for them.
 """
@@ -17,9 +21,15 @@ MOST_WARNINGS = 100  # different ones of a job; more are dropped
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that was reported until now: the rows done of each block, by its first row; warnings with their nodes."""
+    """All that was reported until now.
+
+    ``rows``: done of each block, by its first row. ``step``: the steps done of a training, with the newest
+    ``figures``. ``warnings``: text -> the address of the first node that sent it.
+    """
 
     rows: dict[int, int]
+    step: int
+    figures: dict[str, float]
     warnings: dict[str, str]
 
 
@@ -28,11 +38,16 @@ class Reports:
 
     def __init__(self) -> None:
         self._rows: dict[int, int] = {}
+        self._step, self._figures = 0, dict[str, float]()
         self._warnings: dict[str, str] = {}
 
     def count_rows(self, first: int, rows: int) -> None:
         """Set the rows done of the block that begins at row ``first``. A block that is tried again starts again."""
         self._rows[first] = rows
+
+    def show_step(self, step: int, figures: dict[str, float]) -> None:
+        """Set the steps done of a training, and its newest figures."""
+        self._step, self._figures = step, figures
 
     def warn(self, texts: list[str], node: str) -> None:
         """Add warnings from the node with that address, unless they came before."""
@@ -41,7 +56,7 @@ class Reports:
                 self._warnings.setdefault(text, node)
 
     def read(self) -> Snapshot:
-        return Snapshot(self._rows, self._warnings)
+        return Snapshot(self._rows, self._step, self._figures, self._warnings)
 
 
 class Reporter:
@@ -52,6 +67,9 @@ class Reporter:
 
     def count_rows(self, first: int, rows: int) -> None:
         self._send("count_rows", first, rows)
+
+    def show_step(self, step: int, figures: dict[str, float]) -> None:
+        self._send("show_step", step, figures)
 
     def send_warnings(self) -> None:
         """Send the warnings that were kept since the last time."""
