@@ -24,7 +24,7 @@ def ray_session() -> Iterator[None]:
     import ray.data
 
     context = ray.data.DataContext.get_current()
-    context.target_max_block_size = None  # a block is a shard: never split it
+    context.target_max_block_size = None  # a block is a shard or a part of one: never split it
     context.execution_no_progress_timeout_s = -1  # a shard may take hours, and a node may take long to come
     context.max_consecutive_actor_init_deaths = DEATHS_IN_INIT
     context.enable_progress_bars = False
