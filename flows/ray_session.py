@@ -8,7 +8,7 @@ from typing import Any
 
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
-DEATHS_IN_INIT = 3  # of actors, one after another, that die while they load a model: the next one ends the job
+DEATHS_IN_INIT = 3  # of actors, one after another, that die before they have loaded a model: one more ends the job
 LOCAL_OBJECT_STORE_BYTES = 2 * 2**30
 
 

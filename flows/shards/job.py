@@ -25,8 +25,9 @@ from storage.store.reuse import copy_shards
 # Of each actor. Another number may move the last bits of a matrix product: with the demo's teacher on a CPU, 1, 2 and
 # 4 threads agree, and 3 differ. So no more actors than micro-batches can work, and the cores beyond them are idle.
 THREADS = 1
-RETRIES = 5  # of one block, after which it fails the job: it may be what kills the workers
-RESTARTS = 4 * RETRIES  # of one actor, over the whole job; not counting those after its node was preempted
+# Of one block, and restarts of one actor, not counting those after its node was preempted. One more fails the job: the
+# block, or loading the model, may be what kills the workers.
+RETRIES = 5
 
 
 def create_store(
@@ -139,7 +140,7 @@ def commit_shards(
             num_cpus=ACTOR_CPUS,
             num_gpus=actors.gpus,
             label_selector=actors.labels,
-            max_restarts=RESTARTS,
+            max_restarts=RETRIES,
             max_task_retries=RETRIES,
         )
         # In order, the parts of a shard follow each other: so many rows are a shard, and only the last is shorter.

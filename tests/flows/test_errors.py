@@ -75,7 +75,7 @@ def test_from_the_model_of_a_ray_data_job(at: str) -> None:
     from flows.workers.collecting import collect_reports
 
     with ray_session(), collect_reports(print) as reporter:
-        dataset = ray.data.from_items([{"shard": 0}]).map_batches(
+        dataset = ray.data.from_items([{"row": 0}]).map_batches(
             Model,
             fn_constructor_kwargs={
                 "spec": ModelSpec("tests.flows.test_errors:Failing", {"at": at}),

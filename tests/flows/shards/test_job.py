@@ -42,7 +42,7 @@ def test_what_fails_on_a_worker_is_one_line_to_the_user(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["Dying", "DyingEarly"])
 def test_an_actor_that_keeps_dying_ends_the_job(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "RETRIES", 1)
-    monkeypatch.setattr(ray_session, "DEATHS_IN_INIT", 1)
+    monkeypatch.setattr(ray_session, "DEATHS_IN_INIT", 0)
     params = Parameters(root=str(tmp_path), shards=1, model=model)
     with pytest.raises(RayError) as caught:
         run_stage(CHAOS, params, params.root)
