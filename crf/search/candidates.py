@@ -26,6 +26,7 @@ POWERS: dict[Solver, tuple[float, ...]] = {
 HANDOVERS = (0.4, 0.3, 0.2, 0.1)
 """Parts of the timesteps that are left when a lead hands over to the CRF or to x0."""
 GUIDED_TO = (400, 200)
+REUSE_INTERVALS, REUSED_BELOW = (2, 3), (None, 700)
 CACHE_INTERVALS = (2, 3, 5)
 STEPS = 50  # of a schedule with DeepCache
 
@@ -50,7 +51,8 @@ class Space:
         guided: Whether the teacher runs with guidance.
         shallow: Cost of an evaluation with cached deep features, as a share of a whole one; None if the teacher has
             no U-Net.
-        crf_lead_to: Timestep at which the lead ended that the CRF was distilled on; None without a CRF.
+        crf_lead_to: Timestep at which the lead ended that the CRF was distilled on; None without such a CRF.
+        crf_corrects: Whether there is a CRF that corrects evaluations anywhere: one that is told their timesteps.
     """
 
     noise_schedule: NoiseSchedule
@@ -60,6 +62,7 @@ class Space:
     guided: bool
     shallow: float | None
     crf_lead_to: float | None
+    crf_corrects: bool = False
 
     @property
     def start(self) -> float:
@@ -89,7 +92,9 @@ def list_candidates(space: Space, evaluations: int) -> list[Candidate]:
         *list_paths(space, evaluations),
         *list_spaced(space, evaluations),
         *list_handovers(space, evaluations),
+        *list_corrected(space, evaluations),
         *list_partly_guided(space, evaluations),
+        *list_reused(space, evaluations),
         *list_cached(space, evaluations),
     ):
         if space.is_runnable(each.schedule) and space.count_evaluations(each.schedule) <= evaluations + 1e-6:
@@ -150,6 +155,20 @@ def list_handover_places(space: Space) -> Iterator[tuple[float, str]]:
         yield space.crf_lead_to, "crf"
 
 
+def list_corrected(space: Space, evaluations: int) -> Iterator[Candidate]:
+    """Yield good timesteps with the CRF behind every evaluation, the later half of them, and the last."""
+    if not space.crf_corrects:
+        return
+    power = Schedule(evaluations, lead_from=space.start, solver="dpm++", spacing="power 1.15")
+    for base in (*(each.schedule for each in list_paths(space, evaluations)), power):
+        if base.solver in ("ddim", "dpm++") and space.is_runnable(base):
+            timesteps = tuple(list_timesteps(space.noise_schedule, base))
+            lead = Schedule(evaluations, lead_timesteps=timesteps, solver=base.solver)
+            for first in sorted({1, evaluations // 2 + 1, evaluations}):
+                corrected = replace(lead, corrections=tuple(range(first, evaluations + 1)))
+                yield Candidate(corrected, f"{base.solver}, corrected")
+
+
 def list_partly_guided(space: Space, evaluations: int) -> Iterator[Candidate]:
     """Yield the longest schedules whose late evaluations run without guidance, for one pass each."""
     if not space.guided:
@@ -159,6 +178,19 @@ def list_partly_guided(space: Space, evaluations: int) -> Iterator[Candidate]:
             schedule = Schedule(count, lead_from=space.start, solver="dpm++", spacing="power 1", guided_to=guided_to)
             if space.is_runnable(schedule) and space.count_evaluations(schedule) <= evaluations:
                 yield Candidate(schedule, "guided to a timestep")
+                break
+
+
+def list_reused(space: Space, evaluations: int) -> Iterator[Candidate]:
+    """Yield the longest schedules that compute guidance at every second or third evaluation, some only from 700 on."""
+    if not space.guided:
+        return
+    for every, below in product(REUSE_INTERVALS, REUSED_BELOW):
+        for count in range(2 * evaluations, evaluations, -1):
+            schedule = Schedule(count, lead_from=space.start, solver="dpm++", spacing="power 1")
+            schedule = replace(schedule, guidance_every=every, guidance_every_below=below)
+            if space.is_runnable(schedule) and space.count_evaluations(schedule) <= evaluations:
+                yield Candidate(schedule, "guidance reused")
                 break
 
 
@@ -197,6 +229,6 @@ def vary(space: Space, best: Schedule, count: int, seed: int) -> list[Candidate]
         moved[0] = timesteps[0]
         rounded = tuple(space.noise_schedule.round_timestep(float(timestep)) for timestep in moved)
         if all(a > b for a, b in zip(rounded, (*rounded[1:], space.noise_schedule.final), strict=True)):
-            schedule = Schedule(len(rounded), lead_timesteps=rounded, solver=best.solver)
-            found.append(Candidate(schedule, f"{best.solver}, varied"))
+            schedule = Schedule(len(rounded), lead_timesteps=rounded, solver=best.solver, corrections=best.corrections)
+            found.append(Candidate(schedule, f"{best.solver}, {'corrected' if best.corrections else 'varied'}"))
     return found

@@ -112,7 +112,7 @@ def two_jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of two jobs on a Ray with two cores and a GPU."""
     folder = tmp_path_factory.mktemp("jobs")
     (folder / "met").mkdir()
-    slow = Parameters(root=f"{folder}/slow", shards=2, seconds=8)
+    slow = Parameters(root=f"{folder}/slow", shards=2, seconds=4)
     few = Parameters(
         root=f"{folder}/few",
         **FEW,
