@@ -48,3 +48,16 @@ def list_causes(error: BaseException) -> list[BaseException]:
 def is_from_ray(error: BaseException) -> bool:
     """Tell whether this is Ray's wrapper of an error: it has the error's class, but a stack trace as its message."""
     return hasattr(error, "cause")
+
+
+def drop_tracebacks(error: BaseException | None) -> None:
+    """Drop the tracebacks of an error that Ray raised, and of what led to it.
+
+    Their frames hold on to the failed job, and with it to its actors and their GPUs, which the next job would wait for.
+    The worker's own stack trace is in the error's text.
+    """
+    if error is None or error.__traceback__ is None:
+        return
+    error.__traceback__ = None
+    for other in (error.__cause__, error.__context__, getattr(error, "cause", None)):
+        drop_tracebacks(other)

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from crf.stages.micro_batches import MICRO_BATCH
+from flows.errors import drop_tracebacks
 from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.ray_session import ray_session
@@ -73,9 +74,15 @@ def fill_store(
     shards = sorted(set(range(store.shard_count)) - store.committed())
     if not shards:  # all copied, or an earlier run ended before the seal
         return
-    with ray_session(), collect_reports(count.show) as reporter:
-        for shard in commit_shards(store, shards, fingerprints, prepare, model, resources, reporter):
-            count.commit(shard)
+    from ray.exceptions import RayError
+
+    try:
+        with ray_session(), collect_reports(count.show) as reporter:
+            for shard in commit_shards(store, shards, fingerprints, prepare, model, resources, reporter):
+                count.commit(shard)
+    except RayError as error:
+        drop_tracebacks(error)
+        raise
 
 
 class RowCount:

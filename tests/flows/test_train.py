@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from flows.progress import Progress
 from flows.stage import StageResult, find_work, plan_stage
 from flows.train import TRAIN
 from storage import UserError, locations
