@@ -127,7 +127,8 @@ def commit_shards(
     model = replace(model, folders={name: pin(url) for name, url in model.folders.items()})
     parts = divide(store, shards, actors.count, model.arguments.get("micro_batch", MICRO_BATCH))
     divided = len(parts) > len(shards)
-    tasks = ray.data.TaskPoolStrategy(actors.tasks)
+    # Of more tasks than there are blocks, Ray Data warns.
+    readers, writers = (ray.data.TaskPoolStrategy(min(actors.tasks, len(blocks))) for blocks in (parts, shards))
     # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards. It also warns of
     # max_retries and its like, for which it has no parameters yet.
     dataset = (
@@ -135,7 +136,7 @@ def commit_shards(
         .map_batches_internal(
             Chain(ReadRows(store.url), prepare, reporter=reporter),
             batch_size=None,
-            compute=tasks,
+            compute=readers,
             num_cpus=TASK_CPUS,
             max_retries=RETRIES,
         )
@@ -154,7 +155,7 @@ def commit_shards(
         .map_batches_internal(
             WriteShard(store.url, fingerprints, reporter),
             batch_size=store.shard_rows if divided else None,
-            compute=tasks,
+            compute=writers,
             num_cpus=TASK_CPUS,
             max_retries=RETRIES,
         )
