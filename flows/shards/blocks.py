@@ -75,8 +75,15 @@ class WriteShard:
             rejected={int(row): str(block["reason"][i]) for i, row in enumerate(block["row"]) if not valid[i]},
             timing={"seconds": time.time() - float(min(block["started"]))},
             fingerprint=self.fingerprints[shard],
+            note=describe_halving(block),
         )
         return {"shard": np.array([shard])}
+
+
+def describe_halving(block: Block) -> str | None:
+    """Tell if the device's memory did not hold the micro-batch: rows in smaller ones may differ in their last bits."""
+    sizes = sorted(set(block.get("halved_to", [])) - {0})
+    return f"micro-batches of {', '.join(map(str, sizes))} for want of memory" if sizes else None
 
 
 class DecodeImages:
