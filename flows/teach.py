@@ -37,7 +37,7 @@ def identify(params: TeachParameters) -> Target:
     size = read_shape(params.teacher).side(params.size)
     teacher = {f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()}
     del teacher["teacher.vae"]  # trajectories stay in latent space
-    captions, shards = fingerprint_rows(scan_captions(params.captions, params.limit), params.shard_rows)
+    captions = fingerprint_rows(scan_captions(params.captions, params.limit), params.shard_rows)
     parameters = {
         "size": size,
         "shard_rows": params.shard_rows,
@@ -52,7 +52,8 @@ def identify(params: TeachParameters) -> Target:
         "dtype": params.dtype,
         "micro_batch": params.micro_batch,
     }
-    return Target.store(Identity("teach", 5, {"captions": captions, **teacher}, parameters), shards, "captions")
+    inputs = {"captions": captions.fingerprint, **teacher}
+    return Target.store(Identity("teach", 5, inputs, parameters), captions, "captions")
 
 
 def check_tail(params: TeachParameters) -> None:
@@ -107,7 +108,7 @@ def list_trajectory_arrays(trajectory: str, latent: ArraySpec) -> dict[str, Arra
     return {TRAJECTORY_STATE: states, TRAJECTORY_X0: states}
 
 
-TEACH = Stage("teach", identify, compute)
+TEACH = Stage("teach", identify, compute, row="captions")
 
 
 @flow(name="teach")

@@ -69,7 +69,10 @@ class WriteShard:
             valid=valid,
             seed=block["seed"],
             rejected={int(row): str(block["reason"][i]) for i, row in enumerate(block["row"]) if not valid[i]},
-            timing={"seconds": time.time() - float(block["started"][0])},
+            timing={
+                "seconds": time.time() - float(block["started"][0]),
+                "device_seconds": float(block["device_seconds"].sum()),
+            },
             fingerprint=self.fingerprints[shard],
         )
         return {"shard": np.array([shard])}

@@ -3,10 +3,13 @@
 Keep the imports light: every worker process pays for them.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any
+
+import numpy as np
 
 from crf.errors import CRFError
 from storage import UserError
@@ -37,7 +40,7 @@ class ModelSpec:
 
 
 class Model:
-    """Apply the model, in an actor.
+    """Apply the model, in an actor. Adds the column ``device_seconds``, each row's part of the time that it took.
 
     A user's error in the model's constructor is raised with the first block, because Ray reduces an error
     in an actor's constructor to its text.
@@ -53,5 +56,6 @@ class Model:
     def __call__(self, block: Block) -> Block:
         if self.error:
             raise self.error
+        started, rows = time.perf_counter(), len(block["row"])
         computed: Block = self.compute(block)
-        return computed
+        return {**computed, "device_seconds": np.full(rows, (time.perf_counter() - started) / rows)}

@@ -35,7 +35,8 @@ class ShardRecord(Record):
 class CommitRecord(ShardRecord):
     """``commits/00007.json``: shard 7 is complete.
 
-    ``valid``: number of valid rows. ``rejected``: row -> reason. ``timing``: name -> seconds. ``copied_from``: URL of
+    ``valid``: number of valid rows. ``rejected``: row -> reason. ``timing``: name -> seconds: "seconds" from
+    reading the rows to writing the shard, "device_seconds" of an actor computing. ``copied_from``: URL of
     the store that the shard was copied from; not in the JSON if it was computed.
     """
 
