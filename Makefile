@@ -7,6 +7,7 @@
 #   make docs   the documentation as a site, into site/
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations (bench-crf), and how fast
 #               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk
+#   make bench-stages   encode and teach beside a bare loop, and what a job costs as its shards grow; 40 minutes
 #   make ablation   which of its parts earn their place, against every control; about an hour. The controls alone
 #               take a quarter of it (ablation-controls). FRONT=schedule.json adds the schedules of a search
 #   make notebook   run docs/browse.ipynb again, on what make demo made
@@ -20,7 +21,7 @@ space := $(subst ,, )
 # Each of many processes would compile torch and diffusers anew, which takes longer than importing them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo search test slow lint docs bench bench-crf bench-store ablation ablation-controls notebook chaos image-check ui clean
+.PHONY: env demo search test slow lint docs bench bench-crf bench-store bench-stages ablation ablation-controls notebook chaos image-check ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -64,6 +65,9 @@ bench-crf: env
 
 bench-store: env
 	$(BIN)/python -m tests.benchmarks.store_speed --output docs/store_speed
+
+bench-stages: env
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.stages --output docs/stage_speed
 
 FRONT ?= $(wildcard deploy/demo/schedule.json)
 ablation: env

@@ -1,10 +1,12 @@
 """The notation of schedules: text <-> the fields of ``Schedule``. docs/schedules.md explains it to users.
 
 "31/40 + crf + 2@101,21 (recomputed), guided to 401" is a lead, a middle, a tail, brackets and a range of guidance.
+"2@981,721 + crf + 2@401,161" is one lead of four evaluations, the second of which the CRF corrects.
 """
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from crf.errors import ScheduleError
@@ -12,6 +14,7 @@ from crf.errors import ScheduleError
 NUMBER = r"\d+(?:\.\d+)?"
 NUMBERS = rf"{NUMBER}(?:,{NUMBER})*"
 LEAD = re.compile(rf"(\d+)/(\d+)|(\d+)@({NUMBERS})(\.\.(\d*))?")
+LISTED = re.compile(rf"(\d+)@({NUMBERS})")
 TAIL = re.compile(rf"(\d+)/(\d+)|(\d+)@({NUMBERS})")
 GUIDED = re.compile(r",\s*guided (?:(\d+) )?to (\d+)\s*$")
 # What may stand in brackets, and the field that it sets.
@@ -38,12 +41,54 @@ def parse_fields(text: str) -> dict[str, Any]:
     while bracket := BRACKETS.search(rest):
         rest = rest[: bracket.start()]
         fields |= parse_bracket(bracket[1], text)
-    first, *others = (part.strip() for part in rest.split("+"))
+    (first, *others), corrections = join_corrected([part.strip() for part in rest.split("+")])
     middle = others.pop(0) if others and others[0] in ("crf", "x0") else ""
     lead, tail = LEAD.fullmatch(first), TAIL.fullmatch(others[0]) if len(others) == 1 else None
-    if lead is None or len(others) > 1 or (others and tail is None):
+    if lead is None or len(others) > 1 or (others and tail is None) or (middle == "crf" and LISTED.fullmatch(first)):
         raise ScheduleError("a schedule", repr(text), "write one like '31/40 + crf + 2/50' or '50/50'")
-    return {**fields, **parse_lead(lead), "middle": middle, **(parse_tail(tail) if tail else {})}
+    parts = {**parse_lead(lead), "middle": middle, **(parse_tail(tail) if tail else {})}
+    return {**fields, **parts, "corrections": corrections}
+
+
+def join_corrected(terms: list[str]) -> tuple[list[str], tuple[int, ...]]:
+    """Join evaluations at timesteps with those beyond a CRF that corrects the last of them.
+
+    Returns:
+        The terms that are left, and the numbers of the corrected evaluations:
+        ["31/40", "crf", "1@101", "crf", "1@21"] -> ["31/40", "crf", "2@101,21"] and (32,).
+    """
+    left, corrections, rest = terms[:1], [], terms[1:]
+    while rest:
+        term, following = rest.pop(0), rest[0] if rest else None
+        if term != "crf" or not LISTED.fullmatch(left[-1]) or not (following is None or is_listed(following)):
+            left.append(term)
+            continue
+        corrections.append(sum(map(count_evaluations, left)))
+        if following:
+            left[-1] = join_evaluations(left[-1], rest.pop(0))
+    return left, tuple(corrections)
+
+
+def is_listed(term: str) -> bool:
+    """Return whether a term is evaluations at timesteps that are all written out: "2@101,21" or "1@401..201"."""
+    evaluations = LEAD.fullmatch(term)
+    return bool(evaluations and evaluations[4]) and ("," in term or ".." not in term or term.startswith("1@"))
+
+
+def join_evaluations(first: str, second: str) -> str:
+    """Join two terms, each of as many timesteps as it says: "2@981,721" and "1@401..201" -> "3@981,721,401..201"."""
+    for term in (first, second):
+        written = term.count(",") + 1
+        if written != count_evaluations(term):
+            raise ScheduleError(f"{count_evaluations(term)} timesteps", f"'{term}'", "give one per evaluation")
+    (_, before), (_, after) = first.split("@"), second.split("@")
+    return f"{count_evaluations(first) + count_evaluations(second)}@{before},{after}"
+
+
+def count_evaluations(term: str) -> int:
+    """Count the evaluations of a term of a schedule: "31/40" -> 31, "2@101,21" -> 2, "crf" -> 0."""
+    evaluations = LEAD.fullmatch(term)
+    return int(evaluations[1] or evaluations[3]) if evaluations else 0
 
 
 def parse_bracket(content: str, text: str) -> dict[str, Any]:
@@ -84,10 +129,12 @@ def read_timestep(text: str) -> float:
 
 def format_fields(fields: Mapping[str, Any]) -> str:
     """Write the fields of a schedule as text. ``parse_fields`` reads it."""
+    lead = fields["lead"]
     parts = [format_lead(fields), *filter(None, [fields["middle"]])]
     if fields["tail"]:
-        places = format_timesteps(fields["tail_timesteps"])
-        parts.append(f"{fields['tail']}@{places}" if places else f"{fields['tail']}/{fields['tail_of']}")
+        corrections = [number - lead for number in fields["corrections"] if number > lead]
+        places = format_timesteps(fields["tail"], fields["tail_timesteps"], corrections)
+        parts.append(places or f"{fields['tail']}/{fields['tail_of']}")
     brackets = [fields["renoise"]] if fields["renoise"] != "direct" else []
     brackets += [fields["solver"]] if fields["solver"] != "ddim" else []
     brackets += [fields["spacing"]] if fields["spacing"] else []
@@ -100,13 +147,22 @@ def format_fields(fields: Mapping[str, Any]) -> str:
 
 def format_lead(fields: Mapping[str, Any]) -> str:
     """Write the lead."""
-    to_timestep = "" if fields["lead_to"] is None else fields["lead_to"]
-    if places := format_timesteps(fields["lead_timesteps"]):
-        return f"{fields['lead']}@{places}" + (f"..{to_timestep}" if fields["lead_to"] is not None else "")
-    reach = f"@{fields['lead_from']}..{to_timestep}" if fields["lead_from"] else f"/{fields['lead_of']}"
+    end = "" if fields["lead_to"] is None else f"..{fields['lead_to']}"
+    corrections = [number for number in fields["corrections"] if number <= fields["lead"]]
+    if places := format_timesteps(fields["lead"], fields["lead_timesteps"], corrections):
+        # A CRF at the end of a lead stands behind the lead; without an end, it would correct the last evaluation.
+        return places + (end or (".." if fields["middle"] == "crf" else ""))
+    reach = f"@{fields['lead_from']}{end or '..'}" if fields["lead_from"] else f"/{fields['lead_of']}"
     return f"{fields['lead']}{reach}"
 
 
-def format_timesteps(timesteps: tuple[float, ...]) -> str:
-    """Write timesteps, separated by commas."""
-    return ",".join(map(str, timesteps))
+def format_timesteps(count: int, timesteps: tuple[float, ...], corrections: list[int]) -> str:
+    """Write evaluations at timesteps, and the CRF behind each that it corrects; "" without timesteps."""
+    if not timesteps:
+        return ""
+    stops = [0, *(number for number in corrections if number < len(timesteps)), len(timesteps)]
+    groups = [timesteps[start:stop] for start, stop in pairwise(stops)]
+    counts = [len(group) for group in groups[:-1]]
+    counts.append(count - sum(counts))
+    written = [f"{each}@{','.join(map(str, group))}" for each, group in zip(counts, groups, strict=True)]
+    return " + crf + ".join(written) + (" + crf" if len(timesteps) in corrections else "")

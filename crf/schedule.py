@@ -34,7 +34,7 @@ LATEST = 1000
 
 @dataclass(frozen=True)
 class Schedule:
-    """The order in which the teacher's evaluations and the CRF run: a lead, a middle and a tail.
+    """The order in which the teacher's evaluations and the CRF run: a lead, a middle, a tail, and corrections in them.
 
     ``Schedule.parse`` reads one from text. The constructor checks that the schedule can be run.
 
@@ -65,6 +65,9 @@ class Schedule:
             Default 1, always whole.
         extrapolated: Whether DeepCache extrapolates the deep features from the last two whole evaluations. Default
             False.
+        corrections: Numbers of the evaluations, counted from 1 over lead and tail, whose x0 prediction the CRF replaces
+            before the solver steps on from it. Default (). The lead or tail that they belong to has timesteps of its
+            own.
         guided_from: Evaluations at later timesteps run without guidance. None (default) for no limit.
         guided_to: Evaluations at earlier timesteps run without guidance. Default 0.
 
@@ -91,6 +94,7 @@ class Schedule:
     spacing: str = ""
     deepcache: int = 1
     extrapolated: bool = False
+    corrections: tuple[int, ...] = ()
     guided_from: int | None = None
     guided_to: int = 0
 
@@ -99,8 +103,8 @@ class Schedule:
         """Parse a schedule in the notation of ``str(schedule)``, e.g. "31/40 + crf + 2/50 (recomputed)".
 
         Args:
-            text: A lead, optionally "crf" or "x0", and optionally a tail, joined by "+". Renoising, solver and
-                spacing follow in brackets.
+            text: A lead, optionally "crf" or "x0", and optionally a tail, joined by "+". Lead and tail are evaluations,
+                or several of them with "+ crf +" in between. Renoising, solver and spacing follow in brackets.
             renoise: The renoising if no bracket names one. Default "direct".
 
         Returns:
@@ -113,19 +117,19 @@ class Schedule:
 
     @classmethod
     def parse_lead(cls, text: str) -> Self:
-        """Parse a lead alone, e.g. "31/40" or "31@981..201".
+        """Parse a lead alone, without any CRF, e.g. "31/40" or "31@981..201".
 
         Args:
             text: The lead. A solver and a spacing may follow in brackets.
 
         Returns:
-            A schedule without middle and tail.
+            A schedule without middle, tail and corrections.
 
         Raises:
-            ScheduleError: The text is not a schedule, or it has a middle or a tail.
+            ScheduleError: The text is not a schedule, or it has a middle, a tail or corrections.
         """
         schedule = cls.parse(text)
-        if schedule.middle or schedule.tail:
+        if schedule.middle or schedule.tail or schedule.corrections:
             raise ScheduleError("a lead alone", repr(text), "leave out what follows it, as in '31/40'")
         return schedule
 
@@ -137,6 +141,7 @@ class Schedule:
             self._check_timesteps("tail", self.tail, self.tail_timesteps)
         if self.renoise == "recomputed" and not self.lead_to and self.lead_of in (0, self.lead):
             self._reject("a lead that leaves noise to recompute", "end it earlier")
+        self._check_corrections()
         if not 1 <= self.deepcache <= 1000:
             self._reject("an interval of 1 or more for DeepCache", "change it")
         if self.guided_from is not None and self.guided_from < self.guided_to:
@@ -158,6 +163,15 @@ class Schedule:
         if named and not self.lead_from:
             self._reject(f"a lead such as 17@981.. for the spacing '{self.spacing}'", "write its first timestep")
 
+    def _check_corrections(self) -> None:
+        if list(self.corrections) != sorted(set(self.corrections) & set(range(1, self.evaluations + 1))):
+            self._reject(f"corrections among the {self.evaluations} evaluations", "sort them and remove others")
+        for number in self.corrections:
+            if not (self.lead_timesteps if number <= self.lead else self.tail_timesteps):
+                self._reject("timesteps written out where the CRF corrects", "write them, as in 2@981,721 + crf")
+        if self.lead in self.corrections and (self.middle or self.tail or self.lead_to is not None):
+            self._reject("a lead without an end where the CRF corrects its last evaluation", "leave out what follows")
+
     def _check_timesteps(self, part: str, count: int, timesteps: tuple[float, ...]) -> None:
         if len(timesteps) != count:
             self._reject(f"{count} timesteps in the {part}", "give one per evaluation")
@@ -172,7 +186,13 @@ class Schedule:
     @property
     def first(self) -> Self:
         """The schedule's lead alone, without middle and tail."""
-        return replace(self, middle="", tail=0, tail_of=0, tail_timesteps=(), renoise="direct")
+        own = tuple(number for number in self.corrections if number <= self.lead)
+        return replace(self, middle="", tail=0, tail_of=0, tail_timesteps=(), renoise="direct", corrections=own)
+
+    @property
+    def crfs(self) -> int:
+        """Number of times that the CRF runs."""
+        return len(self.corrections) + (self.middle == "crf")
 
     @property
     def step_spacing(self) -> str:

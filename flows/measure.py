@@ -49,7 +49,7 @@ def check(params: MeasureParameters) -> None:
     for text in params.schedules:
         schedule = Schedule.parse(text)
         list_timesteps(noise_schedule, schedule)
-        if schedule.middle == "crf" and params.crf is None:
+        if schedule.crfs and params.crf is None:
             raise UserError(f"a CRF for the schedule '{schedule}'", "none", "add --crf")
 
 

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from crf.model.latent_crf import LatentCRF
+from crf.sampling.paths import find_next_timestep
 from crf.sampling.sampler import run_lead
+from crf.sampling.trajectory import infer
 from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
 
@@ -36,8 +38,8 @@ def measure_convergence(
         Mean absolute change of the field by each update, (B, K).
     """
     given = teacher.condition(captions, guidance_scale)
-    reached = run_lead(teacher, schedule.first, noise_BCHW, given)
-    text_BD = given.pooled_BD.to(reached.state.dtype)
-    fields = [crf(reached.state, text_BD, reached.x0, count) for count in range(iterations + 1)]
+    reached = run_lead(teacher, schedule.first, noise_BCHW, given, crf=crf)
+    seen = reached.observe(find_next_timestep(teacher.noise_schedule, schedule))
+    fields = [infer(crf, seen, given, count) for count in range(iterations + 1)]
     changes = [(after - before).abs().mean((1, 2, 3)) for before, after in pairwise(fields)]
     return torch.stack(changes, 1).cpu()

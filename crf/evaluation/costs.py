@@ -13,9 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from crf.device import Precision, set_up, synchronize
 from crf.evaluation.methods import Method
 from crf.model.latent_crf import LatentCRF
+from crf.model.observation import Observation
 from crf.sampling.deepcache import cache_features
 from crf.sampling.paths import count_passes
 from crf.sampling.sampler import run_schedules
+from crf.sampling.trajectory import infer, tell_timesteps
 from crf.schedule import Schedule
 from crf.stages.captions import silence_truncation
 from crf.teacher.teacher import Teacher
@@ -74,7 +76,7 @@ def measure_costs(
     costs = {}
     for method in methods:
         passes = count_passes(teacher.noise_schedule, method.schedule, guidance_scale > 1, shallow)
-        with_crf = flops["crf"] if method.schedule.middle == "crf" else 0
+        with_crf = method.schedule.crfs * flops["crf"]
         costs[method.key] = Cost(
             passes=passes,
             flops=round(passes * flops["pass"] + flops["decode"] + with_crf),
@@ -108,10 +110,11 @@ def count_part_flops(teacher: Teacher, crf: LatentCRF | None, caption: str, size
     """Count the FLOPs of each part for one image: a U-Net pass, the CRF and the decoder."""
     given = teacher.condition([caption], guidance_scale=1)
     z_BCHW = torch.zeros((1, *teacher.latent_shape(size)), device=teacher.device)
+    seen = Observation(z_BCHW, z_BCHW, z_BCHW, z_BCHW, tell_timesteps(z_BCHW, 500, 400))
     parts: dict[str, Callable[[], object]] = {
         "pass": lambda: teacher.guided_output(z_BCHW, 500, given),
         "decode": lambda: teacher.decode(z_BCHW),
-        "crf": lambda: crf and crf(z_BCHW, given.pooled_BD.to(z_BCHW.dtype), z_BCHW),
+        "crf": lambda: crf and infer(crf, seen, given),
     }
     return {name: count_flops(run) for name, run in parts.items()}
 

@@ -80,7 +80,7 @@ def load_network(folder: Path) -> Any:
     logging.disable_progress_bar()
     try:
         network, report = AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
     except (OSError, ValueError) as error:
         expected = "a transformers folder with config.json and safetensors weights"
@@ -98,7 +98,7 @@ def load_tokenizer(folder: Path) -> Any:
     if not (folder / "tokenizer_config.json").is_file():
         expected = f"the tokenizer of the text encoder in {folder}"
         raise InputError(expected, "none", "save it there with save_pretrained(FOLDER)")
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def read_preprocessor(folder: Path) -> dict[str, Any]:

@@ -33,9 +33,14 @@ class CRFOptions:
     """pass messages along learned similarities"""
     with_higher_order: bool = True
     """use the Field of Experts"""
-    crf_input: Literal["state", "x0", "x0+state"] = "state"
+    crf_input: Literal[
+        "state", "x0", "x0+state", "x0+state+previous", "x0+state+guidance", "x0+state+previous+guidance"
+    ] = "state"
     """what the CRF observes: the noisy state (the paper), the teacher's x0 prediction, which it then corrects, or both,
-    each with a learned precision"""
+    each with a learned precision; and with them how x0 has changed since the evaluation before (previous), and by how
+    much guidance moves it (guidance)"""
+    with_timesteps: bool = False
+    """tell the CRF the timesteps that it stands between, so that one CRF serves every place in a schedule"""
     potentials: Literal["field", "observed"] = "field"
     """inputs of the potentials: the field alone (the paper), or also what the CRF observes"""
     expert_weights: Literal["one", "signed"] = "one"
@@ -63,14 +68,16 @@ class CRFOptions:
                 f"{self.compatibility!r} and {self.crf_input!r}",
                 "use normalizer='batch'",
             )
+        if self.with_timesteps and self.crf_input == "state":
+            raise ConfigError("a CRF that observes x0, to tell it timesteps", "crf_input='state'", "observe x0, too")
 
 
 @dataclass(frozen=True)
 class LatentCRFConfig(CRFOptions):
     """The config of a CRF: its options, the shape of its latents, and its place in a schedule.
 
-    A CRF does not receive the timestep. Distillation trains it for one place in a schedule, which ``lead`` and
-    ``tail`` record. ``CRFOptions`` documents all other fields.
+    Without ``with_timesteps``, distillation trains it for one place in a schedule, which ``lead`` and ``tail`` record.
+    ``CRFOptions`` documents all other fields.
 
     Args:
         height: Height of the latents, in latent pixels. Default 64, for images of 512 pixels.
@@ -103,8 +110,8 @@ class LatentCRFConfig(CRFOptions):
 
     @property
     def observations(self) -> int:
-        """Number of inputs that the CRF observes: 2 for "x0+state", otherwise 1."""
-        return 2 if self.crf_input == "x0+state" else 1
+        """Number of inputs that the CRF observes: 2 for "x0+state"."""
+        return len(self.crf_input.split("+"))
 
     @property
     def potential_channels(self) -> int:

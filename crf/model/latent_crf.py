@@ -14,9 +14,10 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from crf.errors import InputError
 from crf.model.config import LatentCRFConfig
-from crf.model.terms import FieldOfExperts, Observed, Pairwise, Unary
+from crf.model.observation import Observation
+from crf.model.terms import FieldOfExperts, Observed, Pairwise, make_unary
+from crf.model.timesteps import Modulation, TimestepModulation
 
 
 class IterationNorm(nn.Module):
@@ -33,10 +34,11 @@ class IterationNorm(nn.Module):
         self.scale_C = nn.Parameter(torch.full((config.channels,), float(config.crf_input == "state")))
         self.shift_C = nn.Parameter(torch.zeros(config.channels))
 
-    def forward(self, x_BCHW: Tensor, iteration: int) -> Tensor:
+    def forward(self, x_BCHW: Tensor, iteration: int, told: Modulation | None = None) -> Tensor:
         """Normalize the messages (B, C, H, W) of one iteration, counted from 0."""
         normed: Tensor = self.norms[min(iteration, len(self.norms) - 1)](x_BCHW)
-        return normed * self.scale_C[:, None, None] + self.shift_C[:, None, None]
+        normed = normed * self.scale_C[:, None, None] + self.shift_C[:, None, None]
+        return normed if told is None else normed * (1 + told.scale_BC[..., None, None])
 
 
 class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -60,10 +62,11 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         super().__init__()
         self.register_to_config(**asdict(config))
         self.settings = config
-        self.unary = Unary(config)
+        self.unary = make_unary(config)
         self.pairwise = Pairwise(config) if config.with_pairwise else None
         self.experts = FieldOfExperts(config) if config.with_higher_order else None
         self.norm = IterationNorm(config) if config.normalizer == "batch" else None
+        self.modulation = TimestepModulation(config) if config.with_timesteps else None
 
     @classmethod
     def from_pretrained(cls, path: Any, **options: Any) -> "LatentCRF":
@@ -106,6 +109,10 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         text_BD: Tensor | None = None,
         x0_BCHW: Tensor | None = None,
         iterations: int | None = None,
+        *,
+        previous_BCHW: Tensor | None = None,
+        guidance_BCHW: Tensor | None = None,
+        timesteps_B2: Tensor | None = None,
     ) -> Tensor:
         """Infer clean latents by parallel mean-field updates (Algorithm 1).
 
@@ -118,18 +125,23 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
             x0_BCHW: The teacher's x0 prediction at that state, (B, C, H, W). Required unless ``crf_input`` is
                 "state".
             iterations: Number of updates. Default: ``settings.iterations``.
+            previous_BCHW: The x0 prediction of the evaluation before, (B, C, H, W). Required if ``crf_input`` has it.
+            guidance_BCHW: The difference that the caption makes to x0, (B, C, H, W). Required if ``crf_input`` has it.
+            timesteps_B2: Timesteps of the evaluation before the CRF and of the one after it, (B, 2). Required if
+                ``with_timesteps``.
 
         Returns:
             The inferred latents, (B, C, H, W).
 
         Raises:
-            InputError: The latents do not have the config's shape, or ``x0_BCHW`` is missing.
+            InputError: The latents do not have the config's shape, or an input is missing.
         """
-        observed = self.observe(z_BCHW, x0_BCHW)
-        x_BCHW: Tensor = self.unary(observed)
+        observation = Observation(z_BCHW, x0_BCHW, previous_BCHW, guidance_BCHW, timesteps_B2)
+        observed, told = observation.select(self.settings), self._read_timesteps(observation)
+        x_BCHW: Tensor = self.unary(observed, told)
         prepared = self.pairwise.similarity.prepare() if self.pairwise else None
         for iteration in range(self.settings.iterations if iterations is None else iterations):
-            x_BCHW = self.update(x_BCHW, observed, text_BD, prepared, iteration)
+            x_BCHW = self.update(x_BCHW, observed, text_BD, prepared, iteration, told)
         return x_BCHW
 
     def update(
@@ -139,6 +151,7 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         text_BD: Tensor | None,
         prepared: Tensor | None,
         iteration: int = 0,
+        told: Modulation | None = None,
     ) -> Tensor:
         """Update every location once, in parallel (eq. 11).
 
@@ -147,20 +160,21 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
         Args:
             x_BCHW: The field, (B, C, H, W).
-            observed: The result of ``observe``.
+            observed: The result of ``Observation.select``.
             text_BD: The teacher's pooled text, (B, D), or None.
             prepared: The result of ``pairwise.similarity.prepare()``; None if the CRF has no pairwise term.
             iteration: Number of the iteration, which selects the batch-norm statistics. Default 0.
+            told: What the timesteps change, if the CRF is told them. Default None.
 
         Returns:
             The updated field, (B, C, H, W).
         """
-        unary_BCHW: Tensor = self.unary(observed)
+        unary_BCHW: Tensor = self.unary(observed, told)
         message_BCHW = torch.zeros_like(x_BCHW)
         if self.pairwise is not None:
             message_BCHW = message_BCHW + self.pairwise(x_BCHW, observed, text_BD, prepared)
         if self.experts is not None:
-            message_BCHW = message_BCHW + self.experts(x_BCHW, observed)
+            message_BCHW = message_BCHW + self.experts(x_BCHW, observed, told)
         if self.settings.normalizer == "exact":
             return self._solve(unary_BCHW + message_BCHW, text_BD)
         if self.norm is None:
@@ -168,12 +182,10 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         if self.settings.crf_input == "state":
             whole_BCHW: Tensor = self.norm(unary_BCHW + message_BCHW, iteration)
             return whole_BCHW
-        correction_BCHW: Tensor = self.norm(message_BCHW, iteration)
+        correction_BCHW: Tensor = self.norm(message_BCHW, iteration, told)
         return unary_BCHW + correction_BCHW
 
-    def energy(
-        self, x_BCHW: Tensor, z_BCHW: Tensor, text_BD: Tensor | None = None, x0_BCHW: Tensor | None = None
-    ) -> Tensor:
+    def energy(self, x_BCHW: Tensor, observation: Observation, text_BD: Tensor | None = None) -> Tensor:
         """Compute the energy E(x) of each sample, up to a constant (eq. 1).
 
         Updates with ``normalizer="exact"`` descend it. The learned parts of eq. 11 (compatibility network,
@@ -181,51 +193,28 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
         Args:
             x_BCHW: The field, (B, C, H, W).
-            z_BCHW: The noisy state, (B, C, H, W).
+            observation: What the CRF may observe.
             text_BD: The teacher's pooled text, (B, D), or None (default).
-            x0_BCHW: The teacher's x0 prediction, (B, C, H, W). Required unless ``crf_input`` is "state".
 
         Returns:
             The energies, (B,).
 
         Raises:
-            InputError: The latents do not have the config's shape, or ``x0_BCHW`` is missing.
+            InputError: The latents do not have the config's shape, or an input is missing.
         """
-        observed = self.observe(z_BCHW, x0_BCHW)
-        total: Tensor = self.unary.energy(x_BCHW, observed)
+        observed, told = observation.select(self.settings), self._read_timesteps(observation)
+        total: Tensor = self.unary.energy(x_BCHW, observed, told)
         if self.pairwise is not None:
             total = total + self.pairwise.energy(x_BCHW, text_BD)
         if self.experts is not None:
-            total = total + self.experts.energy(x_BCHW, observed)
+            total = total + self.experts.energy(x_BCHW, observed, told)
         return total
 
-    def observe(self, z_BCHW: Tensor, x0_BCHW: Tensor | None) -> Observed:
-        """Select the inputs that ``crf_input`` names.
-
-        Args:
-            z_BCHW: The noisy state, (B, C, H, W).
-            x0_BCHW: The teacher's x0 prediction, (B, C, H, W); may be None if ``crf_input`` is "state".
-
-        Returns:
-            One or two tensors (B, C, H, W): the state, x0, or x0 and the state.
-
-        Raises:
-            InputError: The latents do not have the config's shape, or ``x0_BCHW`` is missing.
-        """
-        expected = (self.settings.channels, self.settings.height, self.settings.width)
-        if tuple(z_BCHW.shape[1:]) != expected:
-            raise InputError(
-                f"latents of {expected} (channels, height, width)",
-                f"{tuple(z_BCHW.shape[1:])}",
-                "generate at the size that this CRF was trained for, or use another CRF",
-            )
-        if self.settings.crf_input == "state":
-            return (z_BCHW,)
-        if x0_BCHW is None:
-            raise InputError(
-                f"the teacher's x0 prediction for crf_input={self.settings.crf_input!r}", "none", "pass x0_BCHW"
-            )
-        return (x0_BCHW,) if self.settings.crf_input == "x0" else (x0_BCHW, z_BCHW)
+    def _read_timesteps(self, observation: Observation) -> Modulation | None:
+        if self.modulation is None:
+            return None
+        told: Modulation = self.modulation(observation.require_timesteps())
+        return told
 
     def _solve(self, right_BCHW: Tensor, text_BD: Tensor | None) -> Tensor:
         """Apply (I + sum_j k_ij A'A)^-1 at every location (eq. 8)."""

@@ -1,6 +1,6 @@
 """The three terms of the CRF's energy, each with its message in a mean-field update (arXiv 2412.18596).
 
-x: the field; observed: the CRF's inputs (one or two latents); all BCHW. text: pooled (B, D);
+x: the field; observed: the CRF's inputs (one to four latents); all BCHW. text: pooled (B, D);
 h: heads, M: filters, N = H*W. Energies are sums over each sample: (B,).
 """
 
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from crf.model.config import LatentCRFConfig
 from crf.model.similarity import make_similarity
+from crf.model.timesteps import Modulation
 
 Observed = tuple[Tensor, ...]
 
@@ -27,7 +28,7 @@ class Unary(nn.Module):
         self.share_logit_C = nn.Parameter(torch.full((config.channels,), -4.0)) if both else None
         self.scale_C = nn.Parameter(torch.ones(config.channels)) if both else None
 
-    def forward(self, observed: Observed) -> Tensor:
+    def forward(self, observed: Observed, _: Modulation | None = None) -> Tensor:
         """Compute the term's minimum (B, C, H, W): the mean of the observations, weighted by their precisions."""
         if self.share_logit_C is None or self.scale_C is None:
             return observed[0]
@@ -35,7 +36,7 @@ class Unary(nn.Module):
         share_C11 = torch.sigmoid(self.share_logit_C)[:, None, None]
         return (1 - share_C11) * x0_BCHW + share_C11 * self.scale_C[:, None, None] * state_BCHW
 
-    def energy(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
+    def energy(self, x_BCHW: Tensor, observed: Observed, _: Modulation | None = None) -> Tensor:
         """Compute the term's energy (B,)."""
         if self.share_logit_C is None or self.scale_C is None:
             return 0.5 * (x_BCHW - observed[0]).square().sum((1, 2, 3))
@@ -44,6 +45,38 @@ class Unary(nn.Module):
         from_x0 = (1 - share_C11) * (x_BCHW - x0_BCHW).square()
         from_state = share_C11 * (x_BCHW - self.scale_C[:, None, None] * state_BCHW).square()
         return 0.5 * (from_x0 + from_state).sum((1, 2, 3))
+
+
+class LinearUnary(nn.Module):
+    """The unary term 1/2 sum_i |x_i - m_i|^2, where m is x0 plus a linear combination of the other observations.
+
+    Its coefficients are learned per channel, and start at zero. So it can be a step of any linear multistep solver,
+    and before training it is x0 to the last bit. If the CRF is told its timesteps, they change the coefficients.
+    """
+
+    def __init__(self, config: LatentCRFConfig) -> None:
+        super().__init__()
+        self.coefficient_KC = nn.Parameter(torch.zeros(config.observations - 1, config.channels))
+
+    def forward(self, observed: Observed, told: Modulation | None = None) -> Tensor:
+        """Compute the term's minimum m, (B, C, H, W)."""
+        m_BCHW = observed[0]
+        for number, other_BCHW in enumerate(observed[1:]):
+            coefficient = self.coefficient_KC[number]
+            if told is not None:
+                coefficient = coefficient + told.coefficient_BKC[:, number]
+            m_BCHW = m_BCHW + coefficient[..., None, None] * other_BCHW
+        return m_BCHW
+
+    def energy(self, x_BCHW: Tensor, observed: Observed, told: Modulation | None = None) -> Tensor:
+        """Compute the term's energy (B,)."""
+        m_BCHW: Tensor = self(observed, told)
+        return 0.5 * (x_BCHW - m_BCHW).square().sum((1, 2, 3))
+
+
+def make_unary(config: LatentCRFConfig) -> "Unary | LinearUnary":
+    """Make the unary term: a linear one if the CRF observes more than x0 and the state or is told its timesteps."""
+    return LinearUnary(config) if config.with_timesteps or config.observations > 2 else Unary(config)
 
 
 class Pairwise(nn.Module):
@@ -124,22 +157,24 @@ class FieldOfExperts(nn.Module):
         signs_M = 1.0 - 2 * (torch.arange(config.filters) % 2)
         self.weight_M = nn.Parameter(signs_M) if config.expert_weights == "signed" else None
 
-    def forward(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
+    def forward(self, x_BCHW: Tensor, observed: Observed, told: Modulation | None = None) -> Tensor:
         """Compute the message to each location (B, C, H, W)."""
-        response_BMHW = self._weight(F.relu(self._filter(x_BCHW, observed)))
+        response_BMHW = self._weight(F.relu(self._filter(x_BCHW, observed, told)), told)
         mirrored = self.filters[:, : self.channels]
         return F.conv_transpose2d(response_BMHW, mirrored, padding=self.filters.shape[-1] // 2)
 
-    def energy(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
+    def energy(self, x_BCHW: Tensor, observed: Observed, told: Modulation | None = None) -> Tensor:
         """Compute the term's energy (B,), without the constant that eps adds."""
-        return -0.5 * self._weight(F.relu(self._filter(x_BCHW, observed)).square()).sum((1, 2, 3))
+        return -0.5 * self._weight(F.relu(self._filter(x_BCHW, observed, told)).square(), told).sum((1, 2, 3))
 
-    def _filter(self, x_BCHW: Tensor, observed: Observed) -> Tensor:
+    def _filter(self, x_BCHW: Tensor, observed: Observed, told: Modulation | None) -> Tensor:
         seen = torch.cat([x_BCHW, *observed], dim=1) if self.sees_observed else x_BCHW
-        return F.conv2d(seen, self.filters, self.bias_M, padding=self.filters.shape[-1] // 2)
+        y_BMHW = F.conv2d(seen, self.filters, self.bias_M, padding=self.filters.shape[-1] // 2)
+        return y_BMHW if told is None else y_BMHW + told.bias_BM[..., None, None]
 
-    def _weight(self, y_BMHW: Tensor) -> Tensor:
-        return y_BMHW if self.weight_M is None else y_BMHW * self.weight_M[:, None, None]
+    def _weight(self, y_BMHW: Tensor, told: Modulation | None) -> Tensor:
+        y_BMHW = y_BMHW if self.weight_M is None else y_BMHW * self.weight_M[:, None, None]
+        return y_BMHW if told is None else y_BMHW * (1 + told.gain_BM[..., None, None])
 
 
 def make_text_modulation(config: LatentCRFConfig) -> nn.Sequential:

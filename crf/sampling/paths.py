@@ -89,6 +89,12 @@ def find_tail_path(noise_schedule: NoiseSchedule, schedule: Schedule) -> Steps:
     return path(schedule.tail_of)[-schedule.tail :] if schedule.tail else []
 
 
+def find_next_timestep(noise_schedule: NoiseSchedule, schedule: Schedule) -> float:
+    """Find the timestep of the first evaluation after the middle, or the final one if there is none."""
+    path = find_tail_path(noise_schedule, schedule)
+    return path[0][0] if path else noise_schedule.final
+
+
 def count_steps_before(noise_schedule: NoiseSchedule, timestep: float) -> int:
     """Count how many of the teacher's own 50 steps lead to the state at ``timestep``: 44 for 101.
 

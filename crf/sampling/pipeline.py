@@ -15,7 +15,8 @@ from torch import Tensor
 from crf.errors import InputError, TeacherError
 from crf.front import Front
 from crf.model.latent_crf import LatentCRF
-from crf.sampling.sampler import Generators, OnStep, require_crf, run_lead, run_tail
+from crf.sampling.sampler import Generators, require_crf, run_lead, run_tail
+from crf.sampling.trajectory import OnStep
 from crf.schedule import Schedule, make_default_schedule
 from crf.teacher.families import find_family
 from crf.teacher.teacher import Teacher
@@ -183,7 +184,7 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         prompts = [prompt] if isinstance(prompt, str) else prompt
         negatives = [negative_prompt] * len(prompts) if isinstance(negative_prompt, str) else negative_prompt
         shape_CHW = teacher.latent_shape(teacher.shape.side(height), teacher.shape.side(width))
-        if schedule.middle == "crf":
+        if schedule.crfs:
             check_crf(require_crf(schedule, self.crf), shape_CHW, teacher.shape.text_width)
         shape_BCHW = (len(prompts) * num_images_per_prompt, *shape_CHW)
         check_noise(shape_BCHW, generator, latents)
@@ -191,12 +192,11 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         self._guidance_scale, self._num_timesteps = guidance_scale, schedule.evaluations
 
         given = teacher.condition(prompts, guidance_scale, negatives, num_images_per_prompt)
-        noise_BCHW = latents
-        if noise_BCHW is None:
-            noise_BCHW = randn_tensor(shape_BCHW, generator, teacher.device, given.pooled_BD.dtype)
+        if latents is None:
+            latents = randn_tensor(shape_BCHW, generator, teacher.device, given.pooled_BD.dtype)
         with self.progress_bar(total=schedule.evaluations) as bar:
             on_step = self._on_step(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
-            reached = run_lead(teacher, schedule, noise_BCHW.to(teacher.dtype), given, on_step)
+            reached = run_lead(teacher, schedule, latents.to(teacher.dtype), given, on_step, self.crf)
             z_BCHW = run_tail(teacher, schedule, reached, given, self.crf, on_step, generator)
         images = z_BCHW
         if output_type != "latent":

@@ -1,8 +1,10 @@
-"""Run a schedule: the lead, the CRF, the renoising, the tail."""
+"""Run a schedule: the lead, the CRF, the renoising, the tail, and corrections by the CRF on the way."""
+
+from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
@@ -11,61 +13,42 @@ from torch import Tensor
 from crf.errors import ScheduleError
 from crf.model.latent_crf import LatentCRF
 from crf.sampling.deepcache import cache_features
-from crf.sampling.paths import find_lead_path, find_tail_path, make_multistep
+from crf.sampling.paths import find_lead_path, find_next_timestep, find_tail_path, make_multistep
+from crf.sampling.trajectory import Advance, Corrections, Memory, OnStep, Trajectory, follow, infer
 from crf.schedule import Schedule
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
 
 Generators = torch.Generator | list[torch.Generator]
-OnStep = Callable[[float, Tensor], Tensor]  # (timestep of the evaluation, state after it) -> state to continue with
 
 
-@dataclass(frozen=True)
-class Trajectory:
-    """A point on a trajectory: the state at ``timestep``, and x0 and eps of the last evaluation; all (B, C, H, W)."""
+def find_corrections(schedule: Schedule, crf: LatentCRF | None, first: int, count: int) -> Corrections | None:
+    """Find the corrections among ``count`` evaluations after the first ``first`` ones; None if there are none.
 
-    state: Tensor
-    timestep: float
-    x0: Tensor
-    eps: Tensor
+    Raises ScheduleError if there are some, and no CRF.
+    """
+    places = frozenset(number - 1 - first for number in schedule.corrections if first < number <= first + count)
+    return Corrections(require_crf(schedule, crf), places) if places else None
 
 
-def follow(
+@torch.no_grad()
+def run_lead(
     teacher: Teacher,
-    state: Tensor,
-    path: Sequence[tuple[float, float]],
+    schedule: Schedule,
+    noise_BCHW: Tensor,
     given: Condition,
     on_step: OnStep | None = None,
+    crf: LatentCRF | None = None,
 ) -> Trajectory:
-    """Take the teacher's own steps, DDIM or Euler, along a path.
+    """Run the schedule's lead from noise (B, C, H, W), in its dtype, and return the point at its end.
 
-    Args:
-        teacher: The teacher.
-        state: The state (B, C, H, W) at the first timestep of ``path``.
-        path: The steps, as (timestep of the evaluation, timestep stepped to); at least one.
-        given: The condition of the B rows.
-        on_step: Called after each evaluation; returns the state to continue with.
-
-    Returns:
-        The point at the end of the path.
+    Raises ScheduleError if the lead has corrections, and there is no CRF.
     """
-    for timestep, to_timestep in path:
-        z, output = state, teacher.guided_output(state, timestep, given)
-        state = teacher.noise_schedule.advance(output, z, timestep, to_timestep)
-        if on_step:
-            state = on_step(timestep, state)
-    return Trajectory(state, to_timestep, *teacher.noise_schedule.split(output, z, timestep))
-
-
-def run_lead(
-    teacher: Teacher, schedule: Schedule, noise_BCHW: Tensor, given: Condition, on_step: OnStep | None = None
-) -> Trajectory:
-    """Run the schedule's lead from noise (B, C, H, W), in its dtype, and return the point at its end."""
     teacher, given = prepare(teacher, schedule, given)
-    state = noise_BCHW.to(teacher.device)
-    if schedule.solver == "ddim":
-        return follow(teacher, state, find_lead_path(teacher.noise_schedule, schedule), given, on_step)
-    return follow_multistep(teacher, schedule, state, given, on_step)
+    path = find_lead_path(teacher.noise_schedule, schedule)
+    advance = None if schedule.solver == "ddim" else make_multistep_advance(teacher, schedule)
+    corrections = find_corrections(schedule, crf, 0, schedule.lead)
+    return follow(teacher, noise_BCHW.to(teacher.device), path, given, on_step, advance, corrections)
 
 
 def prepare(teacher: Teacher, schedule: Schedule, given: Condition) -> tuple[Teacher, Condition]:
@@ -75,18 +58,16 @@ def prepare(teacher: Teacher, schedule: Schedule, given: Condition) -> tuple[Tea
     return teacher, replace(given, is_guided_at=schedule.is_guided_at)
 
 
-def follow_multistep(
-    teacher: Teacher, schedule: Schedule, state: Tensor, given: Condition, on_step: OnStep | None = None
-) -> Trajectory:
-    """Run the schedule's lead by diffusers' multistep solver, and return the point at its end."""
+def make_multistep_advance(teacher: Teacher, schedule: Schedule) -> Advance:
+    """Make the step of the lead's solver, one of diffusers' own. It counts its steps: make one for each lead."""
     scheduler = make_multistep(teacher.noise_schedule, schedule)
-    path = find_lead_path(teacher.noise_schedule, schedule)
-    for (timestep, _), given_timestep in zip(path, scheduler.timesteps, strict=False):  # a lead may end before
-        z, output = state, teacher.guided_output(state, timestep, given)
-        state = scheduler.step(output, given_timestep, z, return_dict=False)[0]
-        if on_step:
-            state = on_step(timestep, state)
-    return Trajectory(state, path[-1][1], *teacher.noise_schedule.split(output, z, timestep))
+    timesteps = iter(scheduler.timesteps)
+
+    def advance(output: Tensor, z: Tensor, timestep: float, to_timestep: float) -> Tensor:
+        state: Tensor = scheduler.step(output, next(timesteps), z, return_dict=False)[0]
+        return state
+
+    return advance
 
 
 @torch.no_grad()
@@ -120,8 +101,8 @@ def run_tail(
     path = find_tail_path(teacher.noise_schedule, schedule)
     clean = None
     if schedule.middle == "crf":
-        infer = require_crf(schedule, crf)
-        clean = infer(reached.state, given.pooled_BD.to(reached.state.dtype), reached.x0)
+        seen = reached.observe(find_next_timestep(teacher.noise_schedule, schedule))
+        clean = infer(require_crf(schedule, crf), seen, given)
     elif schedule.middle == "x0":
         clean = reached.x0
     if not path:
@@ -129,7 +110,9 @@ def run_tail(
     state = reached.state
     if clean is not None:
         state = renoise(teacher, schedule, reached, clean, path[0][0], generator)
-    return follow(teacher, state, path, given, on_step).state
+    corrections = find_corrections(schedule, crf, schedule.lead, schedule.tail)
+    memory = Memory(reached.x0 if clean is None else clean, reached.guidance)
+    return follow(teacher, state, path, given, on_step, corrections=corrections, memory=memory).state
 
 
 def run_schedules(
@@ -144,7 +127,7 @@ def run_schedules(
     leads: dict[Schedule, Trajectory] = {}
     for schedule in schedules:
         first = schedule.first
-        reached = leads.pop(first) if first in leads else run_lead(teacher, schedule, noise_BCHW, given)
+        reached = leads.pop(first) if first in leads else run_lead(teacher, schedule, noise_BCHW, given, crf=crf)
         waiting[first] -= 1
         if waiting[first]:
             leads[first] = reached

@@ -50,7 +50,8 @@ class Space:
         guided: Whether the teacher runs with guidance.
         shallow: Cost of an evaluation with cached deep features, as a share of a whole one; None if the teacher has
             no U-Net.
-        crf_lead_to: Timestep at which the lead ended that the CRF was distilled on; None without a CRF.
+        crf_lead_to: Timestep at which the lead ended that the CRF was distilled on; None without such a CRF.
+        crf_corrects: Whether there is a CRF that corrects evaluations anywhere: one that is told their timesteps.
     """
 
     noise_schedule: NoiseSchedule
@@ -60,6 +61,7 @@ class Space:
     guided: bool
     shallow: float | None
     crf_lead_to: float | None
+    crf_corrects: bool = False
 
     @property
     def start(self) -> float:
@@ -89,6 +91,7 @@ def list_candidates(space: Space, evaluations: int) -> list[Candidate]:
         *list_paths(space, evaluations),
         *list_spaced(space, evaluations),
         *list_handovers(space, evaluations),
+        *list_corrected(space, evaluations),
         *list_partly_guided(space, evaluations),
         *list_cached(space, evaluations),
     ):
@@ -150,6 +153,20 @@ def list_handover_places(space: Space) -> Iterator[tuple[float, str]]:
         yield space.crf_lead_to, "crf"
 
 
+def list_corrected(space: Space, evaluations: int) -> Iterator[Candidate]:
+    """Yield good timesteps with the CRF behind every evaluation, the later half of them, and the last."""
+    if not space.crf_corrects:
+        return
+    power = Schedule(evaluations, lead_from=space.start, solver="dpm++", spacing="power 1.15")
+    for base in (*(each.schedule for each in list_paths(space, evaluations)), power):
+        if base.solver in ("ddim", "dpm++") and space.is_runnable(base):
+            timesteps = tuple(list_timesteps(space.noise_schedule, base))
+            lead = Schedule(evaluations, lead_timesteps=timesteps, solver=base.solver)
+            for first in sorted({1, evaluations // 2 + 1, evaluations}):
+                corrected = replace(lead, corrections=tuple(range(first, evaluations + 1)))
+                yield Candidate(corrected, f"{base.solver}, corrected")
+
+
 def list_partly_guided(space: Space, evaluations: int) -> Iterator[Candidate]:
     """Yield the longest schedules whose late evaluations run without guidance, for one pass each."""
     if not space.guided:
@@ -197,6 +214,6 @@ def vary(space: Space, best: Schedule, count: int, seed: int) -> list[Candidate]
         moved[0] = timesteps[0]
         rounded = tuple(space.noise_schedule.round_timestep(float(timestep)) for timestep in moved)
         if all(a > b for a, b in zip(rounded, (*rounded[1:], space.noise_schedule.final), strict=True)):
-            schedule = Schedule(len(rounded), lead_timesteps=rounded, solver=best.solver)
-            found.append(Candidate(schedule, f"{best.solver}, varied"))
+            schedule = Schedule(len(rounded), lead_timesteps=rounded, solver=best.solver, corrections=best.corrections)
+            found.append(Candidate(schedule, f"{best.solver}, {'corrected' if best.corrections else 'varied'}"))
     return found

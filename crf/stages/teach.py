@@ -10,7 +10,8 @@ from torch import Tensor
 from crf.device import Copies, Precision, set_up
 from crf.noise import sample_noise
 from crf.sampling.paths import count_steps_before
-from crf.sampling.sampler import follow, run_lead
+from crf.sampling.sampler import run_lead
+from crf.sampling.trajectory import follow
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
 from crf.search.costs import multiply_trajectory
 from crf.stages.arrays import (

@@ -101,6 +101,12 @@ class DiffusionSchedule:
             return (z - beta**0.5 * output) / alpha**0.5, output
         return (alpha**0.5) * z - (beta**0.5) * output, (alpha**0.5) * output + (beta**0.5) * z
 
+    def move_x0(self, output: Tensor, change: Tensor, timestep: float) -> Tensor:
+        """Change the network's output at z so that its x0 prediction moves by ``change``, and its eps accordingly."""
+        alpha = self.alpha(timestep)
+        beta = 1 - alpha
+        return output - change * ((alpha if self.prediction_type == "epsilon" else 1) / beta) ** 0.5
+
     def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
         """Compute the eps for which ``add_noise`` gives z from x0."""
         alpha = self.alpha(timestep)

@@ -101,6 +101,10 @@ class FlowSchedule:
         sigma = self.sigma(timestep, z)
         return z - sigma * output, z + (1 - sigma) * output
 
+    def move_x0(self, output: Tensor, change: Tensor, timestep: float) -> Tensor:
+        """Change the network's output at z so that its x0 prediction moves by ``change``, and its eps accordingly."""
+        return output - change / self.sigma(timestep, output)
+
     def noise(self, z: Tensor, x0: Tensor, timestep: float) -> Tensor:
         """Compute the eps for which ``add_noise`` gives z from x0."""
         sigma = self.sigma(timestep, z)

@@ -51,6 +51,9 @@ class NoiseSchedule(Protocol):
     def split(self, output: Tensor, z: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
         """Convert the network's output at z to (x0, eps)."""
 
+    def move_x0(self, output: Tensor, change: Tensor, timestep: float) -> Tensor:
+        """Change the network's output at z so that its x0 prediction moves by ``change``, and its eps accordingly."""
+
     def signal(self, timestep: float) -> Tensor:
         """Return the factor of x0 in z, a scalar tensor."""
 

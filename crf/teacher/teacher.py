@@ -180,12 +180,8 @@ class Teacher:
         """
         return self.condition(captions, guidance_scale=1).pooled_BD
 
-    @torch.no_grad()
     def guided_output(self, z_BCHW: Tensor, timestep: float, given: Condition) -> Tensor:
-        """Evaluate the network with classifier-free guidance (Ho & Salimans 2022), in one call.
-
-        Outside the condition's range of guidance the network runs with the caption alone. The network computes in its
-        own dtype; everything else is computed in the state's.
+        """Evaluate the network with classifier-free guidance: the output of ``evaluate``.
 
         Args:
             z_BCHW: The noisy state, (B, C, H, W).
@@ -195,13 +191,39 @@ class Teacher:
         Returns:
             The guided output, (B, C, H, W): eps, v or the flow's velocity, as the teacher predicts.
         """
+        return self.evaluate(z_BCHW, timestep, given)[0]
+
+    @torch.no_grad()
+    def evaluate(
+        self, z_BCHW: Tensor, timestep: float, given: Condition, reused_BCHW: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Evaluate the network with classifier-free guidance (Ho & Salimans 2022), in one call.
+
+        Outside the condition's range of guidance the network runs with the caption alone. The network computes in its
+        own dtype; everything else is computed in the state's.
+
+        Args:
+            z_BCHW: The noisy state, (B, C, H, W).
+            timestep: Timestep of the state.
+            given: The condition of the B rows.
+            reused_BCHW: An earlier guidance difference, (B, C, H, W), to reuse: the network then runs with the caption
+                alone. None (default) to compute it.
+
+        Returns:
+            The guided output, (B, C, H, W), and the guidance difference that it rests on: the output with the caption
+            minus that without it, or None if there is no guidance at this timestep.
+        """
         if not given.is_guided:
-            return self._evaluate(z_BCHW, timestep, given.inputs)
+            return self._evaluate(z_BCHW, timestep, given.inputs), None
+        with_caption_alone = {name: rows[len(z_BCHW) :] for name, rows in given.inputs.items()}
         if not given.is_guided_at(timestep):
-            with_caption_alone = {name: rows[len(z_BCHW) :] for name, rows in given.inputs.items()}
-            return self._evaluate(z_BCHW, timestep, with_caption_alone)
+            return self._evaluate(z_BCHW, timestep, with_caption_alone), None
+        if reused_BCHW is not None:
+            with_caption = self._evaluate(z_BCHW, timestep, with_caption_alone)
+            return with_caption + (given.guidance_scale - 1) * reused_BCHW, reused_BCHW
         without, with_caption = self._evaluate(torch.cat([z_BCHW] * 2), timestep, given.inputs).chunk(2)
-        return without + given.guidance_scale * (with_caption - without)
+        difference = with_caption - without
+        return without + given.guidance_scale * difference, difference
 
     def _evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
         return self.family.evaluate(z_BCHW.to(self.dtype), timestep, inputs).to(z_BCHW.dtype)

@@ -76,7 +76,7 @@ def draw_side_by_side(
         raise UserError("a path that ends in .png", output, "change --output")
     teacher = teacher or str(EMBEDDED["demo"].parent / "teacher")
     given = read_schedule(schedule, num_inference_steps, teacher, guidance_scale, root)
-    url = None if given and given.middle != "crf" else crf or find_newest_crf(root)
+    url = None if given and not given.crfs else crf or find_newest_crf(root)
     config = read_config(url) if url else {}
     chosen = given or make_default_schedule(config.get("lead"), config.get("tail"))
     if chosen.middle == "crf":

@@ -16,6 +16,10 @@ from storage import UserError
 DEPLOYMENTS = Path(__file__).parents[2] / "deploy/prefect.yaml"
 POOL = "latentcrf"
 START_SECONDS = 90
+SETTINGS = {
+    "PREFECT_WORKER_QUERY_SECONDS": "1",  # by default a run may wait ten seconds for the worker to ask for it
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "120",  # by default ten: beside a busy Ray, clicks would end in HTTP 503
+}
 
 
 def serve(port: int) -> None:
@@ -27,6 +31,8 @@ def serve(port: int) -> None:
     os.environ["PREFECT_API_URL"] = f"{address}/api"
     for runs in ("FLOW_RUNS", "TASK_RUNS"):  # in a run's log INFO counts, too, which the command line leaves out
         os.environ.setdefault(f"PREFECT_LOGGING_LOGGERS_PREFECT_{runs}_LEVEL", "INFO")
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     if is_up(address):
         raise UserError("a free port", f"a server at {address}", "stop it, or choose another with --port")
     for ending in (signal.SIGINT, signal.SIGTERM):  # even if the shell ignores them, as for background jobs

@@ -50,7 +50,7 @@ def add_methods(methods: list[Method], kind: Kind, texts: Sequence[str], params:
 
 def make_method(schedule: Schedule, kind: Kind, params: EvaluateParameters) -> Method:
     """Make the method of a schedule that is not in the table. Its key depends on the schedule alone."""
-    if schedule.middle == "crf" and not params.crf:
+    if schedule.crfs and not params.crf:
         raise ScheduleError(f"a CRF for the schedule '{schedule}'", "none", "give --crf")
     text = str(schedule)
     label = f"found: {schedule.evaluations} evaluations" if kind == "front" else text[:30]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from storage.secrets import NO_SECRET
+
 ABBREVIATIONS = {"lr": "learning rate", "ema": "EMA", "crf": "CRF", "lpips": "LPIPS", "st": "ST", "gpus": "GPUs"}
 
 
@@ -12,7 +14,8 @@ def make_title(name: str, field: Any) -> str:
 
 
 def arrange_form(schema: dict[str, Any]) -> None:
-    """Arrange a model's schema, in place: required fields first, then the declared order; plain optional fields.
+    """Arrange a model's schema, in place: required fields first, then the declared order; plain optional fields; no
+    credentials in URLs.
 
     The UI draws a field that is a number or None as two tabs. Here it is a number that may be left empty. The Prefect
     server accepts None for every field that is neither required nor has a default. A choice has None among its values.
@@ -22,6 +25,7 @@ def arrange_form(schema: dict[str, Any]) -> None:
     for position, name in enumerate(sorted(fields, key=lambda name: name not in required)):
         field = fields[name]
         flatten_optional(field)
+        refuse_credentials(field)
         field["position"] = position
         if isinstance(field.get("default"), int | float | str):
             default = str(field["default"]).lower() if isinstance(field["default"], bool) else field["default"]
@@ -34,3 +38,10 @@ def flatten_optional(field: dict[str, Any]) -> None:
     if len(choices) == 1 and len(field["anyOf"]) == 2 and field.get("default") is None:
         del field["anyOf"], field["default"]
         field.update(choices[0])
+
+
+def refuse_credentials(field: dict[str, Any]) -> None:
+    """Let a text's schema match no URL with credentials, so that Prefect's server refuses it and does not keep it."""
+    for text in (field, field.get("items", {})):
+        if text.get("type") == "string" and "enum" not in text:
+            text["pattern"] = NO_SECRET

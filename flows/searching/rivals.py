@@ -13,6 +13,7 @@ SHOWN = (
     "dpm++, power",
     "x0",
     "crf",
+    "dpm++, corrected",
     "ddim, DeepCache, extrapolated",
 )
 

@@ -74,7 +74,8 @@ def make_space(params: SearchParameters) -> "Space":
     paths = {"ddim": find_first_order_paths(first_SS), "dpm++": find_second_order_paths(first_SS, second_SSS)}
     shallow = count_shallow_share(teacher, read_shape(params.teacher).side(params.size))
     guided = params.guidance_scale > 1
-    return Space(teacher.noise_schedule, timesteps, first_SS, paths, guided, shallow, find_crf_place(params, teacher))
+    lead_to = find_crf_place(params, teacher)
+    return Space(teacher.noise_schedule, timesteps, first_SS, paths, guided, shallow, lead_to, can_correct(params))
 
 
 def count_shallow_share(teacher: Any, size: int) -> float | None:
@@ -90,12 +91,19 @@ def count_shallow_share(teacher: Any, size: int) -> float | None:
 
 
 def find_crf_place(params: SearchParameters, teacher: Any) -> float | None:
-    """Return the timestep at which the lead ended that the CRF was distilled on. None without a CRF."""
+    """Return the timestep at which the lead ended that the CRF was distilled on. None without a CRF that has a lead."""
     from crf.sampling.paths import find_lead_end
     from crf.schedule import PAPERS_LEAD, Schedule
     from flows.training.crf_files import read_config
 
-    if params.crf is None:
+    if params.crf is None or can_correct(params):
         return None
     lead = Schedule.parse_lead(read_config(params.crf).get("lead") or PAPERS_LEAD)
     return find_lead_end(teacher.noise_schedule, lead)
+
+
+def can_correct(params: SearchParameters) -> bool:
+    """Return whether there is a CRF that corrects evaluations anywhere, because it is told their timesteps."""
+    from flows.training.crf_files import read_config
+
+    return params.crf is not None and bool(read_config(params.crf).get("with_timesteps"))

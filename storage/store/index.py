@@ -5,6 +5,7 @@ import io
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import fsspec
@@ -63,11 +64,25 @@ def _may_be_replaced(error: BaseException) -> bool:
     return isinstance(error, pa.ArrowException)
 
 
-@retry(retry=retry_if_exception(_may_be_replaced), stop=stop_after_attempt(2), reraise=True)
-def _read_row_group(url: str, shard: int) -> pa.Table:
+@lru_cache(maxsize=2)
+def _read_footer(url: str, version: str) -> pq.FileMetaData:
+    """Read the footer, kept for this version of the file: it grows with the shards, and workers read one by one."""
     fs, path = fsspec.url_to_fs(url)
     with fs.open(path, "rb") as file:
-        return pq.ParquetFile(file).read_row_group(shard)
+        return pq.read_metadata(file)
+
+
+@retry(
+    retry=retry_if_exception(_may_be_replaced),
+    stop=stop_after_attempt(2),
+    before_sleep=lambda _: _read_footer.cache_clear(),
+    reraise=True,
+)
+def _read_row_group(url: str, shard: int) -> pa.Table:
+    fs, path = fsspec.url_to_fs(url)
+    footer = _read_footer(url, fs.ukey(path))
+    with fs.open(path, "rb") as file:
+        return pq.ParquetFile(file, metadata=footer).read_row_group(shard)
 
 
 def read_index_shards(url: str) -> Iterator[pa.Table]:

@@ -1,4 +1,4 @@
-"""Teachers of the sizes of SD 1.5 and SDXL, with random weights: what they compute is noise, but takes its time."""
+"""Teachers with random weights, of the sizes of SD 1.5 and SDXL, and a small one. What they compute is noise."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from tests.support.teachers import clip_tokenizer, ddim
+from tests.support.teachers import TEXT_WIDTH, clip_tokenizer, ddim, tiny_pipeline
 
 TOKENS = 77
 
@@ -34,11 +34,11 @@ def make_tokenizer() -> Any:
     return tokenizer
 
 
-def make_vae(size: int, scaling_factor: float, force_upcast: bool) -> AutoencoderKL:
+def make_vae(size: int, scaling_factor: float, force_upcast: bool, width: int = 128) -> AutoencoderKL:
     return AutoencoderKL(
         latent_channels=4,
         sample_size=size,
-        block_out_channels=(128, 256, 512, 512),
+        block_out_channels=(width, 2 * width, 4 * width, 4 * width),
         layers_per_block=2,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -87,6 +87,24 @@ def make_sdxl() -> StableDiffusionXLPipeline:
         scheduler=ddim("epsilon"),
         add_watermarker=False,
     )
+
+
+def make_small() -> StableDiffusionPipeline:
+    """Make a teacher for CPUs: 128 px, a VAE half as wide as SD's. A core computes for seconds on 16 rows."""
+    pipeline = tiny_pipeline(16)
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(64, 128),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=8,
+        cross_attention_dim=TEXT_WIDTH,
+    )
+    pipeline.register_modules(unet=unet, vae=make_vae(128, 0.18215, force_upcast=False, width=64))
+    return pipeline
 
 
 SIZES: dict[str, Callable[[], Any]] = {"sd": make_sd, "sdxl": make_sdxl}

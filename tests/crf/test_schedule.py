@@ -41,6 +41,11 @@ from crf.schedule import PAPER, Schedule, make_default_schedule
         ("31/40 + 2@201,21 (deepcache 2, extrapolated), guided to 401", 33),
         ("31@981..201, guided to 401", 31),
         ("31@981.. (dpm++), guided 901 to 401", 31),
+        ("4@981,911,841,771 + crf + 3@641,521,401 + crf + 2@241,101 + crf", 9),
+        ("4@981..701 + crf + 3@641,521,401 + crf + 2@241,101 + crf", 9),
+        ("2@981,911 + crf + 3@641,521,401..201 + crf + 1@101 + crf + 1@21 (recomputed)", 7),
+        ("2@981,911.. + crf (dpm++)", 2),
+        ("1@981 + crf + 1@911 (dpm++), guided to 401", 2),
     ],
 )
 def test_parsed_counted_and_printed(text: str, evaluations: int) -> None:
@@ -69,6 +74,10 @@ def schedules(draw: st.DrawFn) -> Schedule:
         timestep = st.integers(2, 1000) | st.floats(2, 1000, width=32)
         timesteps = draw(st.sets(timestep, min_size=2, max_size=9))
         first = {"lead": len(timesteps), "lead_timesteps": tuple(sorted(timesteps, reverse=True)), "lead_to": 1}
+    lead = first["lead"]
+    corrections = draw(st.sets(st.integers(1, lead - 1))) if kind == "timesteps" else set()
+    if own and tail:
+        corrections |= draw(st.sets(st.integers(lead + 1, lead + tail)))
     guided_to = draw(st.integers(0, 500))
     return Schedule(
         **first,
@@ -81,6 +90,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         spacing=draw(st.sampled_from(spacings)),
         deepcache=(interval := draw(st.integers(1, 5))),
         extrapolated=interval > 1 and draw(st.booleans()),
+        corrections=tuple(sorted(corrections)),
         guided_to=guided_to,
         guided_from=draw(st.one_of(st.none(), st.integers(guided_to, 1000))),
     )
@@ -99,7 +109,9 @@ def test_any_schedule_is_read_as_it_is_printed(schedule: Schedule) -> None:
         "31@981..990", "31@30..1", "31@1981..", "3@981,1 (dpm++)", "2@1,981", "2@981,201..301",
         "17/17 (karras)", "3@981,501,1 (power 1.15)", "17@981.. (power)", "17@981.. (deepcache)", "50/50 (deepcache 0)",
         "33@981.., guided to", "33@981.., guided 201 to 401", "33@981.., guided at 401",
-        "33@981.. + crf + 2/50 (recomputed)", "31@201",
+        "33@981.. + crf + 2/50 (recomputed)", "31@201", "2@981,911 + crf + 2/50", "2@981,911 + crf + crf",
+        "3@981,911 + crf + 1@641,521", "2@981,911 + crf + 2@901,911", "31/40 + crf + 2/50 + crf",
+        "2@981,911 + crf + 3@641..401", "crf + 2@981,911", "2@981,911 + x0 + 1@21 + crf + x0",
     ],
 )  # fmt: skip
 def test_what_cannot_be_run_is_rejected(text: str) -> None:
@@ -109,7 +121,13 @@ def test_what_cannot_be_run_is_rejected(text: str) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"lead": 41}, {"tail": 3, "tail_of": 2}, {"tail": 2, "tail_timesteps": (21, 201)}, {"tail_timesteps": (21,)}],
+    [
+        {"lead": 41},
+        {"corrections": (1,)},
+        {"tail": 3, "tail_of": 2},
+        {"tail": 2, "tail_timesteps": (21, 201)},
+        {"tail_timesteps": (21,)},
+    ],
 )
 def test_a_changed_schedule_is_checked(changes: dict[str, Any]) -> None:
     with pytest.raises(ScheduleError, match=r"^expected .*, found '.*'; "):
@@ -121,6 +139,17 @@ def test_the_schedule_that_a_crf_was_distilled_for() -> None:
     assert str(make_default_schedule("31@981..201 (trailing)")) == "31@981..201 + crf + 2/50 (trailing)"
     assert str(make_default_schedule("31/40", 101)) == "31/40 + crf + 2@101,21 (recomputed)"
     assert str(make_default_schedule("31/40", 1)) == "31/40 + crf + 1@1 (recomputed)"
+
+
+def test_a_crf_behind_written_timesteps_corrects_and_one_behind_a_lead_hands_over() -> None:
+    corrected = Schedule.parse("2@981,911 + crf + 2@641,521 + crf")
+    assert (corrected.lead_timesteps, corrected.corrections) == ((981, 911, 641, 521), (2, 4))
+    assert (corrected.middle, corrected.crfs, corrected.first) == ("", 2, corrected)
+    both = Schedule.parse("1@981 + crf + 1@911..701 + crf + 1@641 + crf + 1@521 + crf")
+    assert (both.middle, both.corrections, both.crfs) == ("crf", (1, 3, 4), 4)
+    assert (str(both.first), both.first.crfs) == ("1@981 + crf + 1@911..701", 1)
+    with pytest.raises(ScheduleError, match="expected a lead alone"):
+        Schedule.parse_lead("2@981,911 + crf + 2@641,521")
 
 
 def test_a_lead_is_a_first_part_alone() -> None:

@@ -92,6 +92,10 @@ def test_every_stage_is_deployed_twice(server: str, api: httpx.Client) -> None:
     form = found["teach", "local"]["parameter_openapi_schema"]["definitions"]["TeachParameters"]["properties"]
     assert [form[name]["position"] for name in ("captions", "teacher", "size")] == [0, 1, 2]
     assert not any("anyOf" in field for field in form.values())
+    asked = {"parameters": {"params": {"captions": "captions.txt", "teacher": "gs://bucket/teacher?Token=CANARY"}}}
+    refused = api.post(f"deployments/{found['teach', 'local']['id']}/create_flow_run", json=asked)
+    assert refused.status_code == 409, "a URL with credentials is not even kept"
+    assert api.post("flow_runs/filter", json={}).json() == []
 
 
 def test_automations_are_put_once_and_updated(server: str, api: httpx.Client) -> None:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+HELPS: dict[str, str] = {}  # command -> its help, which all documents are compared with
 NAMED_FILE = re.compile(r"`([\w./]+/[\w.]+\.\w+)`(?: \((`[^)]+`)\))?")
 
 
@@ -53,7 +54,6 @@ def test_links_resolve(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=identify_document)
 def test_commands_and_their_options_exist(document: Path, latentcrf: Any) -> None:
-    helps: dict[str, str] = {}
     for line in shell_lines(document):
         program, *arguments = line.removeprefix(".venv/bin/").split()
         if program == "make":
@@ -62,11 +62,11 @@ def test_commands_and_their_options_exist(document: Path, latentcrf: Any) -> Non
         else:
             assert program == "latentcrf", line
             command = arguments[0]
-            if command not in helps:
-                code, helps[command], _ = latentcrf(command, "--help")
+            if command not in HELPS:
+                code, HELPS[command], _ = latentcrf(command, "--help")
                 assert code == 0, line
             for option in re.findall(r"--[a-z0-9.-]+", line):
-                assert re.search(rf"{re.escape(option)}\b", helps[command]), line
+                assert re.search(rf"{re.escape(option)}\b", HELPS[command]), line
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=identify_document)

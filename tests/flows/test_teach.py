@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from crf.noise import sample_noise
-from crf.sampling.sampler import follow
+from crf.sampling.trajectory import follow
 from crf.teacher.teacher import Teacher
 from flows.parameters.latents import TeachParameters
 from flows.stage import StageResult, plan_stage, run_stage

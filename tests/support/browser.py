@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, Response, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
+BUSY = 503
 SCREENSHOTS = "LATENTCRF_SCREENSHOTS"
 """The environment variable that names the folder to keep screenshots in."""
 
@@ -81,17 +82,24 @@ class PrefectPage:
         return self._submit(self.page.get_by_role("button", name="Submit"))
 
     def _submit(self, button: Locator) -> str:
-        with self.page.expect_response("**/create_flow_run") as created:
-            button.click()
-        assert created.value.ok, created.value.text()
-        return str(created.value.json()["id"])
+        """Click the button that creates a flow run; return the run's id."""
+        return str(self._click(button, "**/create_flow_run").json()["id"])
+
+    def _click(self, button: Locator, request: str) -> Response:
+        """Click until the server takes the request: one that is busy says so in the UI, and the form stays."""
+        while True:
+            with self.page.expect_response(request) as sent:
+                button.click()
+            if sent.value.status != BUSY:
+                assert sent.value.ok, sent.value.text()
+                return sent.value
 
     def cancel(self, run: str) -> None:
         """Cancel a flow run by its menu."""
         self.go(f"runs/flow-run/{run}")
         self.page.get_by_role("main").get_by_role("button", name="Open menu").click()
         self.page.get_by_role("menuitem", name="Cancel").click()
-        self.page.get_by_role("button", name="Cancel Flow Run").click()
+        self._click(self.page.get_by_role("button", name="Cancel Flow Run"), "**/set_state")
 
     def add_cron(self, deployment: str, cron: str) -> None:
         """Add a schedule whose runs have the deployment's own parameters."""
@@ -102,8 +110,7 @@ class PrefectPage:
         form.get_by_role("textbox", name="Value").fill(cron)
         form.get_by_role("button", name="Open menu").first.click()
         self.page.get_by_role("menuitem", name="Omit value").click()
-        form.get_by_role("button", name="Save").click()
-        self.see("Deployment schedule created")
+        self._click(form.get_by_role("button", name="Save"), "**/schedules")
         expect(form).to_be_hidden()
 
     def remove_schedule(self, deployment: str, described: str) -> None:
@@ -112,6 +119,4 @@ class PrefectPage:
         switch = self.page.get_by_role("switch", name=f"toggle {described}")
         switch.locator("xpath=following::button[1]").click()  # its menu, whose name is that of all menus
         self.page.get_by_role("menuitem", name="Delete").click()
-        with self.page.expect_response("**/schedules/**") as removed:
-            self.page.get_by_role("button", name="Delete").click()
-        assert removed.value.ok, removed.value.text()
+        self._click(self.page.get_by_role("button", name="Delete"), "**/schedules/**")

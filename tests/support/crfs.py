@@ -23,3 +23,10 @@ def random_inputs(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
     """Return ``z_BCHW``, ``text_BD`` and ``x0_BCHW`` for a CRF of the ``SMALL`` shape."""
     z, x0 = torch.randn(2, batch, 3, 4, 5, dtype=torch.float64)
     return z, torch.randn(batch, 6, dtype=torch.float64), x0
+
+
+def random_context(batch: int = 2) -> dict[str, torch.Tensor]:
+    """Return what else a CRF of the ``SMALL`` shape may be told: the previous x0, the guidance, two timesteps a row."""
+    previous, guidance = torch.randn(2, batch, 3, 4, 5, dtype=torch.float64)
+    timesteps = torch.stack([torch.arange(batch) * 100.0 + 300, torch.arange(batch) * 90.0 + 200], 1)
+    return {"previous_BCHW": previous, "guidance_BCHW": guidance, "timesteps_B2": timesteps}

@@ -90,7 +90,7 @@ def list_front(cost: Cost, group: int, front: Front) -> Iterator[Method]:
     """Yield the front's schedules of the group's cost, but for those with a CRF."""
     for point in front.points:
         schedule = Schedule.parse(point.schedule)
-        if schedule.middle != "crf" and cost.find_group(schedule) == group:
+        if not schedule.crfs and cost.find_group(schedule) == group:
             yield Method(f"front_{point.evaluations}", f"front, {point.evaluations} evaluations", schedule, "front")
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from crf.noise import derive_seed, sample_noise
-from crf.sampling.sampler import Trajectory, run_lead, run_tail
+from crf.sampling.sampler import run_lead, run_tail
+from crf.sampling.trajectory import Trajectory
 from crf.schedule import Schedule
 from crf.stages.captions import silence_truncation
 from crf.teacher.families import Condition

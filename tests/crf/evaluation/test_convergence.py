@@ -7,6 +7,7 @@ import torch
 from crf.evaluation.convergence import measure_convergence
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
+from crf.model.observation import Observation
 from crf.sampling.sampler import run_lead
 from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
@@ -25,7 +26,7 @@ def test_changes_are_those_of_single_updates(tiny_teacher: Path) -> None:
     with torch.no_grad():
         given = teacher.condition(["a cat", "a dog"], 3.0)
         reached = run_lead(teacher, SCHEDULE.first, noise_BCHW, given)
-        observed = crf.observe(reached.state, reached.x0)
+        observed = Observation(reached.state, reached.x0).select(crf.settings)
         x_BCHW, prepared = crf.unary(observed), crf.pairwise.similarity.prepare()
         for iteration in range(4):
             after_BCHW = crf.update(x_BCHW, observed, given.pooled_BD, prepared, iteration)

@@ -8,8 +8,8 @@ from crf.schedule import Schedule
 from tests.support.teachers import TINY, save_pipeline
 
 METHODS = (
-    Method("full_50", "full 50", Schedule.parse("50/50"), "reference"),
-    Method("converged", "converged", Schedule.parse("200@981.."), "floor"),
+    Method("whole", "whole", Schedule.parse("20/20"), "reference"),
+    Method("converged", "converged", Schedule.parse("40@981.."), "floor"),
     Method("few", "few", Schedule.parse("4/4"), "sampler"),
 )
 CACHED = Method("cached", "cached", Schedule.parse("4/4 (deepcache 2)"), "sampler")
@@ -19,9 +19,9 @@ CACHED = Method("cached", "cached", Schedule.parse("4/4 (deepcache 2)"), "sample
 def test_costs_are_those_of_the_passes_and_of_decoding(family: str, tmp_path: Path) -> None:
     folder = save_pipeline(TINY[family](), tmp_path)
     costs, environment = measure_costs(str(folder), None, "cpu", "a cat", 7.5, 32, METHODS)
-    assert [costs[method.key].passes for method in METHODS] == [100, 400, 8]
-    per_pass = (costs["full_50"].flops - costs["few"].flops) / (100 - 8)
-    assert costs["converged"].flops - costs["full_50"].flops == pytest.approx(300 * per_pass)
+    assert [costs[method.key].passes for method in METHODS] == [40, 80, 8]
+    per_pass = (costs["whole"].flops - costs["few"].flops) / (40 - 8)
+    assert costs["converged"].flops - costs["whole"].flops == pytest.approx(40 * per_pass)
     assert 0 < 8 * per_pass < costs["few"].flops, "decoding is part of it"
     seconds = costs["few"].seconds
     assert 0 < seconds["low"] <= seconds["median"] <= seconds["high"]
@@ -34,5 +34,5 @@ def test_reused_features_save_passes_and_flops(tiny_teacher: Path) -> None:
     few, cached = costs["few"], costs["cached"]
     assert few.passes == 4
     assert 2 < cached.passes < 4
-    per_pass = (costs["full_50"].flops - few.flops) / 46
+    per_pass = (costs["whole"].flops - few.flops) / 16
     assert few.flops - cached.flops == pytest.approx((4 - cached.passes) * per_pass, abs=1)

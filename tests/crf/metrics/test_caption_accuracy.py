@@ -6,7 +6,7 @@ import torch
 
 from crf.metrics.caption_accuracy import compute_caption_errors, find_recognised
 from crf.noise import sample_noise
-from crf.sampling.sampler import follow
+from crf.sampling.trajectory import follow
 from crf.teacher.teacher import Teacher
 from tests.support.teachers import TINY
 

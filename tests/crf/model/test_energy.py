@@ -9,8 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from crf.model.latent_crf import LatentCRF
+from crf.model.observation import Observation
 from crf.model.terms import FieldOfExperts
-from tests.support.crfs import SMALL, random_crf, random_inputs
+from tests.support.crfs import SMALL, random_context, random_crf, random_inputs
 
 EXACT = replace(SMALL, compatibility="linear", normalizer="exact")
 
@@ -27,7 +28,7 @@ def exact_crf(**changes: Any) -> LatentCRF:
 
 def gradient(crf: LatentCRF, x: torch.Tensor, z: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     x = x.detach().requires_grad_()
-    [by_x] = torch.autograd.grad(crf.energy(x, z, text).sum(), x)
+    [by_x] = torch.autograd.grad(crf.energy(x, Observation(z), text).sum(), x)
     return by_x
 
 
@@ -48,7 +49,7 @@ def test_the_energy_is_the_papers_sum() -> None:
             for column in range(5):
                 y = (w * padded[:, row : row + 5, column : column + 5]).sum()
                 total = total - weight * torch.log(torch.exp(0.5 * F.relu(y) ** 2))
-    torch.testing.assert_close(crf.energy(x, z, text)[0], total, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(crf.energy(x, Observation(z), text)[0], total, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("expert_weights", ["one", "signed"])
@@ -59,11 +60,23 @@ def test_the_experts_message_is_the_negative_gradient_of_their_energy(
 ) -> None:
     crf = random_crf(replace(SMALL, crf_input=crf_input, potentials=potentials, expert_weights=expert_weights))
     z, _, x0 = random_inputs()
-    observed = crf.observe(z, x0)
+    observed = Observation(z, x0).select(crf.settings)
     x = torch.randn_like(z, requires_grad=True)
     assert crf.experts is not None
     [by_x] = torch.autograd.grad(crf.experts.energy(x, observed).sum(), x)
     torch.testing.assert_close(crf.experts(x, observed), -by_x, rtol=0, atol=1e-13)
+
+
+def test_what_timesteps_change_in_the_experts_follows_from_their_energy() -> None:
+    crf = random_crf(replace(SMALL, crf_input="x0+state", potentials="observed", with_timesteps=True))
+    z, _, x0 = random_inputs()
+    assert crf.experts is not None
+    assert crf.modulation is not None
+    observed, told = Observation(z, x0).select(crf.settings), crf.modulation(random_context()["timesteps_B2"])
+    x = torch.randn_like(z, requires_grad=True)
+    [by_x] = torch.autograd.grad(crf.experts.energy(x, observed, told).sum(), x)
+    torch.testing.assert_close(crf.experts(x, observed, told), -by_x, rtol=0, atol=1e-13)
+    assert not torch.allclose(crf.experts(x, observed, told), crf.experts(x, observed))
 
 
 def test_the_adjoint_is_convolution_with_the_mirrored_filters() -> None:
@@ -75,9 +88,10 @@ def test_the_adjoint_is_convolution_with_the_mirrored_filters() -> None:
     torch.testing.assert_close(experts(x, (x,)), F.conv2d(response, mirrored, padding=2), rtol=0, atol=1e-13)
 
 
-def test_the_unary_stands_where_its_energy_is_least() -> None:
-    crf = random_crf(replace(SMALL, crf_input="x0+state"))
-    observed = random_inputs()[0], random_inputs()[2]
+@pytest.mark.parametrize("crf_input", ["x0+state", "x0+state+previous+guidance"])
+def test_the_unary_stands_where_its_energy_is_least(crf_input: Any) -> None:
+    crf = random_crf(replace(SMALL, crf_input=crf_input))
+    observed = tuple(random_inputs()[0] for _ in range(crf.settings.observations))
     best = crf.unary(observed).detach().requires_grad_()
     [by_x] = torch.autograd.grad(crf.unary.energy(best, observed).sum(), best)
     torch.testing.assert_close(by_x, torch.zeros_like(by_x), rtol=0, atol=1e-13)
@@ -105,10 +119,10 @@ def test_with_experts_a_sequential_update_never_raises_the_energy() -> None:
     crf = exact_crf()
     z, text, x = random_inputs()
     with torch.no_grad():
-        energy = crf.energy(x, z, text)
+        energy = crf.energy(x, Observation(z), text)
         for step in range(60):
             x = sequential(crf, x, z, text, step % 20)
-            lower = crf.energy(x, z, text)
+            lower = crf.energy(x, Observation(z), text)
             assert (lower <= energy + 1e-12).all()
             energy = lower
 

@@ -11,7 +11,7 @@ from diffusers.utils import PushToHubMixin
 
 from crf.model.config import ABLATIONS, LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
-from tests.support.crfs import SMALL, random_crf, random_inputs
+from tests.support.crfs import SMALL, random_context, random_crf, random_inputs
 
 FORMS: list[dict[str, Any]] = [
     {},
@@ -26,6 +26,10 @@ FORMS: list[dict[str, Any]] = [
     {"crf_input": "x0+state", "potentials": "observed"},
     {"expert_weights": "signed"},
     {"crf_input": "x0+state", "potentials": "observed", "similarity": "stationary"},
+    {"crf_input": "x0+state", "with_timesteps": True},
+    {"crf_input": "x0+state+previous+guidance", "potentials": "observed", "with_timesteps": True},
+    {"crf_input": "x0+state+guidance", "potentials": "observed"},
+    {"crf_input": "x0+state+previous", "expert_weights": "signed"},
     *ABLATIONS.values(),
 ]
 
@@ -33,20 +37,24 @@ FORMS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_batch_equals_loop(form: dict[str, Any]) -> None:
     crf = random_crf(replace(SMALL, **form)).eval()
-    z, text, x0 = random_inputs(4)
-    alone = [crf(z[i : i + 1], text[i : i + 1], x0[i : i + 1]) for i in range(4)]
-    torch.testing.assert_close(crf(z, text, x0), torch.cat(alone))
+    (z, text, x0), more = random_inputs(4), random_context(4)
+    alone = [
+        crf(*(each[i : i + 1] for each in (z, text, x0)), **{name: each[i : i + 1] for name, each in more.items()})
+        for i in range(4)
+    ]
+    torch.testing.assert_close(crf(z, text, x0, **more), torch.cat(alone))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=str)
 def test_saved_and_loaded_bit_equal(form: dict[str, Any], tmp_path: Path) -> None:
     crf = random_crf(replace(SMALL, **form)).float().train()
     z, text, x0 = (tensor.float() for tensor in random_inputs(8))
-    crf(z, text, x0)  # moves the running statistics, which must travel too
+    more = {name: each.float() for name, each in random_context(8).items()}
+    crf(z, text, x0, **more)  # moves the running statistics, which must travel too
     crf.eval().save_pretrained(tmp_path)
     loaded = LatentCRF.from_pretrained(tmp_path).eval()
     assert loaded.settings == crf.settings
-    assert torch.equal(crf(z, text, x0), loaded(z, text, x0))
+    assert torch.equal(crf(z, text, x0, **more), loaded(z, text, x0, **more))
     assert (tmp_path / "diffusion_pytorch_model.safetensors").is_file()
 
 
@@ -107,6 +115,27 @@ def test_before_training_a_correction_of_x0_is_none(potentials: Any) -> None:
     torch.testing.assert_close(both(z, text, x0), x0, atol=0.1, rtol=0.1)
 
 
+@pytest.mark.parametrize("crf_input", ["x0", "x0+state", "x0+state+previous", "x0+state+previous+guidance"])
+def test_before_training_a_crf_that_is_told_its_place_is_x0_to_the_bit(crf_input: Any) -> None:
+    crf = LatentCRF(replace(SMALL, crf_input=crf_input, potentials="observed", with_timesteps=True)).double().eval()
+    z, text, x0 = random_inputs()
+    assert torch.equal(crf(z, text, x0, **random_context()), x0)
+
+
+@pytest.mark.parametrize("name", ["previous_BCHW", "guidance_BCHW", "timesteps_B2"])
+def test_each_observation_matters_if_the_config_asks_for_it(name: str) -> None:
+    whole = {"crf_input": "x0+state+previous+guidance", "with_timesteps": True}
+    crf = random_crf(replace(SMALL, **whole)).eval()  # type: ignore[arg-type]
+    (z, text, x0), more = random_inputs(), random_context()
+    changed = {**more, name: more[name] + 100}
+    assert not torch.allclose(crf(z, text, x0, **more), crf(z, text, x0, **changed))
+    del more[name]
+    with pytest.raises(ValueError, match=f"pass {name}"):
+        crf(z, text, x0, **more)
+    plain = random_crf(replace(SMALL, crf_input="x0+state")).eval()
+    assert torch.equal(plain(z, text, x0, **more), plain(z, text, x0, **changed))
+
+
 def test_shared_statistics_are_of_all_iterations() -> None:
     """The running mean of one batch-norm after three calls, against that of the inputs it was given."""
     crf = LatentCRF(replace(SMALL, norm_statistics="shared")).double().train()
@@ -129,6 +158,8 @@ def test_what_a_crf_cannot_serve_is_said() -> None:
         random_crf()(z.transpose(2, 3), text)
     with pytest.raises(ValueError, match="expected the teacher's x0 prediction for crf_input='x0', found none"):
         random_crf(replace(SMALL, crf_input="x0"))(z, text)
+    with pytest.raises(ValueError, match="observe x0, too"):
+        replace(SMALL, with_timesteps=True)
     with pytest.raises(ValueError, match="use normalizer='batch'"):
         replace(SMALL, normalizer="exact")
 

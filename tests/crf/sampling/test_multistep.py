@@ -1,3 +1,5 @@
+from functools import cache
+
 import pytest
 import torch
 
@@ -17,6 +19,14 @@ def sample(teacher: Teacher, text: str, guidance_scale: float = 7.5) -> torch.Te
     return run_lead(teacher, Schedule.parse(text), noise_BCHW, given).state
 
 
+@cache
+def converge(family: str) -> tuple[int, torch.Tensor]:
+    """Return the timestep at which the family's teacher starts, and where so many steps from there end."""
+    teacher = Teacher(TINY[family]())
+    start = round(teacher.noise_schedule.timesteps(50)[0])
+    return start, sample(teacher, f"200@{start}..")
+
+
 @pytest.mark.parametrize("family", ["sd", "sd_v", "sdxl"])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_its_own_timesteps_written_out_end_where_diffusers_scheduler_does(family: str, solver: str) -> None:
@@ -33,8 +43,7 @@ def test_its_own_timesteps_written_out_end_where_diffusers_scheduler_does(family
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_every_solver_ends_where_the_teachers_own_sampler_converges(family: str, solver: str) -> None:
     teacher = Teacher(TINY[family]())
-    start = round(teacher.noise_schedule.timesteps(50)[0])
-    reference = sample(teacher, f"200@{start}..")
+    start, reference = converge(family)
     errors = [float((sample(teacher, f"{n}@{start}.. ({solver})") - reference).square().mean()) for n in (4, 48)]
     assert errors[1] < errors[0] / 4
 

@@ -94,7 +94,7 @@ def test_flow_matching_has_a_spacing_of_its_own() -> None:
         run(Teacher(TINY["sd3"]()), "4/4 (trailing)")
 
 
-@pytest.mark.parametrize("first", ["31/40", "31@981..201"])
+@pytest.mark.parametrize("first", ["5/8", "5@981..201"])
 def test_schedules_together_give_what_each_schedule_gives_alone(teacher: Teacher, crf: LatentCRF, first: str) -> None:
     rows = list_methods(first, teacher.noise_schedule)
     given, schedules = teacher.condition(CAPTIONS, 7.5), [method.schedule for method in rows]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,16 @@ def test_the_crf_the_guidance_and_the_cache_are_tried() -> None:
     families = {candidate.family for candidate in list_candidates(make_space("sd", crf_lead_to=201), 17)}
     assert {"crf", "x0", "guided to a timestep", "ddim, DeepCache", "dpm++, DeepCache, extrapolated"} <= families
     assert "crf" not in {candidate.family for candidate in list_candidates(make_space("sd"), 17)}
+
+
+def test_a_crf_that_is_told_timesteps_is_tried_between_the_evaluations() -> None:
+    space = replace(make_space("sd"), crf_corrects=True)
+    corrected = [each for each in list_candidates(space, 10) if each.schedule.corrections]
+    assert {each.family for each in corrected} == {"ddim, corrected", "dpm++, corrected"}
+    assert {len(each.schedule.corrections) for each in corrected} == {1, 5, 10}
+    assert "crf" not in {each.family for each in list_candidates(space, 10)}
+    [varied, *_] = vary(space, corrected[0].schedule, 8, seed=3)
+    assert varied.schedule.corrections == corrected[0].schedule.corrections
 
 
 def test_variations_stay_near_and_are_the_same_for_a_seed() -> None:

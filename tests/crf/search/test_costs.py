@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from crf.sampling.sampler import follow, run_lead
+from crf.sampling.sampler import run_lead
+from crf.sampling.trajectory import follow
 from crf.schedule import TEACHER_STEPS, Schedule
 from crf.search.costs import compute_first_order, compute_levels, compute_second_order, multiply_trajectory
 from crf.teacher.teacher import Teacher

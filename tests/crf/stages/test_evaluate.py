@@ -11,7 +11,6 @@ from crf.evaluation.methods import Method
 from crf.schedule import Schedule
 from crf.stages.arrays import name_values
 from crf.stages.evaluate import CompareMethods
-from crf.stages.micro_batches import MICRO_BATCH
 from crf.teacher.teacher import Teacher
 from tests.support.feature_networks import save_clip
 
@@ -21,16 +20,21 @@ METHODS = (
     Method("few", "few", Schedule.parse("4/4"), "sampler"),
     Method("same", "same", Schedule.parse("50/50"), "sampler"),
 )
-COUNT = MICRO_BATCH + 5
+MICRO_BATCH = 4
+COUNT = MICRO_BATCH + 2
 BATCH = {
     "caption": np.array([f"thing {place}" for place in range(COUNT)], dtype=object),
     "seed": np.arange(COUNT, dtype=np.uint64),
 }
 
 
+def make(teacher: Path, methods: tuple[Method, ...], **more: Any) -> CompareMethods:
+    return CompareMethods(str(teacher), "cpu", 1, 7.5, 32, methods, micro_batch=MICRO_BATCH, **more)
+
+
 @pytest.fixture(scope="module")
 def compare(tiny_teacher: Path) -> CompareMethods:
-    return CompareMethods(str(tiny_teacher), "cpu", 1, 7.5, 32, METHODS)
+    return make(tiny_teacher, METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +79,12 @@ def test_a_sample_is_the_same_in_every_batch(compare: CompareMethods, compared: 
 def test_the_teacher_tells_the_captions_of_its_test_alone(tiny_teacher: Path) -> None:
     """Every caption of a test of one wins; of two equal ones, both do."""
     few = (METHODS[0], METHODS[2])
-    tested = CompareMethods(str(tiny_teacher), "cpu", 1, 7.5, 32, few, caption_test=("thing 1",))
+    tested = make(tiny_teacher, few, caption_test=("thing 1",))
     batch = {name: values[:3] for name, values in BATCH.items()}
     recognised = tested(batch)["recognised_few"]
     assert np.isnan(recognised[[0, 2]]).all()
     assert recognised[1] == 1
-    both = CompareMethods(str(tiny_teacher), "cpu", 1, 7.5, 32, few, caption_test=("thing 1", "thing 2"))
+    both = make(tiny_teacher, few, caption_test=("thing 1", "thing 2"))
     recognised = both(batch)["recognised_few"]
     assert np.isnan(recognised[0])
     assert set(recognised[1:]) <= {0, 1}
@@ -91,7 +95,7 @@ def test_a_network_with_a_text_encoder_gives_a_clip_score(tiny_teacher: Path, tm
     """It depends on the caption and the images, and so does ST-LPIPS on the images alone."""
     clip = str(save_clip(tmp_path))
     few = (METHODS[0], METHODS[2], METHODS[3])
-    compare = CompareMethods(str(tiny_teacher), "cpu", 1, 7.5, 32, few, features_path=clip, st_lpips=True)
+    compare = make(tiny_teacher, few, features_path=clip, st_lpips=True)
     compared = compare({name: values[:3] for name, values in BATCH.items()})
     assert compared["features_few"].shape == (3, 6)
     values = [name for name, value in compared.items() if value.dtype == np.float32 and value.ndim == 1]

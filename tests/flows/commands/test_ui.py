@@ -1,7 +1,6 @@
 """``latentcrf ui``: what its users do all week, by a browser's clicks and through the API, on one server and worker."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -14,14 +13,18 @@ import httpx
 import psutil
 import pytest
 
-from storage import LatentStore
+from flows.parameters.pipeline import PipelineParameters
+from flows.parameters.running import Resources
+from storage.records import read_record
+from storage.seals import TrainingManifest
 from tests.support.browser import CHROMIUM, PrefectPage
 from tests.support.servers import free_port
+from tests.support.small_pipelines import make_small_pipeline
+from tests.support.training_jobs import train_job, write_training_store
 
 PATIENCE = 1_000  # seconds until what does not come counts as hung
 STAGES = {"encode", "teach", "train", "distill", "evaluate", "search", "measure", "pipeline"}
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-SHORT = {"steps": 3, "batch_size": 4, "lr_warmup_steps": 1, "workers": 0}
 T = TypeVar("T")
 browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium")
 
@@ -78,31 +81,16 @@ def page(ui: Ui, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectPa
 
 
 @pytest.fixture(scope="module")
-def inputs(tiny_teacher: Path, drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a teacher to change, captions and held-out captions."""
-    folder = tmp_path_factory.mktemp("inputs")
-    shutil.copytree(tiny_teacher, folder / "teacher")
-    (folder / "captions.txt").write_text("".join(f"a drawing of thing {number}\n" for number in range(6)))
-    (folder / "heldout.txt").write_text("an unseen thing\nanother unseen thing\n")
-    return folder
+def params(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> PipelineParameters:
+    made = make_small_pipeline(tmp_path_factory.mktemp("inputs"), tiny_teacher, workers=0)
+    return made.model_copy(update={"resources": Resources(actors=1)})
 
 
 @pytest.fixture(scope="module")
-def first_run(ui: Ui, inputs: Path, drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def first_run(ui: Ui, params: PipelineParameters, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run of the pipeline's deployment, by Quick run, that has ended; the deployment's own values are a small set."""
-    params = {
-        "teacher": str(inputs / "teacher"),
-        "images": str(drawings),
-        "captions": str(inputs / "captions.txt"),
-        "heldout_images": str(drawings),
-        "heldout_captions": str(inputs / "heldout.txt"),
-        "root": str(inputs / "runs"),
-        "train": {"crf": {"hidden": 4, "filters": 4}, **SHORT},
-        "distill": SHORT,
-        "evaluate": {"vendi_captions": 1},
-    }
     deployment = ui.deployments["pipeline"]
-    values = {"parameters": {"params": params}}
+    values = {"parameters": {"params": params.model_dump(mode="json", exclude_unset=True)}}
     wait_for(lambda: ui.api.patch(f"deployments/{deployment}", json=values).is_success)  # 503: others write, too
     with PrefectPage.open(ui.address, tmp_path_factory.getbasetemp() / "screenshots", PATIENCE) as page:
         run = page.quick_run(deployment)
@@ -110,13 +98,14 @@ def first_run(ui: Ui, inputs: Path, drawings: Path, tmp_path_factory: pytest.Tem
     return run
 
 
-def test_a_run_started_through_the_api_completes(ui: Ui, captions: Path, tiny_teacher: Path, tmp_path: Path) -> None:
-    params = {"captions": str(captions), "teacher": str(tiny_teacher), "root": str(tmp_path / "runs")}
-    asked = {"parameters": {"params": params}, "state": {"type": "SCHEDULED"}}
-    run = ui.api.post(f"deployments/{ui.deployments['teach']}/create_flow_run", json=asked).json()
+def test_a_run_started_through_the_api_completes(ui: Ui, tiny_teacher: Path, tmp_path: Path) -> None:
+    latents = write_training_store(str(tmp_path / "store"), ["latents"])
+    _, params = train_job(tmp_path / "runs", latents, tiny_teacher, steps=20)
+    asked = {"parameters": {"params": params.model_dump(mode="json")}, "state": {"type": "SCHEDULED"}}
+    run = ui.api.post(f"deployments/{ui.deployments['train']}/create_flow_run", json=asked).json()
     assert ui.wait_for_end(run["id"]) == "COMPLETED"
-    [store] = (tmp_path / "runs/teach").iterdir()
-    assert len(LatentStore.open(str(store))) == 6
+    [trained] = (tmp_path / "runs/train").iterdir()
+    assert read_record(str(trained / "manifest.json"), TrainingManifest).steps == 20
 
 
 @browser
@@ -133,7 +122,7 @@ def test_a_quick_run_of_the_pipeline_is_seen_with_its_artifacts(ui: Ui, first_ru
     page.open_tab("Logs")
     page.see("evaluate: computed, at ")
     page.go(f"runs/flow-run/{ui.list_subflows(first_run)['teach']['id']}")
-    page.see("teach: missing, as never made; 1 shards, at ")
+    page.see("teach: missing, as never made; 2 shards, at ")
     page.see("teach: computed in ")
     page.picture("log")
     page.go(f"runs/flow-run/{ui.list_subflows(first_run)['evaluate']['id']}")
@@ -145,9 +134,9 @@ def test_a_quick_run_of_the_pipeline_is_seen_with_its_artifacts(ui: Ui, first_ru
 
 @browser
 def test_a_schedule_runs_what_a_changed_teacher_touches(
-    ui: Ui, first_run: str, page: PrefectPage, inputs: Path
+    ui: Ui, first_run: str, page: PrefectPage, params: PipelineParameters
 ) -> None:
-    [weights] = (inputs / "teacher/unet").glob("*.safetensors")
+    [weights] = Path(params.teacher, "unet").glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     deployment = ui.deployments["pipeline"]
     page.add_cron(deployment, "* * * * *")

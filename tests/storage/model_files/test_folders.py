@@ -1,6 +1,7 @@
 """A model at a gs:// URL: fetched once, checked, and hashed like the same bytes in a folder."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from storage import UserError, locations
 from storage.model_files.disk import VARIABLE
 from storage.model_files.folders import local_folder
 from storage.model_files.hashes import hash_model
-from storage.secrets import check_url
+from storage.secrets import NO_SECRET, check_url
 
 FILES = {
     "model_index.json": b"{}",
@@ -79,9 +80,25 @@ def test_what_is_no_model_is_named(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://user:CANARY@host/a", "gs://bucket/a?token=CANARY", "https://host/a?X-Amz-Signature=CANARY"]
+    "url",
+    [
+        "https://user:CANARY@host/a",
+        "simplecache::HTTPS://CANARY@host/a",
+        "gs://bucket/a?token=CANARY",
+        "https://host/a?X-Amz-Signature=CANARY",
+        "https://account/a?sv=1&sig=CANARY",
+    ],
 )
 def test_a_url_with_credentials_is_refused(url: str) -> None:
     with pytest.raises(UserError, match="without credentials") as caught:
         check_url(url)
     assert "CANARY" not in str(caught.value)
+    assert not re.search(NO_SECRET, url)
+
+
+@pytest.mark.parametrize(
+    "url", ["gs://bucket/a", "hf://org/name@main", "s3://bucket/a?versionId=7", "https://host/a?design=1", "17@981,921"]
+)
+def test_a_url_without_credentials_is_taken(url: str) -> None:
+    check_url(url)
+    assert re.search(NO_SECRET, url)
