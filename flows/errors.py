@@ -1,5 +1,7 @@
 """Tell user errors from bugs, wherever they were raised: in this process, in a thread or in a Ray worker."""
 
+import sys
+
 from crf.errors import CRFError
 from storage.endpoints import describe_error, is_endpoint_error
 from storage.errors import EndpointError, UserError
@@ -16,8 +18,21 @@ def find_user_error(error: BaseException) -> str | None:
             return " ".join(str(cause).split())
     if any(isinstance(cause, ImportError) and "s3fs" in str(cause) for cause in causes):
         return str(UserError("s3fs, to read and write s3:// URLs", "none installed", "pip install 'latentcrf[s3]'"))
+    if died := next((cause for cause in causes if is_death(cause)), None):
+        found = f"one that died again and again: {' '.join(str(died).split())}"
+        advice = "give it more memory or a smaller micro_batch, or look into Ray's logs for what ended it"
+        return str(UserError("Ray workers that stay alive", found, advice))
     failed = next((cause for cause in causes if is_endpoint_error(cause)), None)
     return str(EndpointError("the object store or the disk", describe_error(failed))) if failed else None
+
+
+def is_death(error: BaseException) -> bool:
+    """Tell whether this is Ray's report of a worker or an actor that died, and was tried again as often as allowed."""
+    if "ray" not in sys.modules:  # no need to import it, which takes seconds
+        return False
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+
+    return isinstance(error, NodeDiedError | OutOfMemoryError | RayActorError | WorkerCrashedError)
 
 
 def list_causes(error: BaseException) -> list[BaseException]:

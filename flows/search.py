@@ -46,6 +46,7 @@ def compute(params: SearchParameters, work: Work, progress: Progress) -> None:
     from flows.searching.rounds import run_rounds
     from flows.searching.writing import write_search
 
+    progress.start(work.done, work.total, SEARCH.unit)
     with ray_session():
         result = run_rounds(params, work, progress)
     write_search(params, work, result)

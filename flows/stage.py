@@ -193,7 +193,7 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
             story.tell(f"{planned.state}, as {planned.reason}; {work.total:,} {stage.unit}, at {work.url}")
         work.identity.write(locations.make_absolute(root))
         with (
-            Progress(stage.name, work.done, work.total) as progress,
+            Progress(stage.name) as progress,
             story.follow(progress, lambda: f"{stage.count_done(work.url)} of {work.total} {stage.unit}"),
         ):
             stage.compute(params, work, progress)

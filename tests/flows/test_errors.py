@@ -42,7 +42,7 @@ class Failing:
         self.at = at
         self.fail("constructor")
 
-    def __call__(self, block: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, block: dict[str, Any], report_rows: Any) -> dict[str, Any]:
         self.fail("call")
         return block
 
@@ -72,14 +72,16 @@ def test_from_the_model_of_a_ray_data_job(at: str) -> None:
     import ray.data
 
     from flows.ray_session import ray_session
+    from flows.workers.collecting import collect_reports
 
-    with ray_session():
-        dataset = ray.data.from_items([{"shard": 0}]).map_batches(
+    with ray_session(), collect_reports(print) as reporter:
+        dataset = ray.data.from_items([{"row": 0}]).map_batches(
             Model,
             fn_constructor_kwargs={
                 "spec": ModelSpec("tests.flows.test_errors:Failing", {"at": at}),
                 "device": "cpu",
                 "threads": 1,
+                "reporter": reporter,
             },
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=1),

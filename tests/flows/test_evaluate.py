@@ -33,7 +33,7 @@ from flows.stage import find_work
 start_local_ray(num_cpus=2)
 params = EvaluateParameters.model_validate_json(sys.argv[1])
 work = find_work(EVALUATE, params, params.root)
-with Progress("evaluate", 0, work.total) as progress:
+with Progress("evaluate") as progress:
     store, _ = sample_methods(params, work, choose_methods(params), progress)
 print(store.url)
 """

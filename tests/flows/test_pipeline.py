@@ -246,7 +246,7 @@ def test_a_driver_that_was_measuring_while_another_sealed_changes_nothing(
     """Its times are others, but it is the report of the one that was first that counts."""
     *_, evaluate = list_steps(params)
     before = read_objects(first[-1].url)
-    with Progress("evaluate", 0, 1) as progress:
+    with Progress("evaluate") as progress:
         evaluate.stage.compute(evaluate.params, find_work(evaluate.stage, evaluate.params, params.root), progress)
     assert read_objects(first[-1].url) == before
     assert verify(first[-1].url) == []

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -128,20 +127,16 @@ def driver(name: str, params: Any) -> Iterator["subprocess.Popen[bytes]"]:
 def test_an_interrupted_training_in_this_process_stops_at_its_next_step(
     stores: dict[str, str], tiny_teacher: Path, tmp_path: Path
 ) -> None:
-    job = train_job(tmp_path, stores["natural"], tiny_teacher, steps=100_000)
-    stage, params = job
-    url = find_work(stage, params, params.root).url
+    stage, params = train_job(tmp_path, stores["natural"], tiny_teacher, steps=100_000)
+    work = find_work(stage, params, params.root)
     threads = set(threading.enumerate())
-    with ThreadPoolExecutor(1) as thread, ctrl_c():
-        thread.submit(interrupt_after_a_checkpoint, url)
+    with ThreadPoolExecutor(1) as thread, ctrl_c(), Progress("train") as progress:
+        thread.submit(interrupt_after_a_checkpoint, work.url)
         with pytest.raises(KeyboardInterrupt):
-            run_job(job)
-        reached = locations.read_json(f"{url}/progress.json")["step"]
-    assert find_newest_step(url) <= reached < 100_000
-    assert not locations.exists(f"{url}/manifest.json")
-    time.sleep(0.3)  # some fifteen steps
-    assert locations.read_json(f"{url}/progress.json")["step"] == reached
+            stage.compute(params, work, progress)
     assert set(threading.enumerate()) <= threads
+    assert find_newest_step(work.url) <= progress.done < 100_000
+    assert not locations.exists(f"{work.url}/manifest.json")
     assert plan_stage(stage, params, params.root).state == "partial"
 
 
@@ -193,26 +188,6 @@ def test_what_is_no_number_stops_the_run_and_is_named(tiny_teacher: Path, tmp_pa
     bad = write_training_store(str(tmp_path / "bad"), ["latents"], bad_row=17)
     with pytest.raises(UserError, match=r"step \d: .* mse nan.*rows \[17\] hold values that are not finite; verify"):
         run_job(train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0))
-
-
-def test_the_progress_of_an_interrupted_run_is_not_shown_as_the_next_runs(tiny_teacher: Path, tmp_path: Path) -> None:
-    bad = write_training_store(str(tmp_path / "bad"), ["latents"], bad_row=17)
-    stage, params = train_job(tmp_path, bad, tiny_teacher, adversarial_weight=0, batch_size=24)  # the first step fails
-    work = find_work(stage, params, params.root)
-    locations.write_json(f"{work.url}/progress.json", {"step": 19, "mse": 0.5})  # no checkpoint was written
-    with RecordedProgress("train", work.done, work.total) as progress, pytest.raises(UserError, match="step 0: "):
-        stage.compute(params, work, progress)
-    assert progress.units == 0
-
-
-class RecordedProgress(Progress):
-    """Count the units as well as showing them."""
-
-    units = 0
-
-    def advance(self, units: int = 1, **figures: float) -> None:
-        self.units += units
-        super().advance(units, **figures)
 
 
 def test_the_seal_names_what_belongs_to_the_crf(trained: StageResult) -> None:

@@ -26,6 +26,8 @@ class Parameters(BaseModel):
     shards: int = 24
     shard_rows: int = 8
     seconds: float = 0.1  # that the actor takes for a shard
+    model: str = "Compute"
+    arguments: dict[str, str] = {}  # of another model
     resources: Resources = Resources()
 
     @property
@@ -38,7 +40,7 @@ class Parameters(BaseModel):
 
 
 def identify(params: Parameters) -> Target:
-    made = params.model_dump(exclude={"root", "seconds", "resources"})
+    made = params.model_dump(include={"shards", "shard_rows"})
     rows = fingerprint_rows(params.rows(), params.shard_rows)
     return Target.store(Identity("chaos", 1, {"rows": rows.fingerprint}, made), rows, "rows")
 
@@ -52,7 +54,8 @@ def create(params: Parameters, work: Work) -> LatentStore:
 
 def compute(params: Parameters, work: Work, progress: Progress) -> None:
     store = create(params, work)
-    model = ModelSpec("tests.support.chaos.compute:Compute", {"seconds": params.seconds})
+    arguments = {"seconds": params.seconds, **params.arguments}
+    model = ModelSpec(f"tests.support.chaos.compute:{params.model}", arguments)
     fill_store(store, work.shards, SeedRows(RUN_SEED), model, params.resources, progress)
     store.seal()
 
@@ -62,7 +65,8 @@ def compute_without_ray(params: Parameters, work: Work, progress: Progress) -> N
     store = create(params, work)
     run = Chain(ReadRows(store.url), SeedRows(RUN_SEED), Compute("cpu", 1, 0), WriteShard(store.url, work.shards))
     for shard in range(store.shard_count):
-        run({"shard": [shard]})
+        extent = store.extent(shard)
+        run({"shard": [shard], "start": [extent.start], "stop": [extent.stop]})
     store.seal()
 
 
