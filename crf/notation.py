@@ -17,6 +17,7 @@ LEAD = re.compile(rf"(\d+)/(\d+)|(\d+)@({NUMBERS})(\.\.(\d*))?")
 LISTED = re.compile(rf"(\d+)@({NUMBERS})")
 TAIL = re.compile(rf"(\d+)/(\d+)|(\d+)@({NUMBERS})")
 GUIDED = re.compile(r",\s*guided (?:(\d+) )?to (\d+)\s*$")
+REUSED = re.compile(r",\s*guidance every (\d+)(?: below (\d+))?\s*$")
 # What may stand in brackets, and the field that it sets.
 NAMED = {
     **dict.fromkeys(("consistent", "recomputed", "fresh"), "renoise"),
@@ -34,10 +35,7 @@ def parse_fields(text: str) -> dict[str, Any]:
     Raises:
         ScheduleError: The text is not a schedule.
     """
-    rest, fields = text, {}
-    if guided := GUIDED.search(rest):
-        rest = rest[: guided.start()]
-        fields = {"guided_to": int(guided[2])} | ({"guided_from": int(guided[1])} if guided[1] else {})
+    rest, fields = parse_guidance(text)
     while bracket := BRACKETS.search(rest):
         rest = rest[: bracket.start()]
         fields |= parse_bracket(bracket[1], text)
@@ -48,6 +46,28 @@ def parse_fields(text: str) -> dict[str, Any]:
         raise ScheduleError("a schedule", repr(text), "write one like '31/40 + crf + 2/50' or '50/50'")
     parts = {**parse_lead(lead), "middle": middle, **(parse_tail(tail) if tail else {})}
     return {**fields, **parts, "corrections": corrections}
+
+
+def parse_guidance(text: str) -> tuple[str, dict[str, Any]]:
+    """Parse the range of guidance and its reuse at the end of a schedule; return what stands before, and the fields."""
+    fields: dict[str, Any] = {}
+    if reused := REUSED.search(text):
+        text, fields = text[: reused.start()], {"guidance_every": int(reused[1])}
+        fields |= {"guidance_every_below": int(reused[2])} if reused[2] else {}
+    if guided := GUIDED.search(text):
+        text, fields = text[: guided.start()], {**fields, "guided_to": int(guided[2])}
+        fields |= {"guided_from": int(guided[1])} if guided[1] else {}
+    return text, fields
+
+
+def format_guidance(fields: Mapping[str, Any]) -> str:
+    """Write the range of guidance and its reuse."""
+    start = f"{fields['guided_from']} " if fields["guided_from"] is not None else ""
+    guided = f", guided {start}to {fields['guided_to']}" if fields["guided_to"] or start else ""
+    if fields["guidance_every"] == 1:
+        return guided
+    below = "" if fields["guidance_every_below"] is None else f" below {fields['guidance_every_below']}"
+    return f"{guided}, guidance every {fields['guidance_every']}{below}"
 
 
 def join_corrected(terms: list[str]) -> tuple[list[str], tuple[int, ...]]:
@@ -140,9 +160,7 @@ def format_fields(fields: Mapping[str, Any]) -> str:
     brackets += [fields["spacing"]] if fields["spacing"] else []
     if fields["deepcache"] > 1:
         brackets.append(f"deepcache {fields['deepcache']}" + (", extrapolated" if fields["extrapolated"] else ""))
-    start = f"{fields['guided_from']} " if fields["guided_from"] is not None else ""
-    guided = f", guided {start}to {fields['guided_to']}" if fields["guided_to"] or start else ""
-    return " + ".join(parts) + "".join(f" ({name})" for name in brackets) + guided
+    return " + ".join(parts) + "".join(f" ({name})" for name in brackets) + format_guidance(fields)
 
 
 def format_lead(fields: Mapping[str, Any]) -> str:

@@ -70,6 +70,9 @@ class Schedule:
             own.
         guided_from: Evaluations at later timesteps run without guidance. None (default) for no limit.
         guided_to: Evaluations at earlier timesteps run without guidance. Default 0.
+        guidance_every: One of so many evaluations computes the guidance difference, the others reuse the last one.
+            Default 1: each computes it.
+        guidance_every_below: Evaluations at this timestep and later ones all compute it. None (default) for no limit.
 
     Raises:
         ScheduleError: The schedule cannot be run.
@@ -97,6 +100,8 @@ class Schedule:
     corrections: tuple[int, ...] = ()
     guided_from: int | None = None
     guided_to: int = 0
+    guidance_every: int = 1
+    guidance_every_below: int | None = None
 
     @classmethod
     def parse(cls, text: str, renoise: Renoise = "direct") -> Self:
@@ -146,6 +151,10 @@ class Schedule:
             self._reject("an interval of 1 or more for DeepCache", "change it")
         if self.guided_from is not None and self.guided_from < self.guided_to:
             self._reject("a range of guidance that falls", "swap its timesteps")
+        if self.guidance_every < 1 or (self.guidance_every_below is not None and self.guidance_every == 1):
+            self._reject("a guidance difference of at least 1 evaluation, of 2 or more below a timestep", "change it")
+        if self.guidance_every > 1 and self.deepcache > 1:
+            self._reject("DeepCache or reused guidance", "leave one out")
 
     def _check_lead(self) -> None:
         if self.lead_of:

@@ -12,7 +12,7 @@ from cyclopts import App, Group, Parameter
 from flows.commands import browse, stages
 from flows.commands.compare import compare
 from flows.commands.reproduce import reproduce
-from flows.commands.terminal import Json, format_counts, hold_native_stderr, report
+from flows.commands.terminal import Json, describe_usage_error, format_counts, hold_native_stderr, report
 from flows.targets import find_once
 
 app = App(
@@ -165,7 +165,7 @@ def main() -> None:
     try:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
-        fail(" ".join(str(error).split()))
+        fail(describe_usage_error(error))
     except Exception as error:
         message = find_user_error(error)
         if message is None:

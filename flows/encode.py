@@ -5,6 +5,7 @@ from prefect import flow
 from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
 from flows.parameters.latents import EncodeParameters
 from flows.progress import Progress
+from flows.report.sample_grid import publish_grid
 from flows.runs.retries import run_with_retries
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import create_store, fill_store
@@ -50,6 +51,7 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
     arguments["compiled"] = params.resources.compile
     model = ModelSpec("crf.stages.encode:EncodeImages", arguments, {"teacher_path": params.teacher})
     fill_store(store, work.shards, DecodeImages(size), model, params.resources, progress)
+    publish_grid("encode", store, LATENTS, params.teacher, params.resources)
     write_truncated(store)
     store.seal([CAPTIONS])
 

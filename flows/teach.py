@@ -18,6 +18,7 @@ from crf.stages.arrays import (
 )
 from flows.parameters.latents import TeachParameters
 from flows.progress import Progress
+from flows.report.sample_grid import publish_grid
 from flows.runs.retries import run_with_retries
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
@@ -93,6 +94,7 @@ def compute(params: TeachParameters, work: Work, progress: Progress) -> None:
     arguments |= {"size": size, "compiled": params.resources.compile}
     model = ModelSpec(MODEL, arguments, {"teacher_path": params.teacher})
     fill_store(store, work.shards, SeedRows(params.seed), model, params.resources, progress)
+    publish_grid("teach", store, STEP_50, params.teacher, params.resources)
     write_truncated(store)
     store.seal([CAPTIONS])
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from crf.errors import ScheduleError
+from crf.sampling.guidance import plan_guidance
 from crf.sampling.spacings import space_timesteps
 from crf.schedule import TEACHER_STEPS, Schedule
 
@@ -58,7 +59,7 @@ def list_timesteps(noise_schedule: NoiseSchedule, schedule: Schedule) -> list[fl
 
 
 def count_passes(noise_schedule: NoiseSchedule, schedule: Schedule, guided: bool, shallow: float) -> float:
-    """Count the passes through the teacher's network: two per guided evaluation, with and without the caption.
+    """Count the passes through the teacher's network: two per evaluation whose guidance is computed.
 
     Args:
         noise_schedule: The teacher's noise schedule.
@@ -67,7 +68,7 @@ def count_passes(noise_schedule: NoiseSchedule, schedule: Schedule, guided: bool
         shallow: Cost of an evaluation that reuses deep features (DeepCache), as a share of a whole one.
     """
     timesteps = list_timesteps(noise_schedule, schedule)
-    costs = [2.0 if guided and schedule.is_guided_at(timestep) else 1.0 for timestep in timesteps]
+    costs = [2.0 if guided and guidance == "computed" else 1.0 for guidance in plan_guidance(schedule, timesteps)]
     # Lead and tail each begin with a whole evaluation.
     places = [*range(schedule.lead), *range(schedule.tail)]
     return sum(

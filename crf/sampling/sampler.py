@@ -13,8 +13,9 @@ from torch import Tensor
 from crf.errors import ScheduleError
 from crf.model.latent_crf import LatentCRF
 from crf.sampling.deepcache import cache_features
-from crf.sampling.paths import find_lead_path, find_next_timestep, find_tail_path, make_multistep
-from crf.sampling.trajectory import Advance, Corrections, Memory, OnStep, Trajectory, follow, infer
+from crf.sampling.guidance import plan_guidance
+from crf.sampling.paths import find_lead_path, find_next_timestep, find_tail_path, list_timesteps, make_multistep
+from crf.sampling.trajectory import Advance, Corrections, OnStep, Trajectory, follow, infer
 from crf.schedule import Schedule
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
@@ -44,18 +45,18 @@ def run_lead(
 
     Raises ScheduleError if the lead has corrections, and there is no CRF.
     """
-    teacher, given = prepare(teacher, schedule, given)
+    teacher = prepare(teacher, schedule)
     path = find_lead_path(teacher.noise_schedule, schedule)
     advance = None if schedule.solver == "ddim" else make_multistep_advance(teacher, schedule)
     corrections = find_corrections(schedule, crf, 0, schedule.lead)
-    return follow(teacher, noise_BCHW.to(teacher.device), path, given, on_step, advance, corrections)
+    guidance = plan_guidance(schedule, [timestep for timestep, _ in path])
+    state = noise_BCHW.to(teacher.device)
+    return follow(teacher, state, path, given, on_step, advance, corrections, guidance=guidance)
 
 
-def prepare(teacher: Teacher, schedule: Schedule, given: Condition) -> tuple[Teacher, Condition]:
-    """Return the teacher with the schedule's DeepCache, and the condition with its range of guidance."""
-    if schedule.deepcache > 1:
-        teacher = cache_features(teacher, schedule.deepcache, schedule.extrapolated)
-    return teacher, replace(given, is_guided_at=schedule.is_guided_at)
+def prepare(teacher: Teacher, schedule: Schedule) -> Teacher:
+    """Return the teacher with the schedule's DeepCache."""
+    return cache_features(teacher, schedule.deepcache, schedule.extrapolated) if schedule.deepcache > 1 else teacher
 
 
 def make_multistep_advance(teacher: Teacher, schedule: Schedule) -> Advance:
@@ -97,7 +98,7 @@ def run_tail(
     Raises:
         ScheduleError: The schedule needs a CRF, and there is none.
     """
-    teacher, given = prepare(teacher, schedule, given)
+    teacher = prepare(teacher, schedule)
     path = find_tail_path(teacher.noise_schedule, schedule)
     clean = None
     if schedule.middle == "crf":
@@ -111,8 +112,9 @@ def run_tail(
     if clean is not None:
         state = renoise(teacher, schedule, reached, clean, path[0][0], generator)
     corrections = find_corrections(schedule, crf, schedule.lead, schedule.tail)
-    memory = Memory(reached.x0 if clean is None else clean, reached.guidance)
-    return follow(teacher, state, path, given, on_step, corrections=corrections, memory=memory).state
+    memory = replace(reached.memory, x0=reached.x0 if clean is None else clean)
+    guidance = plan_guidance(schedule, list_timesteps(teacher.noise_schedule, schedule))[schedule.lead :]
+    return follow(teacher, state, path, given, on_step, corrections=corrections, memory=memory, guidance=guidance).state
 
 
 def run_schedules(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from crf.model.latent_crf import LatentCRF
 from crf.model.observation import Observation
+from crf.sampling.guidance import Guidance
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
 
@@ -22,8 +23,7 @@ Advance = Callable[[Tensor, Tensor, float, float], Tensor]  # (output, state, ti
 class Trajectory:
     """A point on a trajectory: the state at ``timestep``, and what the last evaluation gave; all (B, C, H, W).
 
-    ``x0``, ``eps``: its estimates. ``previous``: x0 of the evaluation before it. ``guidance``: the difference that the
-    caption made to x0 at the last guided evaluation.
+    ``x0``, ``eps``: its estimates. ``previous``: x0 of the evaluation before it. ``memory``: what later ones need.
     """
 
     state: Tensor
@@ -31,12 +31,12 @@ class Trajectory:
     x0: Tensor
     eps: Tensor
     previous: Tensor
-    guidance: Tensor
+    memory: Memory
 
     def observe(self, to_timestep: float) -> Observation:
         """Return what a CRF may observe here, if the next evaluation is at ``to_timestep``."""
         timesteps_B2 = tell_timesteps(self.state, self.timestep, to_timestep)
-        return Observation(self.state, self.x0, self.previous, self.guidance, timesteps_B2)
+        return Observation(self.state, self.x0, self.previous, self.memory.recall_guidance(self.state), timesteps_B2)
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,18 @@ class Corrections:
 class Memory:
     """What the evaluations of a trajectory leave to later ones, all (B, C, H, W); it changes as they run.
 
-    ``x0``: the last x0, as the CRF corrected it; None before the first evaluation. ``guidance``: the difference that
-    the caption made to x0 at the last guided evaluation; None before it.
+    ``x0``: the last x0, as the CRF corrected it; None before the first evaluation. ``difference``: the difference that
+    the caption made to the network's output at the last evaluation that computed it, and ``guidance`` that to x0; None
+    before it.
     """
 
     x0: Tensor | None = None
+    difference: Tensor | None = None
     guidance: Tensor | None = None
+
+    def recall_guidance(self, like: Tensor) -> Tensor:
+        """Return the difference that the caption made to x0, zeros before any."""
+        return torch.zeros_like(like) if self.guidance is None else self.guidance
 
 
 def follow(
@@ -68,6 +74,7 @@ def follow(
     advance: Advance | None = None,
     corrections: Corrections | None = None,
     memory: Memory | None = None,
+    guidance: Sequence[Guidance] | None = None,
 ) -> Trajectory:
     """Take a solver's steps along a path.
 
@@ -80,6 +87,7 @@ def follow(
         advance: The solver's step. Default: the teacher's own, DDIM or Euler.
         corrections: The CRF and the places where it corrects an evaluation before the solver's step. Default: none.
         memory: What evaluations before this path have left. Default: nothing.
+        guidance: For each evaluation, whether guidance is computed, reused or left out. Default: computed.
 
     Returns:
         The point at the end of the path.
@@ -87,15 +95,16 @@ def follow(
     noise_schedule, memory = teacher.noise_schedule, memory or Memory()
     advance = advance or noise_schedule.advance
     for place, (timestep, to_timestep) in enumerate(path):
-        z = state
-        output, difference = teacher.evaluate(z, timestep, given)
+        z, plan = state, guidance[place] if guidance else "computed"
+        reused = memory.difference if plan == "reused" else None
+        output, difference = teacher.evaluate(z, timestep, given, plan != "none", reused)
         x0, eps = noise_schedule.split(output, z, timestep)
         previous = x0 if memory.x0 is None else memory.x0
-        if difference is not None:
+        if difference is not None and reused is None:
+            memory.difference = difference
             memory.guidance = noise_schedule.split(difference, torch.zeros_like(z), timestep)[0]
-        guidance = torch.zeros_like(z) if memory.guidance is None else memory.guidance
         if corrections and place in corrections.places:
-            seen = Observation(z, x0, previous, guidance, tell_timesteps(z, timestep, to_timestep))
+            seen = Observation(z, x0, previous, memory.recall_guidance(z), tell_timesteps(z, timestep, to_timestep))
             # Added to the output, so a CRF that changes nothing leaves every bit as it is. What the solver remembers
             # of this evaluation is then the CRF's x0.
             output = noise_schedule.move_x0(output, infer(corrections.crf, seen, given) - x0, timestep)
@@ -104,7 +113,7 @@ def follow(
         state = advance(output, z, timestep, to_timestep)
         if on_step:
             state = on_step(timestep, state)
-    return Trajectory(state, to_timestep, x0, eps, previous, guidance)
+    return Trajectory(state, to_timestep, x0, eps, previous, replace(memory))
 
 
 def infer(crf: LatentCRF, seen: Observation, given: Condition, iterations: int | None = None) -> Tensor:

@@ -26,6 +26,7 @@ POWERS: dict[Solver, tuple[float, ...]] = {
 HANDOVERS = (0.4, 0.3, 0.2, 0.1)
 """Parts of the timesteps that are left when a lead hands over to the CRF or to x0."""
 GUIDED_TO = (400, 200)
+REUSE_INTERVALS, REUSED_BELOW = (2, 3), (None, 700)
 CACHE_INTERVALS = (2, 3, 5)
 STEPS = 50  # of a schedule with DeepCache
 
@@ -93,6 +94,7 @@ def list_candidates(space: Space, evaluations: int) -> list[Candidate]:
         *list_handovers(space, evaluations),
         *list_corrected(space, evaluations),
         *list_partly_guided(space, evaluations),
+        *list_reused(space, evaluations),
         *list_cached(space, evaluations),
     ):
         if space.is_runnable(each.schedule) and space.count_evaluations(each.schedule) <= evaluations + 1e-6:
@@ -176,6 +178,19 @@ def list_partly_guided(space: Space, evaluations: int) -> Iterator[Candidate]:
             schedule = Schedule(count, lead_from=space.start, solver="dpm++", spacing="power 1", guided_to=guided_to)
             if space.is_runnable(schedule) and space.count_evaluations(schedule) <= evaluations:
                 yield Candidate(schedule, "guided to a timestep")
+                break
+
+
+def list_reused(space: Space, evaluations: int) -> Iterator[Candidate]:
+    """Yield the longest schedules that compute guidance at every second or third evaluation, some only from 700 on."""
+    if not space.guided:
+        return
+    for every, below in product(REUSE_INTERVALS, REUSED_BELOW):
+        for count in range(2 * evaluations, evaluations, -1):
+            schedule = Schedule(count, lead_from=space.start, solver="dpm++", spacing="power 1")
+            schedule = replace(schedule, guidance_every=every, guidance_every_below=below)
+            if space.is_runnable(schedule) and space.count_evaluations(schedule) <= evaluations:
+                yield Candidate(schedule, "guidance reused")
                 break
 
 

@@ -6,7 +6,6 @@ prompts. n: images per prompt.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,11 +13,6 @@ from crf.errors import TeacherError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def guide_always(timestep: float) -> bool:
-    """Return True: guidance is on at every timestep."""
-    return True
 
 
 @dataclass(frozen=True)
@@ -31,13 +25,11 @@ class Condition:
         pooled_BD: The pooled text (B, D) that conditions the CRF. It is the pooled text that the network takes, or
             the mean of its text states if it takes none.
         guidance_scale: Scale of classifier-free guidance; 1 or less for none.
-        is_guided_at: Whether an evaluation at a timestep runs with guidance, if there is guidance. Default: always.
     """
 
     inputs: dict[str, Tensor]
     pooled_BD: Tensor
     guidance_scale: float
-    is_guided_at: Callable[[float], bool] = guide_always
 
     @property
     def is_guided(self) -> bool:

@@ -181,46 +181,42 @@ class Teacher:
         return self.condition(captions, guidance_scale=1).pooled_BD
 
     def guided_output(self, z_BCHW: Tensor, timestep: float, given: Condition) -> Tensor:
-        """Evaluate the network with classifier-free guidance: the output of ``evaluate``.
-
-        Args:
-            z_BCHW: The noisy state, (B, C, H, W).
-            timestep: Timestep of the state.
-            given: The condition of the B rows.
-
-        Returns:
-            The guided output, (B, C, H, W): eps, v or the flow's velocity, as the teacher predicts.
-        """
+        """Return the guided output (B, C, H, W) of ``evaluate``: eps, v or the velocity, as the teacher predicts."""
         return self.evaluate(z_BCHW, timestep, given)[0]
 
     @torch.no_grad()
     def evaluate(
-        self, z_BCHW: Tensor, timestep: float, given: Condition, reused_BCHW: Tensor | None = None
+        self,
+        z_BCHW: Tensor,
+        timestep: float,
+        given: Condition,
+        guided: bool = True,
+        reused_BCHW: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Evaluate the network with classifier-free guidance (Ho & Salimans 2022), in one call.
 
-        Outside the condition's range of guidance the network runs with the caption alone. The network computes in its
-        own dtype; everything else is computed in the state's.
+        The network computes in its own dtype; everything else is computed in the state's.
 
         Args:
             z_BCHW: The noisy state, (B, C, H, W).
             timestep: Timestep of the state.
             given: The condition of the B rows.
+            guided: Whether there is guidance at this evaluation, if the condition has any. Default True.
             reused_BCHW: An earlier guidance difference, (B, C, H, W), to reuse: the network then runs with the caption
                 alone. None (default) to compute it.
 
         Returns:
             The guided output, (B, C, H, W), and the guidance difference that it rests on: the output with the caption
-            minus that without it, or None if there is no guidance at this timestep.
+            minus that without it, or None if there is no guidance.
         """
         if not given.is_guided:
             return self._evaluate(z_BCHW, timestep, given.inputs), None
-        with_caption_alone = {name: rows[len(z_BCHW) :] for name, rows in given.inputs.items()}
-        if not given.is_guided_at(timestep):
-            return self._evaluate(z_BCHW, timestep, with_caption_alone), None
-        if reused_BCHW is not None:
-            with_caption = self._evaluate(z_BCHW, timestep, with_caption_alone)
-            return with_caption + (given.guidance_scale - 1) * reused_BCHW, reused_BCHW
+        if not guided or reused_BCHW is not None:
+            with_caption = self._evaluate(
+                z_BCHW, timestep, {name: rows[len(z_BCHW) :] for name, rows in given.inputs.items()}
+            )
+            rest = 0 if reused_BCHW is None else (given.guidance_scale - 1) * reused_BCHW
+            return with_caption + rest, reused_BCHW
         without, with_caption = self._evaluate(torch.cat([z_BCHW] * 2), timestep, given.inputs).chunk(2)
         difference = with_caption - without
         return without + given.guidance_scale * difference, difference

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import cyclopts
+import pydantic
 from cyclopts import Parameter
 
 from storage import locations
@@ -42,6 +44,18 @@ def hold_native_stderr() -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             sys.stderr = python_stderr
+
+
+def describe_usage_error(error: cyclopts.CycloptsError) -> str:
+    """Describe what is wrong with the options, in one line. Repeats no value that may hold credentials."""
+    if not isinstance(error.__cause__, pydantic.ValidationError):
+        return " ".join(str(error).split())
+    lines = []
+    for each in error.__cause__.errors():
+        option = "--" + ".".join(str(part) for part in each["loc"]).replace("_", "-") if each["loc"] else "options"
+        found = "" if each["type"] in ("value_error", "missing") else f", found {each['input']!r}"
+        lines.append(f"{option}: {each['msg'].removeprefix('Value error, ')}{found}")
+    return " ".join("; ".join(lines).split())
 
 
 def format_counts(result: Any) -> str:

@@ -90,9 +90,14 @@ def vary_best(space: Space, pool: list[Candidate], seed: int) -> list[Candidate]
     """Return variations of the pool's best schedule that is a lead alone and guided throughout."""
     for candidate in pool:
         schedule = candidate.schedule
-        if schedule == schedule.first and schedule.deepcache == 1 and not schedule.guided_to:
+        if schedule == schedule.first and schedule.deepcache == 1 and is_guided_throughout(schedule):
             return vary(space, schedule, VARIATIONS, seed)
     return []
+
+
+def is_guided_throughout(schedule: Schedule) -> bool:
+    """Return whether every evaluation computes its own guidance."""
+    return not schedule.guided_to and schedule.guided_from is None and schedule.guidance_every == 1
 
 
 def choose_front(params: SearchParameters, space: Space, pools: Pools, selected: Round, limit: float) -> Front:

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from crf.stages.micro_batches import MICRO_BATCH
+from flows.errors import drop_tracebacks
 from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.ray_session import ray_session
@@ -74,9 +75,15 @@ def fill_store(
     shards = sorted(set(range(store.shard_count)) - store.committed())
     if not shards:  # all copied, or an earlier run ended before the seal
         return
-    with ray_session(), collect_reports(count.show) as reporter:
-        for shard in commit_shards(store, shards, fingerprints, prepare, model, resources, reporter):
-            count.commit(shard)
+    from ray.exceptions import RayError
+
+    try:
+        with ray_session(), collect_reports(count.show) as reporter:
+            for shard in commit_shards(store, shards, fingerprints, prepare, model, resources, reporter):
+                count.commit(shard)
+    except RayError as error:
+        drop_tracebacks(error)
+        raise
 
 
 class RowCount:
@@ -121,7 +128,8 @@ def commit_shards(
     model = replace(model, folders={name: pin(url) for name, url in model.folders.items()})
     parts = divide(store, shards, actors.count, model.arguments.get("micro_batch", MICRO_BATCH))
     divided = len(parts) > len(shards)
-    tasks = ray.data.TaskPoolStrategy(actors.tasks)
+    # Of more tasks than there are blocks, Ray Data warns.
+    readers, writers = (ray.data.TaskPoolStrategy(min(actors.tasks, len(blocks))) for blocks in (parts, shards))
     # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards. It also warns of
     # max_retries and its like, for which it has no parameters yet.
     dataset = (
@@ -129,7 +137,7 @@ def commit_shards(
         .map_batches_internal(
             Chain(ReadRows(store.url), prepare, reporter=reporter),
             batch_size=None,
-            compute=tasks,
+            compute=readers,
             num_cpus=TASK_CPUS,
             max_retries=RETRIES,
         )
@@ -148,7 +156,7 @@ def commit_shards(
         .map_batches_internal(
             WriteShard(store.url, fingerprints, reporter),
             batch_size=store.shard_rows if divided else None,
-            compute=tasks,
+            compute=writers,
             num_cpus=TASK_CPUS,
             max_retries=RETRIES,
         )

@@ -21,7 +21,8 @@ from typing import Any
 
 from tests.benchmarks.stages_report import report
 
-DEMO = Path("deploy/demo/images").absolute()
+IMAGES = Path("deploy/demo/images/train.parquet").absolute()
+SHARD_ROWS = 64
 AFTER = 50  # shards, before the overhead is measured
 
 
@@ -29,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="*", choices=["speed", "overhead"], default=["speed", "overhead"])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batches", type=int, default=5, help="micro-batches of 16 rows per core and round")
+    parser.add_argument("--per-core", type=int, default=4, help="shards of 64 rows per core and round")
     parser.add_argument("--shards", type=int, nargs="*", default=[500, 2_000, 20_000])
     parser.add_argument("--tiny", action="store_true", help="a toy teacher, to try the script")
     parser.add_argument("--output", type=Path)
@@ -56,7 +57,7 @@ def measure_speed(args: argparse.Namespace) -> list[dict[str, Any]]:
                 row = {
                     "stage": stage,
                     "size": size,
-                    **compare(stage, teacher, size, args.batches, f"{folder}/{number}"),
+                    **compare(stage, teacher, size, args.per_core, f"{folder}/{number}"),
                 }
                 print(json.dumps(row), file=sys.stderr, flush=True)
                 found.append(row)
@@ -73,19 +74,20 @@ def save_teacher(folder: str, tiny: bool) -> tuple[str, int]:
     return f"{folder}/teacher", pipeline.vae_scale_factor * pipeline.unet.config.sample_size
 
 
-def compare(stage: str, teacher: str, size: int, batches: int, root: str) -> dict[str, float]:
-    """Run the bare loop, then the stage with an actor per core, each with ``batches`` shards after its first one."""
+def compare(stage: str, teacher: str, size: int, per_core: int, root: str) -> dict[str, float]:
+    """Run the bare loop, then the stage with an actor per core, each with ``per_core`` shards after its first one."""
     from tests.benchmarks.bare_loops import measure_bare
 
     cores = os.cpu_count() or 1
-    bare = measure_bare(stage, teacher, size, batches, cores)
-    ours = run_apart(run_real_stage, stage, teacher, root, cores * (batches + 1), cores)
-    rows = 16 * ours["shards"]
+    bare = measure_bare(stage, teacher, size, per_core * SHARD_ROWS // 16, cores)
+    ours = run_apart(run_real_stage, stage, teacher, root, cores * (per_core + 1), cores)
+    rows = SHARD_ROWS * ours["shards"]
     return {
         "rows_per_second": rows / ours["seconds"],
         "bare_rows_per_second": bare["rows"] / bare["seconds"],
         "ratio": rows / ours["seconds"] * bare["seconds"] / bare["rows"],
-        "cpu_ratio": rows / ours["cpu_seconds"] * bare["cpu_seconds"] / bare["rows"],
+        "cpu_seconds_per_row": ours["cpu_seconds"] / rows,
+        "bare_cpu_seconds_per_row": bare["cpu_seconds"] / bare["rows"],
         "load": ours["load"],
     }
 
@@ -98,12 +100,12 @@ def run_real_stage(stage: str, teacher: str, root: str, shards: int, cores: int)
     from tests.benchmarks.stage_runs import measure_stage
 
     common = {"teacher": teacher, "root": root, "resources": Resources(actors=cores)}
-    common |= {"shard_rows": 16, "limit": 16 * shards}
+    common |= {"shard_rows": SHARD_ROWS, "limit": SHARD_ROWS * shards}
     if stage == "encode":
-        images = EncodeParameters.model_validate({**common, "images": str(DEMO / "train.parquet")})
-        return measure_stage(ENCODE, images, cores)
-    captions = TeachParameters.model_validate({**common, "captions": str(DEMO / "captions.txt")})
-    return measure_stage(TEACH, captions, cores)
+        return measure_stage(ENCODE, EncodeParameters.model_validate({**common, "images": str(IMAGES)}), cores)
+    captions = Path(teacher).parent / "captions.txt"
+    captions.write_text("".join(f"thing {number}\n" for number in range(SHARD_ROWS * shards)))
+    return measure_stage(TEACH, TeachParameters.model_validate({**common, "captions": str(captions)}), cores)
 
 
 def measure_overhead(shards: int) -> dict[str, float]:

@@ -31,11 +31,12 @@ def report_speed(part: dict[str, Any]) -> list[str]:
                 f"{middle['rows_per_second']:.2f}",
                 f"{middle['bare_rows_per_second']:.2f}",
                 f"{middle['ratio']:.0%} ({lowest:.0%} to {highest:.0%})",
-                f"{middle['cpu_ratio']:.0%}",
+                f"{middle['cpu_seconds_per_row']:.3f}",
+                f"{middle['bare_cpu_seconds_per_row']:.3f}",
                 describe_load(rounds),
             ]
         )
-    head = ["", "rows/s", "bare loop", "ratio", "ratio of CPU seconds", "load"]
+    head = ["", "rows/s", "bare loop", "ratio", "CPU s/row", "bare loop", "load"]
     return [
         "## Beside a bare loop",
         f"""Made by `{part["command"]}`
@@ -43,7 +44,7 @@ on {describe(part)}.
 The stage's rows come from files and go to a store; a bare loop has its rows in memory and drops what it computes. It
 runs once per core, as does the stage's actor. Both have the same random teacher, in float32, and 16 rows a micro-batch.
 They take turns, {len(rows) // 2} rounds of each stage, of which the median is given; the first shard of each actor is
-not counted. The ratio of CPU seconds, of all of the run's processes, is the one that hardly depends on what else the
+not counted. CPU seconds are those of all of the run's processes; they depend less than the ratio on what else the
 machine does, which is its load.""",
         table(head, lines),
     ]

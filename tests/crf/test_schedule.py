@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crf.errors import ScheduleError
+from crf.sampling.guidance import plan_guidance
 from crf.schedule import PAPER, Schedule, make_default_schedule
 
 
@@ -46,6 +47,8 @@ from crf.schedule import PAPER, Schedule, make_default_schedule
         ("2@981,911 + crf + 3@641,521,401..201 + crf + 1@101 + crf + 1@21 (recomputed)", 7),
         ("2@981,911.. + crf (dpm++)", 2),
         ("1@981 + crf + 1@911 (dpm++), guided to 401", 2),
+        ("33@981.., guidance every 2", 33),
+        ("31/40 + 2@201,21 (dpm++), guided 901 to 401, guidance every 3 below 700", 33),
     ],
 )
 def test_parsed_counted_and_printed(text: str, evaluations: int) -> None:
@@ -89,6 +92,8 @@ def schedules(draw: st.DrawFn) -> Schedule:
         solver=draw(st.sampled_from(["ddim", "dpm++", "dpm++3m", "unipc"])),
         spacing=draw(st.sampled_from(spacings)),
         deepcache=(interval := draw(st.integers(1, 5))),
+        guidance_every=(every := draw(st.integers(1, 5)) if interval == 1 else 1),
+        guidance_every_below=draw(st.none() | st.integers(1, 999)) if every > 1 else None,
         extrapolated=interval > 1 and draw(st.booleans()),
         corrections=tuple(sorted(corrections)),
         guided_to=guided_to,
@@ -109,6 +114,7 @@ def test_any_schedule_is_read_as_it_is_printed(schedule: Schedule) -> None:
         "31@981..990", "31@30..1", "31@1981..", "3@981,1 (dpm++)", "2@1,981", "2@981,201..301",
         "17/17 (karras)", "3@981,501,1 (power 1.15)", "17@981.. (power)", "17@981.. (deepcache)", "50/50 (deepcache 0)",
         "33@981.., guided to", "33@981.., guided 201 to 401", "33@981.., guided at 401",
+        "33@981.., guidance every 0", "33@981.., guidance every 1 below 700", "50/50 (deepcache 2), guidance every 2",
         "33@981.. + crf + 2/50 (recomputed)", "31@201", "2@981,911 + crf + 2/50", "2@981,911 + crf + crf",
         "3@981,911 + crf + 1@641,521", "2@981,911 + crf + 2@901,911", "31/40 + crf + 2/50 + crf",
         "2@981,911 + crf + 3@641..401", "crf + 2@981,911", "2@981,911 + x0 + 1@21 + crf + x0",
@@ -150,6 +156,17 @@ def test_a_crf_behind_written_timesteps_corrects_and_one_behind_a_lead_hands_ove
     assert (str(both.first), both.first.crfs) == ("1@981 + crf + 1@911..701", 1)
     with pytest.raises(ScheduleError, match="expected a lead alone"):
         Schedule.parse_lead("2@981,911 + crf + 2@641,521")
+
+
+def test_guidance_is_computed_where_the_schedule_says_and_reused_in_between() -> None:
+    def plan(text: str) -> str:
+        schedule = Schedule.parse(f"8@900,800,700,600,500,400,300,200{text}")
+        return "".join(each[0] for each in plan_guidance(schedule, schedule.lead_timesteps))
+
+    assert plan("") == "c" * 8
+    assert plan(", guidance every 2") == "crcrcrcr"
+    assert plan(", guidance every 3 below 600") == "ccccrrcr"
+    assert plan(", guided 800 to 400, guidance every 3") == "ncrrcrnn"
 
 
 def test_a_lead_is_a_first_part_alone() -> None:

@@ -1,11 +1,8 @@
 """Each example runs as its docstring says, and does what it promises."""
 
-import os
 import re
 import runpy
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cyclopts
@@ -15,7 +12,6 @@ from PIL import Image
 
 from crf import LatentCRF, LatentCRFConfig
 from storage import LatentStore
-from tests.support import servers
 from tests.support.fronts import make_front
 from tests.support.teachers import TEXT_WIDTH
 
@@ -43,19 +39,6 @@ def captions(tmp_path: Path) -> Path:
     file = tmp_path / "captions.txt"
     file.write_text("\n".join(CAPTIONS) + "\n")
     return file
-
-
-@pytest.fixture
-def gcs_environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment in which gs://bucket is a folder on this machine."""
-    (tmp_path / "gcs/bucket").mkdir(parents=True)
-    port = servers.free_port()
-    address = f"http://127.0.0.1:{port}"
-    process = servers.start_gcs(tmp_path / "gcs", port, address)
-    try:
-        yield {**os.environ, **servers.gcs_environment(address)}
-    finally:
-        servers.stop(process)
 
 
 def test_own_teacher(run: Run, tiny_teacher: Path, captions: Path, tmp_path: Path) -> None:
@@ -111,15 +94,14 @@ def test_train_on_pairs_and_read_the_store(run: Run, tmp_path: Path) -> None:
     assert "--start-batch 2" in printed
 
 
-def test_bucket_root(tiny_teacher: Path, captions: Path, gcs_environment: dict[str, str]) -> None:
-    """In a process of its own, so that Ray's workers find the server's address in their environment."""
-    command = [sys.executable, str(EXAMPLES / "bucket_root.py"), str(tiny_teacher), str(captions), "gs://bucket/root"]
-    done = subprocess.run(command, env=gcs_environment, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stderr
-    assert "plan: missing, 0 of 1 shards" in done.stdout
-    assert "computed: gs://bucket/root/teach/" in done.stdout
-    assert "2 rows, 2 valid" in done.stdout
-    assert f"(4, 4, 8) latents of {CAPTIONS[0]!r}" in done.stdout
+@pytest.mark.usefixtures("ray_local")
+def test_bucket_root(run: Run, tiny_teacher: Path, captions: Path, gcs_root: str) -> None:
+    root = f"{gcs_root}/bucket_root"
+    printed = run("bucket_root", tiny_teacher, captions, root)
+    assert "plan: missing, 0 of 1 shards" in printed
+    assert f"computed: {root}/teach/" in printed
+    assert "2 rows, 2 valid" in printed
+    assert f"(4, 4, 8) latents of {CAPTIONS[0]!r}" in printed
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

@@ -1,35 +1,11 @@
-"""Real servers for the whole session: Ray, Prefect, and one that speaks GCS."""
+"""A real Prefect server for the whole session, and inputs."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 from PIL import Image, ImageDraw
 from prefect.testing.utilities import prefect_test_harness
-
-from flows.ray_session import start_local_ray
-from tests.support import servers
-
-
-@pytest.fixture(scope="session")
-def gcs_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A gs:// bucket on a local server. Its address is in the environment, so it starts before Ray."""
-    with servers.serve_gcs(tmp_path_factory.mktemp("gcs")) as address:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.update(servers.gcs_environment(address))
-        yield "gs://bucket"
-
-
-@pytest.fixture(scope="session")
-def ray_local(gcs_root: str) -> Iterator[None]:
-    """Ray with one core, so one model actor per job: importing torch and diffusers is most of what a tiny job costs."""
-    start_local_ray(num_cpus=1)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,9 @@ def test_every_row_keeps_its_own_caption_seed_and_values(
     del records[7]["id"]  # named by its number
     captions = tmp_path / "captions.jsonl"
     captions.write_text("".join(f"{json.dumps(record)}\n" for record in records))
-    params = TeachParameters(captions=str(captions), teacher=str(tiny_teacher), root=str(tmp_path), seed=SEED)
+    params = TeachParameters(
+        captions=str(captions), teacher=str(tiny_teacher), root=str(tmp_path), seed=SEED, shard_rows=2_048
+    )
     result = run_stage(TEACH, params, params.root)
 
     left_out, rejected = (

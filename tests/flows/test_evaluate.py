@@ -1,8 +1,6 @@
 """An evaluation without a CRF: samplers, a front and given schedules, on one actor and on two."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +10,18 @@ import pytest
 from crf.errors import ScheduleError
 from crf.teacher.folder import fingerprint_teacher
 from flows.evaluate import EVALUATE, describe_reference
+from flows.evaluation.methods import choose_methods
 from flows.evaluation.reference import REFERENCE
+from flows.evaluation.sampling import sample_methods
 from flows.parameters.evaluation import EvaluateParameters
+from flows.parameters.running import Resources
+from flows.progress import Progress
 from flows.stage import StageResult, find_work, plan_stage, run_stage
 from storage import LatentStore
 from storage.errors import UserError
 from tests.support.fronts import make_front
 
 pytestmark = pytest.mark.usefixtures("ray_local")
-
-SAMPLE_ON_TWO_ACTORS = """
-import sys
-from flows.evaluate import EVALUATE
-from flows.evaluation.methods import choose_methods
-from flows.evaluation.sampling import sample_methods
-from flows.parameters.evaluation import EvaluateParameters
-from flows.progress import Progress
-from flows.ray_session import start_local_ray
-from flows.stage import find_work
-start_local_ray(num_cpus=2)
-params = EvaluateParameters.model_validate_json(sys.argv[1])
-work = find_work(EVALUATE, params, params.root)
-with Progress("evaluate") as progress:
-    store, _ = sample_methods(params, work, choose_methods(params), progress)
-print(store.url)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +37,12 @@ def params(tiny_teacher: Path, drawings: Path, tmp_path_factory: pytest.TempPath
         teacher=str(tiny_teacher),
         root=str(folder / "runs"),
         front=str(front),
-        schedules=("5/5", "50/50"),
+        lead="3@981..201",
+        schedules=("6/6", "50/50"),
         vendi_captions=1,
         vendi_noises=3,
         shard_rows=16,
+        micro_batch=4,
     )
 
 
@@ -82,7 +69,7 @@ def test_samplers_the_front_and_given_schedules_are_compared(report: dict[str, A
     assert {"reference", "control", "sampler", "front", "floor"} <= kinds
     by_schedule = {row["schedule"]: row for row in report["rows"] if row["kind"] == "front"}
     assert set(by_schedule) == {point.schedule for point in make_front().points}
-    assert [row["kind"] for row in report["rows"] if row["schedule"] == "5/5"] == ["sampler"]
+    assert [row["kind"] for row in report["rows"] if row["schedule"] == "6/6"] == ["sampler"]
     assert [row["key"] for row in report["rows"] if row["schedule"] == "50/50"] == ["full_50", "other_noises"]
     assert report["subject"]["crf"] is None
     assert report["subject"]["front"] == "0123"
@@ -127,12 +114,12 @@ def test_a_number_that_would_mean_nothing_is_null(report: dict[str, Any]) -> Non
 
 
 def test_two_actors_and_other_shards_give_the_same_bytes(evaluated: StageResult, params: EvaluateParameters) -> None:
-    other = params.model_copy(update={"shard_rows": 3, "root": f"{params.root}/two"})
-    command = [sys.executable, "-c", SAMPLE_ON_TWO_ACTORS, other.model_dump_json()]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    urls = evaluated.url, done.stdout.split()[-1]
-    stores = [LatentStore.open(url, allow_unsealed=True) for url in urls]
+    changes = {"shard_rows": 3, "root": f"{params.root}/two", "resources": Resources(actors=2)}
+    other = params.model_copy(update=changes)
+    work = find_work(EVALUATE, other, other.root)
+    with Progress("evaluate") as progress:
+        sampled, _ = sample_methods(other, work, choose_methods(other), progress)
+    stores = [LatentStore.open(evaluated.url), sampled]
     assert [store.shard_count for store in stores] == [1, 3]
     for name in stores[0].names:
         first, second = (np.asarray(store[name][:]).tobytes() for store in stores)

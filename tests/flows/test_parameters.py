@@ -18,6 +18,7 @@ from crf.model.config import CRFOptions, LatentCRFConfig
 from flows.commands.configs import load_config
 from flows.commands.ui import fill_in_demo
 from flows.parameters.latents import TeachParameters
+from flows.parameters.pipeline import PipelineParameters
 from flows.parameters.training import TrainOptions
 
 
@@ -104,3 +105,10 @@ def test_a_url_with_credentials_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ValidationError, match="expected a URL without credentials") as caught:
         TeachParameters(captions="captions.txt", teacher=url)
     assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("stage", "needs"), [({"observed": "lead"}, "teach.lead"), ({"target": "tail"}, "teach.tail")])
+def test_a_pipeline_without_what_distill_needs_is_an_error(stage: dict[str, str], needs: str, tmp_path: Path) -> None:
+    inputs = dict.fromkeys(("teacher", "images", "captions", "heldout_images", "heldout_captions"), str(tmp_path))
+    with pytest.raises(ValidationError, match=f"expected {needs} for distill"):
+        PipelineParameters.model_validate({**inputs, "distill": stage})

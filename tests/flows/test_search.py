@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from flows.parameters.searching import SearchParameters
 from flows.search import SEARCH
 from flows.stage import StageResult, plan_stage, run_stage
 from flows.teach import TEACH
-from storage import LatentStore, UserError
+from storage import Identity, LatentStore, UserError
 from storage.outputs import find_outputs
 from tests.support.pipelines import quiet, seeded
 from tests.support.teachers import TINY, save_pipeline
+from tests.support.training_jobs import write_training_store
+from tests.support.without_ray import run_without_ray
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 EVALUATIONS = [4, 2]
@@ -35,13 +38,13 @@ def teach(caption_files: dict[str, str], teacher: Path, root: Path, trajectory: 
     params = TeachParameters(
         captions=caption_files["train"], teacher=str(teacher), root=str(root), trajectory=trajectory
     )
-    return run_stage(TEACH, params, params.root).url
+    return run_without_ray(TEACH, params).url
 
 
 def parameters(caption_files: dict[str, str], teacher: Path, root: Path, trajectories: str) -> SearchParameters:
     sets = {name: caption_files[name] for name in ("calibrate", "select", "test")}
     where = {"teacher": str(teacher), "root": str(root), "trajectories": trajectories}
-    return SearchParameters(**sets, **where, evaluations=EVALUATIONS, first_captions=2)
+    return SearchParameters(**sets, **where, evaluations=EVALUATIONS, first_captions=2, micro_batch=4)
 
 
 # tests/crf/search/test_families.py runs every candidate on the other families, without Ray.
@@ -107,38 +110,32 @@ def test_its_errors_are_those_of_the_pipeline(searched: tuple[SearchParameters, 
         assert float(error) == pytest.approx(float(expected), rel=1e-2)
 
 
-@pytest.fixture(scope="module")
-def trajectories(
-    caption_files: dict[str, str], tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None
-) -> str:
-    return teach(caption_files, tiny_teacher, tmp_path_factory.mktemp("trajectories"), "products")
+def search_otherwise(searched: tuple[SearchParameters, StageResult], **changes: Any) -> None:
+    """Search with other parameters."""
+    params, _ = searched
+    run_stage(SEARCH, params.model_copy(update=changes), params.root)
 
 
 def test_sets_that_share_a_caption_are_rejected(
-    caption_files: dict[str, str], tiny_teacher: Path, trajectories: str, tmp_path: Path
+    searched: tuple[SearchParameters, StageResult], caption_files: dict[str, str]
 ) -> None:
-    shared = {**caption_files, "select": caption_files["train"]}
     with pytest.raises(UserError, match=r"expected different captions in trajectories and select, found 4 in both"):
-        run_stage(SEARCH, parameters(shared, tiny_teacher, tmp_path, trajectories), str(tmp_path))
+        search_otherwise(searched, select=caption_files["train"])
 
 
-def test_too_few_calibration_captions_are_rejected(
-    caption_files: dict[str, str], tiny_teacher: Path, trajectories: str, tmp_path: Path
-) -> None:
-    params = parameters(caption_files, tiny_teacher, tmp_path, trajectories)
+def test_too_few_calibration_captions_are_rejected(searched: tuple[SearchParameters, StageResult]) -> None:
     with pytest.raises(UserError, match="expected more calibration captions than the 2 of the first round, found 2"):
-        run_stage(SEARCH, params.model_copy(update={"calibrate_limit": 2}), str(tmp_path))
+        search_otherwise(searched, calibrate_limit=2)
 
 
-def test_other_trajectories_are_rejected(
-    caption_files: dict[str, str], tiny_teacher: Path, trajectories: str, tmp_path: Path
-) -> None:
-    params = parameters(caption_files, tiny_teacher, tmp_path, trajectories)
+def test_other_trajectories_are_rejected(searched: tuple[SearchParameters, StageResult], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected guidance_scale 7\.5, as the trajectories have, found 3\.0"):
-        run_stage(SEARCH, params.model_copy(update={"guidance_scale": 3.0}), str(tmp_path))
+        search_otherwise(searched, guidance_scale=3.0)
     save_pipeline(TINY["sd_v"](), tmp_path / "other")
     with pytest.raises(UserError, match="expected the trajectories of this teacher"):
-        run_stage(SEARCH, parameters(caption_files, tmp_path / "other", tmp_path, trajectories), str(tmp_path))
-    without = teach(caption_files, tiny_teacher, tmp_path, "none")
+        search_otherwise(searched, teacher=str(tmp_path / "other"))
+    without = Identity("teach", 1, {}, {})
+    without.write(str(tmp_path))
+    write_training_store(without.url(str(tmp_path)), ["step_40", "step_50"])
     with pytest.raises(UserError, match="run teach --trajectory products"):
-        run_stage(SEARCH, parameters(caption_files, tiny_teacher, tmp_path, without), str(tmp_path))
+        search_otherwise(searched, trajectories=without.url(str(tmp_path)))

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
 
-from crf.sampling.sampler import run_lead
+from crf.sampling.sampler import run_lead, run_tail
 from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
 from tests.support.teachers import TINY
@@ -65,3 +66,28 @@ def test_guidance_ends_where_the_schedule_says(family: str) -> None:
     assert not torch.equal(none, first)
     assert torch.equal(whole, sample(teacher, f"{text}, guided to 161"))
     torch.testing.assert_close(none, sample(teacher, text, guidance_scale=1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_guidance_is_reused_in_between(family: str) -> None:
+    """By hand: the output with the caption alone, and the rest of the guidance by the last difference."""
+    teacher = Teacher(TINY[family]())
+    given = teacher.condition(["a cat"] * 2, 7.5)
+    alone = replace(given, inputs={name: rows[2:] for name, rows in given.inputs.items()}, guidance_scale=1)
+    noise_BCHW = torch.randn(2, *teacher.latent_shape(teacher.default_size), generator=torch.Generator().manual_seed(1))
+    state, difference = noise_BCHW, torch.tensor(0)
+    for place, (timestep, to_timestep) in enumerate([(981, 721), (721, 401), (401, 161), (161, 61)]):
+        if place % 2 == 0:
+            output, computed = teacher.evaluate(state, timestep, given)
+            assert computed is not None
+            difference = computed
+        else:
+            output = teacher.guided_output(state, timestep, alone) + 6.5 * difference
+        state = teacher.noise_schedule.advance(output, state, timestep, to_timestep)
+    torch.testing.assert_close(sample(teacher, "4@981,721,401,161..61, guidance every 2"), state)
+    both = sample(teacher, "2@981,721..401, guidance every 2")
+    schedule = Schedule.parse("2@981,721..401 + 2@401,161, guidance every 2")
+    reached = run_lead(teacher, schedule, noise_BCHW, given)
+    assert torch.equal(reached.state, both)
+    whole = sample(teacher, "4@981,721,401,161, guidance every 2")
+    torch.testing.assert_close(run_tail(teacher, schedule, reached, given), whole)

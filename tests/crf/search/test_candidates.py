@@ -38,7 +38,14 @@ def test_every_candidate_can_be_run_at_its_cost(family: str, evaluations: int) -
 
 def test_the_crf_the_guidance_and_the_cache_are_tried() -> None:
     families = {candidate.family for candidate in list_candidates(make_space("sd", crf_lead_to=201), 17)}
-    assert {"crf", "x0", "guided to a timestep", "ddim, DeepCache", "dpm++, DeepCache, extrapolated"} <= families
+    assert {
+        "crf",
+        "x0",
+        "guided to a timestep",
+        "guidance reused",
+        "ddim, DeepCache",
+        "dpm++, DeepCache, extrapolated",
+    } <= families
     assert "crf" not in {candidate.family for candidate in list_candidates(make_space("sd"), 17)}
 
 

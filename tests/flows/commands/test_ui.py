@@ -125,6 +125,8 @@ def test_a_quick_run_of_the_pipeline_is_seen_with_its_artifacts(ui: Ui, first_ru
     page.see("teach: missing, as never made; 2 shards, at ")
     page.see("teach: computed in ")
     page.picture("log")
+    page.open_tab("Artifacts")
+    page.see("teach-samples")
     page.go(f"runs/flow-run/{ui.list_subflows(first_run)['evaluate']['id']}")
     page.open_tab("Artifacts")
     for key in ("evaluation-table", "evaluation-report", "evaluation-contact-sheet", "evaluation-pareto"):

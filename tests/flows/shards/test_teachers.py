@@ -1,6 +1,7 @@
 """A teacher at a gs:// URL is the same teacher as that in a local folder."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,11 +10,12 @@ from crf.teacher.folder import fingerprint_teacher
 from flows.encode import ENCODE
 from flows.parameters.latents import EncodeParameters, TeachParameters
 from flows.shards.teachers import fingerprint_parts, fingerprint_scheduler, read_shape
-from flows.stage import StageResult, run_stage
+from flows.stage import Stage, run_stage
 from flows.teach import TEACH
 from storage import LatentStore, locations
 from storage.model_files.disk import VARIABLE
 from tests.support.stores import read_content
+from tests.support.without_ray import run_without_ray
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -43,13 +45,13 @@ def test_encode_and_teach_make_the_same_bytes(
     tiny_teacher: Path, teacher_url: str, drawings: Path, captions: Path, tmp_path: Path
 ) -> None:
     assert fingerprint_parts(teacher_url, str(tmp_path)) == fingerprint_teacher(tiny_teacher)
-    made: dict[str, list[StageResult]] = {}
-    for teacher in (str(tiny_teacher), teacher_url):
-        root = str(tmp_path / str(len(made)))
-        encode = EncodeParameters(images=str(drawings), teacher=teacher, root=root, limit=3)
-        teach = TeachParameters(captions=str(captions), teacher=teacher, root=root, limit=2)
-        made[teacher] = [run_stage(ENCODE, encode, root), run_stage(TEACH, teach, root)]
-    for here, there in zip(*made.values(), strict=True):
+    encode = EncodeParameters(images=str(drawings), teacher=teacher_url, root=str(tmp_path / "there"), limit=3)
+    teach = TeachParameters(captions=str(captions), teacher=teacher_url, root=str(tmp_path / "there"), limit=2)
+    local = {"teacher": str(tiny_teacher), "root": str(tmp_path / "here")}
+    jobs: list[tuple[Stage[Any], Any]] = [(ENCODE, encode), (TEACH, teach)]
+    for stage, params in jobs:
+        there = run_stage(stage, params, params.root)
+        here = run_without_ray(stage, params.model_copy(update=local))
         assert here.fingerprint == there.fingerprint
         assert LatentStore.open(there.url).valid.all()
         assert read_content(here.url) == read_content(there.url)

@@ -9,16 +9,18 @@ from pydantic import BaseModel
 
 from flows.parameters.running import Resources
 from flows.progress import Progress
-from flows.shards.blocks import Chain, ReadRows, SeedRows, WriteShard
+from flows.shards.blocks import SeedRows
 from flows.shards.job import fill_store
 from flows.shards.model import ModelSpec
 from flows.stage import Stage, StageResult, Target, Work, run_stage
 from storage import ArraySpec, Identity, LatentStore
 from storage.identity import fingerprint_rows
 from storage.store.index import index_tables
-from tests.support.chaos.compute import SHAPE, Compute
+from tests.support import without_ray
+from tests.support.chaos.compute import SHAPE
 
 RUN_SEED = 7
+MODELS = "tests.support.chaos.compute"
 
 
 class Parameters(BaseModel):
@@ -26,7 +28,7 @@ class Parameters(BaseModel):
     shards: int = 24
     shard_rows: int = 8
     seconds: float = 0.1  # that the actor takes for a shard
-    model: str = "Compute"
+    model: str = "Compute"  # of the same module
     arguments: dict[str, str] = {}  # of another model
     resources: Resources = Resources()
 
@@ -55,7 +57,7 @@ def create(params: Parameters, work: Work) -> LatentStore:
 def compute(params: Parameters, work: Work, progress: Progress) -> None:
     store = create(params, work)
     arguments = {"seconds": params.seconds, **params.arguments}
-    model = ModelSpec(f"tests.support.chaos.compute:{params.model}", arguments)
+    model = ModelSpec(f"{MODELS}:{params.model}", arguments)
     fill_store(store, work.shards, SeedRows(RUN_SEED), model, params.resources, progress)
     store.seal()
 
@@ -63,10 +65,7 @@ def compute(params: Parameters, work: Work, progress: Progress) -> None:
 def compute_without_ray(params: Parameters, work: Work, progress: Progress) -> None:
     """Compute one shard after the other in this process, where nothing disturbs it."""
     store = create(params, work)
-    run = Chain(ReadRows(store.url), SeedRows(RUN_SEED), Compute("cpu", 1, 0), WriteShard(store.url, work.shards))
-    for shard in range(store.shard_count):
-        extent = store.extent(shard)
-        run({"shard": [shard], "start": [extent.start], "stop": [extent.stop]})
+    without_ray.fill_store(store, work.shards, SeedRows(RUN_SEED), ModelSpec(f"{MODELS}:Compute", {"seconds": 0}))
     store.seal()
 
 
