@@ -221,14 +221,17 @@ class Schedule:
         return format_fields({field.name: getattr(self, field.name) for field in fields(self)})
 
 
-def make_default_schedule(lead: str | None, tail: int | None = None) -> Schedule:
+def make_default_schedule(lead: str | None, tail: int | None = None, schedule: str | None = None) -> Schedule:
     """Make the schedule for a CRF from the place that its config records.
 
     Args:
         lead: The schedule before the CRF. None for the paper's, "31/40".
         tail: Timestep of the first evaluation after the CRF; the tail is then ``place_tail(tail)``. None (default)
             for the last 2 of 50 steps, as in the paper.
+        schedule: The schedule of its roll-outs, which is then the result. None (default) if it has none.
     """
+    if schedule is not None:
+        return Schedule.parse(schedule)
     first = Schedule.parse_lead(lead or PAPERS_LEAD)
     if tail is None:
         return replace(first, middle="crf", tail=2, tail_of=50)

@@ -50,3 +50,14 @@ class GoogleStorage(GCSFileSystem):  # type: ignore[misc]  # gcsfs has no types
                 "run `gcloud auth application-default login`, bind a service account to the pod or the machine, or set "
                 "FSSPEC_GS_TOKEN=anon for a public bucket",
             ) from error
+
+    @staticmethod
+    def close_session(loop: Any, session: Any, asynchronous: bool = False) -> None:
+        """Close the connections when the program ends.
+
+        Those of zarr's file system belong to zarr's event loop, and gcsfs would close them on another: a stack trace.
+        """
+        if asynchronous and session is not None and session.connector is not None:
+            session.connector._close()  # gcsfs does so, too, when no loop runs any more
+        else:
+            GCSFileSystem.close_session(loop, session, asynchronous)

@@ -1,6 +1,7 @@
 """A plain convolutional network in place of the CRF: a control for what the form of the energy contributes."""
 
 import itertools
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ class ConvNet(nn.Module):
         nn.init.zeros_(convolutions[-1].bias)  # type: ignore[arg-type]
         self.body = nn.Sequential(*[part for c in convolutions[:-1] for part in (c, nn.SiLU())], convolutions[-1])
 
-    def forward(self, z_BCHW: Tensor, text_BD: Tensor, x0_BCHW: Tensor) -> Tensor:
-        """Infer clean latents (B, C, H, W). Takes the arguments of ``LatentCRF.forward``; ignores ``text_BD``."""
+    def forward(self, z_BCHW: Tensor, text_BD: Tensor, x0_BCHW: Tensor, **_: Any) -> Tensor:
+        """Infer clean latents (B, C, H, W). Takes ``LatentCRF.forward``'s arguments; uses state and x0."""
         correction_BCHW: Tensor = self.body(torch.cat([x0_BCHW, z_BCHW], dim=1))
         return x0_BCHW + correction_BCHW

@@ -87,6 +87,8 @@ class LatentCRFConfig(CRFOptions):
         lead: The schedule that came before the CRF in distillation, e.g. "31/40"; None (default) before distillation.
         tail: Timestep of the first evaluation after the CRF that it was distilled for; None (default) if it was
             distilled to predict the final latents themselves.
+        schedule: The schedule in which it corrects evaluations, if it was distilled on roll-outs of one; None (default)
+            otherwise.
 
     Raises:
         ConfigError: The options contradict each other.
@@ -102,6 +104,7 @@ class LatentCRFConfig(CRFOptions):
     text_width: int = 1024
     lead: str | None = None
     tail: int | None = None
+    schedule: str | None = None
 
     @classmethod
     def paper(cls) -> Self:

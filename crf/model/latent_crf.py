@@ -93,15 +93,17 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         fields = LatentCRFConfig.__dataclass_fields__.keys() & config.keys()
         return cls(LatentCRFConfig(**{name: config[name] for name in fields}))
 
-    def record_place(self, lead: str, tail: int | None) -> None:
+    def record_place(self, lead: str | None, tail: int | None, schedule: str | None = None) -> None:
         """Record in the config the place in a schedule that this CRF is distilled for.
 
         Args:
-            lead: The schedule before the CRF, e.g. "31/40".
+            lead: The schedule before the CRF, e.g. "31/40"; None if it is distilled on roll-outs.
             tail: Timestep of the first evaluation after the CRF; None if the CRF predicts the final latents.
+            schedule: The schedule of the roll-outs; None (default) if it is distilled at the end of a lead.
         """
-        self.settings = replace(self.settings, lead=lead, tail=tail)
-        self.register_to_config(lead=lead, tail=tail)
+        place = {"lead": lead, "tail": tail, "schedule": schedule}
+        self.settings = replace(self.settings, **place)  # type: ignore[arg-type]
+        self.register_to_config(**place)
 
     def forward(
         self,

@@ -109,3 +109,22 @@ def count_steps_before(noise_schedule: NoiseSchedule, timestep: float) -> int:
             f"a timestep that the teacher's {TEACHER_STEPS} steps visit", str(timestep), f"use {nearest}, the nearest"
         )
     return visited.index(int(timestep))
+
+
+def check_rollout(text: str) -> Schedule:
+    """Parse the schedule of a roll-out. Raises ScheduleError unless it is a lead to the end that the CRF corrects."""
+    schedule = Schedule.parse(text)
+    if not schedule.corrections or schedule != schedule.first or schedule.lead_to is not None:
+        raise ScheduleError("one lead to the end, with CRFs inside", repr(text), "write one like '2@981,501 + crf'")
+    return schedule
+
+
+def find_rollout_stops(noise_schedule: NoiseSchedule, schedule: Schedule) -> dict[float, int]:
+    """Find how many of the teacher's own 50 steps lead to each state that a corrected evaluation steps to.
+
+    Raises ScheduleError if the teacher's own steps do not visit one of them.
+    """
+    path = find_lead_path(noise_schedule, schedule)
+    ends = [path[number - 1][1] for number in schedule.corrections]
+    final = noise_schedule.final
+    return {end: TEACHER_STEPS if end <= final else count_steps_before(noise_schedule, end) for end in ends}

@@ -108,8 +108,8 @@ class LatentCRFPipeline(DiffusionPipeline):  # type: ignore[misc]
         # Only if it changes: diffusers warns about every conversion.
         if crf and crf.dtype != self.teacher.dtype:
             crf.to(self.teacher.dtype)
-        default = make_default_schedule(crf.settings.lead, crf.settings.tail) if crf else Schedule.parse("50/50")
-        self.schedule = Schedule.parse(schedule) if schedule else default
+        place = (crf.settings.lead, crf.settings.tail, crf.settings.schedule) if crf else (None, None, "50/50")
+        self.schedule = Schedule.parse(schedule) if schedule else make_default_schedule(*place)
 
     @property
     def schedule(self) -> Schedule:

@@ -15,7 +15,7 @@ from crf.model.latent_crf import LatentCRF
 from crf.sampling.deepcache import cache_features
 from crf.sampling.guidance import plan_guidance
 from crf.sampling.paths import find_lead_path, find_next_timestep, find_tail_path, list_timesteps, make_multistep
-from crf.sampling.trajectory import Advance, Corrections, OnStep, Trajectory, follow, infer
+from crf.sampling.trajectory import Corrections, OnStep, Trajectory, Watch, follow, infer
 from crf.schedule import Schedule
 from crf.teacher.families import Condition
 from crf.teacher.teacher import Teacher
@@ -23,13 +23,17 @@ from crf.teacher.teacher import Teacher
 Generators = torch.Generator | list[torch.Generator]
 
 
-def find_corrections(schedule: Schedule, crf: LatentCRF | None, first: int, count: int) -> Corrections | None:
+def find_corrections(
+    schedule: Schedule, crf: LatentCRF | None, first: int, count: int, watch: Watch | None = None
+) -> Corrections | None:
     """Find the corrections among ``count`` evaluations after the first ``first`` ones; None if there are none.
 
-    Raises ScheduleError if there are some, and no CRF.
+    Raises ScheduleError if there are some, neither a CRF nor anyone who watches.
     """
     places = frozenset(number - 1 - first for number in schedule.corrections if first < number <= first + count)
-    return Corrections(require_crf(schedule, crf), places) if places else None
+    if not places:
+        return None
+    return Corrections(crf if watch else require_crf(schedule, crf), places, watch)
 
 
 @torch.no_grad()
@@ -40,15 +44,16 @@ def run_lead(
     given: Condition,
     on_step: OnStep | None = None,
     crf: LatentCRF | None = None,
+    watch: Watch | None = None,
 ) -> Trajectory:
     """Run the schedule's lead from noise (B, C, H, W), in its dtype, and return the point at its end.
 
-    Raises ScheduleError if the lead has corrections, and there is no CRF.
+    Raises ScheduleError if the lead has corrections and there is no CRF, unless ``watch`` watches what it would meet.
     """
     teacher = prepare(teacher, schedule)
     path = find_lead_path(teacher.noise_schedule, schedule)
-    advance = None if schedule.solver == "ddim" else make_multistep_advance(teacher, schedule)
-    corrections = find_corrections(schedule, crf, 0, schedule.lead)
+    advance = None if schedule.solver == "ddim" else MultistepAdvance(teacher, schedule)
+    corrections = find_corrections(schedule, crf, 0, schedule.lead, watch)
     guidance = plan_guidance(schedule, [timestep for timestep, _ in path])
     state = noise_BCHW.to(teacher.device)
     return follow(teacher, state, path, given, on_step, advance, corrections, guidance=guidance)
@@ -59,16 +64,18 @@ def prepare(teacher: Teacher, schedule: Schedule) -> Teacher:
     return cache_features(teacher, schedule.deepcache, schedule.extrapolated) if schedule.deepcache > 1 else teacher
 
 
-def make_multistep_advance(teacher: Teacher, schedule: Schedule) -> Advance:
-    """Make the step of the lead's solver, one of diffusers' own. It counts its steps: make one for each lead."""
-    scheduler = make_multistep(teacher.noise_schedule, schedule)
-    timesteps = iter(scheduler.timesteps)
+class MultistepAdvance:
+    """The step of a lead's solver, one of diffusers' own. It remembers earlier steps: make one for each lead."""
 
-    def advance(output: Tensor, z: Tensor, timestep: float, to_timestep: float) -> Tensor:
-        state: Tensor = scheduler.step(output, next(timesteps), z, return_dict=False)[0]
+    def __init__(self, teacher: Teacher, schedule: Schedule) -> None:
+        self.scheduler = make_multistep(teacher.noise_schedule, schedule)
+        self.steps = 0
+
+    def __call__(self, output: Tensor, z: Tensor, timestep: float, to_timestep: float) -> Tensor:
+        """Take the next step from the output at z."""
+        state: Tensor = self.scheduler.step(output, self.scheduler.timesteps[self.steps], z, return_dict=False)[0]
+        self.steps += 1
         return state
-
-    return advance
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,13 +10,16 @@ import torch
 from torch import Tensor
 
 from crf.model.latent_crf import LatentCRF
-from crf.model.observation import Observation
+from crf.model.observation import Observation, require
 from crf.sampling.guidance import Guidance
 from crf.teacher.families import Condition
+from crf.teacher.noise_schedule import NoiseSchedule
 from crf.teacher.teacher import Teacher
 
 Path = Sequence[tuple[float, float]]
 OnStep = Callable[[float, Tensor], Tensor]  # (timestep of the evaluation, state after it) -> state to continue with
+# (what the CRF observes, timestep stepped to, clean latents -> the state stepped to)
+Watch = Callable[[Observation, float, Callable[[Tensor], Tensor]], None]
 Advance = Callable[[Tensor, Tensor, float, float], Tensor]  # (output, state, timestep, timestep stepped to) -> state
 
 
@@ -41,10 +45,21 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Corrections:
-    """A CRF that corrects evaluations: those at ``places`` of a path, counted from 0."""
+    """A CRF that corrects evaluations: those at ``places`` of a path, counted from 0.
 
-    crf: LatentCRF
+    ``crf``: None for one that changes nothing. ``watch``: called at each place before the CRF, with what it observes,
+    the timestep stepped to, and a function from clean latents in its place to the state that the solver steps to.
+    """
+
+    crf: LatentCRF | None
     places: frozenset[int]
+    watch: Watch | None = None
+
+    def correct(self, seen: Observation, given: Condition) -> Tensor:
+        """Infer clean latents (B, C, H, W)."""
+        if self.crf is None:
+            return require(seen.x0_BCHW, "the teacher's x0 prediction", "x0_BCHW", "x0")
+        return infer(self.crf, seen, given)
 
 
 @dataclass
@@ -105,15 +120,35 @@ def follow(
             memory.guidance = noise_schedule.split(difference, torch.zeros_like(z), timestep)[0]
         if corrections and place in corrections.places:
             seen = Observation(z, x0, previous, memory.recall_guidance(z), tell_timesteps(z, timestep, to_timestep))
+            if corrections.watch:
+                corrections.watch(seen, to_timestep, look_ahead(noise_schedule, advance, output, z, x0, *path[place]))
             # Added to the output, so a CRF that changes nothing leaves every bit as it is. What the solver remembers
             # of this evaluation is then the CRF's x0.
-            output = noise_schedule.move_x0(output, infer(corrections.crf, seen, given) - x0, timestep)
+            output = noise_schedule.move_x0(output, corrections.correct(seen, given) - x0, timestep)
             x0, eps = noise_schedule.split(output, z, timestep)
         memory.x0 = x0
         state = advance(output, z, timestep, to_timestep)
         if on_step:
             state = on_step(timestep, state)
     return Trajectory(state, to_timestep, x0, eps, previous, replace(memory))
+
+
+def look_ahead(
+    noise_schedule: NoiseSchedule,
+    advance: Advance,
+    output: Tensor,
+    z: Tensor,
+    x0: Tensor,
+    timestep: float,
+    to_timestep: float,
+) -> Callable[[Tensor], Tensor]:
+    """Return the function from clean latents in the place of x0 to the state that the solver would step to."""
+
+    def step(clean: Tensor) -> Tensor:
+        moved = noise_schedule.move_x0(output, clean - x0, timestep)
+        return copy.deepcopy(advance)(moved, z, timestep, to_timestep)  # the solver itself must not count this step
+
+    return step
 
 
 def infer(crf: LatentCRF, seen: Observation, given: Condition, iterations: int | None = None) -> Tensor:

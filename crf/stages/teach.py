@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from crf.device import Copies, Precision, set_up
+from crf.model.latent_crf import LatentCRF
 from crf.noise import sample_noise
-from crf.sampling.paths import count_steps_before
+from crf.sampling.paths import check_rollout, count_steps_before, find_rollout_stops
+from crf.sampling.rollouts import Meeting, roll_out
 from crf.sampling.sampler import run_lead
 from crf.sampling.trajectory import follow
 from crf.schedule import TEACHER_SPLIT, TEACHER_STEPS, Schedule
@@ -17,6 +19,12 @@ from crf.search.costs import multiply_trajectory
 from crf.stages.arrays import (
     LEAD_STATE,
     LEAD_X0,
+    ROLLOUT_GAIN,
+    ROLLOUT_GUIDANCE,
+    ROLLOUT_NEXT,
+    ROLLOUT_PREVIOUS,
+    ROLLOUT_STATE,
+    ROLLOUT_X0,
     STEP_40,
     STEP_50,
     TAIL_STATE,
@@ -49,6 +57,11 @@ class TeachTrajectories(StageModel):
     - ``trajectory_state`` and ``trajectory_x0`` (B, 50, h, w, C), with ``trajectory`` "states": the state and the x0
       prediction of each of the 50 evaluations.
 
+    With a ``rollout``, a schedule of K corrections, it adds what the CRF of ``crf_path`` meets at each (without one, a
+    CRF that changes nothing): ``rollout_state``, ``rollout_x0``, ``rollout_previous``, ``rollout_guidance`` and
+    ``rollout_next`` (B, K, h, w, C), the clean latents that lead to the teacher's own next state, and ``rollout_gain``
+    float32 (B, K), by how much they do.
+
     With ``trajectory`` "products" it adds ``trajectory_products`` float64 (B, 101, 101), the mean products of all
     pairs of states and x0 predictions (see ``multiply_trajectory``), which is all that the search of schedules needs.
 
@@ -67,6 +80,8 @@ class TeachTrajectories(StageModel):
         lead: str | None = None,
         tail: int | None = None,
         trajectory: Literal["none", "states", "products"] = "none",
+        rollout: str | None = None,
+        crf_path: str | None = None,
         dtype: Precision = "float32",
         micro_batch: int = MICRO_BATCH,
         compiled: bool = False,
@@ -78,6 +93,9 @@ class TeachTrajectories(StageModel):
         silence_truncation(self.teacher)
         self.guidance_scale, self.size, self.x0, self.trajectory = guidance_scale, size, x0, trajectory
         self.lead = Schedule.parse_lead(lead) if lead else None
+        self.rollout = check_rollout(rollout) if rollout else None
+        self.rollout_stops = find_rollout_stops(self.teacher.noise_schedule, self.rollout) if self.rollout else {}
+        self.crf = LatentCRF.from_pretrained(crf_path).eval().to(device) if crf_path else None
         self.steps_to_tail = count_steps_before(self.teacher.noise_schedule, tail) if tail else None
 
     def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +108,7 @@ class TeachTrajectories(StageModel):
         noise_BCHW = sample_noise([int(seed) for seed in seeds], self.teacher.latent_shape(self.size))
         noise_BCHW = self.copies.upload(noise_BCHW)
         given = self.teacher.condition([str(caption) for caption in captions], self.guidance_scale)
-        latents, path = self._follow_trajectory(noise_BCHW, given)
+        latents, path, own = self._follow_trajectory(noise_BCHW, given)
         if self.lead:
             reached = run_lead(self.teacher, self.lead, noise_BCHW, given)
             latents |= {LEAD_STATE: reached.state, LEAD_X0: reached.x0}
@@ -101,14 +119,22 @@ class TeachTrajectories(StageModel):
         elif self.trajectory == "products":
             products = {TRAJECTORY_PRODUCTS: multiply_trajectory(*path)}
             products[TRAJECTORY_PRODUCTS][~valid_B] = np.nan
-        return {**download_half(self.copies, {**made, TEXT: given.pooled_BD}, valid_B), **products}
+        others: dict[str, Any] = {}
+        if self.rollout:
+            met = roll_out(self.teacher, self.rollout, noise_BCHW, given, own, self.crf)
+            rolled, others = stack_meetings(met)
+            made |= rolled
+        return {**download_half(self.copies, {**made, TEXT: given.pooled_BD}, valid_B), **products, **others}
 
     def _follow_trajectory(
         self, noise_BCHW: Tensor, given: Condition
-    ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]]]:
-        """Take the 50 steps; return the states to keep by array name, and the states and x0s of all stops."""
+    ) -> tuple[dict[str, Tensor], tuple[list[Tensor], list[Tensor]], dict[float, Tensor]]:
+        """Take the 50 steps; return the states to keep by array name, the states and x0s of all stops, and the states
+        that a roll-out steps to, by timestep.
+        """
         path = self.teacher.noise_schedule.path(TEACHER_STEPS)
         stops = sorted({0, TEACHER_SPLIT, TEACHER_STEPS, *([self.steps_to_tail] if self.steps_to_tail else [])})
+        stops = sorted({*stops, *self.rollout_stops.values()})
         if self.trajectory != "none":
             stops = list(range(TEACHER_STEPS + 1))
         reached, state, states = {}, noise_BCHW, [noise_BCHW]
@@ -121,7 +147,25 @@ class TeachTrajectories(StageModel):
             latents[X0_40] = reached[TEACHER_SPLIT].x0
         if self.steps_to_tail:
             latents[TAIL_STATE] = reached[self.steps_to_tail].state
-        return latents, (states, [reached[stop].x0 for stop in stops[1:]])
+        own = {timestep: reached[stop].state for timestep, stop in self.rollout_stops.items()}
+        return latents, (states, [reached[stop].x0 for stop in stops[1:]]), own
+
+
+def stack_meetings(met: list[Meeting]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Stack what a CRF met at its K places: latents (B, K, h, w, C) by array name, and the gains float32 (B, K)."""
+    parts: dict[str, list[Tensor | None]] = {
+        ROLLOUT_STATE: [each.seen.state_BCHW for each in met],
+        ROLLOUT_X0: [each.seen.x0_BCHW for each in met],
+        ROLLOUT_PREVIOUS: [each.seen.previous_BCHW for each in met],
+        ROLLOUT_GUIDANCE: [each.seen.guidance_BCHW for each in met],
+        ROLLOUT_NEXT: [each.target for each in met],
+    }
+    latents = {
+        name: torch.stack([to_channels_last(z_BCHW).half() for z_BCHW in points if z_BCHW is not None], 1)
+        for name, points in parts.items()
+    }
+    gains_BK = np.tile(np.array([each.gain for each in met], np.float32), (len(met[0].target), 1))
+    return latents, {ROLLOUT_GAIN: gains_BK}
 
 
 def stack_trajectory(states: list[Tensor], x0s: list[Tensor]) -> dict[str, Tensor]:

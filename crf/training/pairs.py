@@ -1,6 +1,6 @@
 """The training pairs of both stages: noisy natural latents for stage 1, the teacher's late steps for stage 2."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import count
 from operator import itemgetter, methodcaller
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from crf.stages.arrays import LATENTS, STEP_40, STEP_50, TEXT
+from crf.stages.arrays import LATENTS, ROLLOUT_GAIN, ROLLOUT_LATENTS, STEP_40, STEP_50, TEXT
 from crf.teacher.noise_schedule import NoiseSchedule
 
 Stored = dict[str, npt.NDArray[Any]]
@@ -27,6 +27,10 @@ class Pairs:
         text_BD: Pooled text, float32 (B, D).
         x0_BCHW: The teacher's x0 predictions at ``z_BCHW``, float32 (B, C, H, W); None if ``crf_input`` is "state".
         rows_B: Row numbers in the store, int64 (B,); error messages name them.
+        previous_BCHW: The x0 predictions before, float32 (B, C, H, W); None (default) if they are not known.
+        guidance_BCHW: The guidance differences, float32 (B, C, H, W); None (default) if they are not known.
+        timesteps_B2: The timesteps that the CRF stands between, float32 (B, 2); None (default) if they are not known.
+        weight_B: Weights of the squared errors, float32 (B,); None (default) for ones.
     """
 
     z_BCHW: Tensor
@@ -34,6 +38,24 @@ class Pairs:
     text_BD: Tensor
     x0_BCHW: Tensor | None
     rows_B: Tensor
+    previous_BCHW: Tensor | None = None
+    guidance_BCHW: Tensor | None = None
+    timesteps_B2: Tensor | None = None
+    weight_B: Tensor | None = None
+
+    def infer(self, network: Any) -> Tensor:
+        """Infer the latents (B, C, H, W) by a CRF, or by a network with its arguments."""
+        known = {name: getattr(self, name) for name in ("previous_BCHW", "guidance_BCHW", "timesteps_B2")}
+        given = {name: value for name, value in known.items() if value is not None}
+        inferred_BCHW: Tensor = network(self.z_BCHW, self.text_BD, self.x0_BCHW, **given)
+        return inferred_BCHW
+
+    def compute_loss(self, inferred_BCHW: Tensor) -> Tensor:
+        """Compute the mean squared error, weighted."""
+        squared_BCHW = (inferred_BCHW.float() - self.target_BCHW).square()
+        if self.weight_B is not None:
+            squared_BCHW = squared_BCHW * self.weight_B[:, None, None, None]
+        return squared_BCHW.mean()
 
     def to(self, device: torch.device) -> Self:
         """Move all tensors to ``device``."""
@@ -71,7 +93,8 @@ def make_noisy_pairs(
         seed: Seed of the training.
         first_step: Number of the first batch; above 0 in a resumed training. Default 0.
         rank: Number of this worker. Default 0.
-        with_x0: Also estimate x0 as z divided by its signal factor, since no teacher runs here. Default False.
+        with_x0: Also estimate x0 as z divided by its signal factor, since no teacher runs here, and with it what else a
+            CRF may observe: no earlier x0, no guidance, and the end as the next timestep. Default False.
 
     Yields:
         One batch of pairs per stored batch.
@@ -84,10 +107,14 @@ def make_noisy_pairs(
         z_BCHW = torch.stack(
             [noise_schedule.add_noise(x, eps, t) for x, eps, t in zip(x_BCHW, eps_BCHW, timesteps, strict=True)]
         )
-        x0_BCHW = None
-        if with_x0:
-            x0_BCHW = torch.stack([z / noise_schedule.signal(t) for z, t in zip(z_BCHW, timesteps, strict=True)])
-        yield Pairs(z_BCHW, x_BCHW, read_text(batch), x0_BCHW, torch.from_numpy(batch["row"]))
+        known = (z_BCHW, x_BCHW, read_text(batch))
+        rows_B = torch.from_numpy(batch["row"])
+        if not with_x0:
+            yield Pairs(*known, None, rows_B)
+            continue
+        x0_BCHW = torch.stack([z / noise_schedule.signal(t) for z, t in zip(z_BCHW, timesteps, strict=True)])
+        timesteps_B2 = torch.tensor([[timestep, noise_schedule.final] for timestep in timesteps])
+        yield Pairs(*known, x0_BCHW, rows_B, x0_BCHW, torch.zeros_like(x0_BCHW), timesteps_B2)
 
 
 def make_teacher_pairs(
@@ -117,6 +144,46 @@ def make_teacher_pairs(
             target_BCHW = find_target(z_BCHW, target_BCHW)
         x0_BCHW = make_channels_first(batch[x0]) if x0 else None
         yield Pairs(z_BCHW, target_BCHW, read_text(batch), x0_BCHW, torch.from_numpy(batch["row"]))
+
+
+def make_rollout_pairs(
+    stored: Iterable[Stored],
+    timesteps: Sequence[tuple[float, float]],
+    seed: int,
+    *,
+    aims_at_next: bool,
+    first_step: int = 0,
+    rank: int = 0,
+) -> Iterator[Pairs]:
+    """Pair what a CRF met in a roll-out with what it should have inferred, at one place of each row.
+
+    The places depend only on (``seed``, step, ``rank``), so a resumed training draws the same ones.
+
+    Args:
+        stored: Batches of stored arrays: those of the roll-out (B, K, ...), ``step_50``, ``text`` and ``row``.
+        timesteps: The K pairs of timesteps that the CRF stands between.
+        seed: Seed of the training.
+        aims_at_next: Whether the targets lead to the teacher's own next state, with the error of that state as loss.
+            Otherwise they are its final latents.
+        first_step: Number of the first batch; above 0 in a resumed training. Default 0.
+        rank: Number of this worker. Default 0.
+
+    Yields:
+        One batch of pairs per stored batch.
+    """
+    told_K2 = torch.tensor(timesteps, dtype=torch.float32)
+    for step, batch in zip(count(first_step), stored, strict=False):
+        rows = np.arange(len(batch["row"]))
+        places_B = torch.randint(len(told_K2), (len(rows),), generator=make_generator(seed, step, rank))
+        state, x0, previous, guidance, following = (
+            make_channels_first(batch[name][rows, places_B.numpy()]) for name in ROLLOUT_LATENTS
+        )
+        gain_B = torch.from_numpy(batch[ROLLOUT_GAIN][rows, places_B.numpy()])
+        target_BCHW = following if aims_at_next else make_channels_first(batch[STEP_50])
+        weight_B = gain_B.square() if aims_at_next else None
+        rows_B = torch.from_numpy(batch["row"])
+        more = (previous, guidance, told_K2[places_B], weight_B)
+        yield Pairs(state, target_BCHW, read_text(batch), x0, rows_B, *more)
 
 
 def aim_at_tail(

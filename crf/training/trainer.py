@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -174,8 +173,7 @@ class Trainer:
     def infer(self, pairs: Pairs) -> Tensor:
         """Infer clean latents (B, C, H, W) by the averaged CRF. Does not change the training's state."""
         on_device = pairs.to(self.device)
-        output_BCHW: Tensor = self.result(on_device.z_BCHW, on_device.text_BD, on_device.x0_BCHW)
-        return output_BCHW
+        return on_device.infer(self.result)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the whole state as tensors, numbers and containers of them, loadable with ``weights_only=True``."""
@@ -202,8 +200,8 @@ class Trainer:
         for part in parts:
             with self.crf.defer_exchange(last=part is parts[-1]):
                 with self._autocast(part.z_BCHW.device):
-                    output_BCHW = self.crf.forward(part.z_BCHW, part.text_BD, part.x0_BCHW)
-                    total = F.mse_loss(output_BCHW.float(), part.target_BCHW)
+                    output_BCHW = part.infer(self.crf.forward)
+                    total = part.compute_loss(output_BCHW)
                     losses["mse"].append(total.detach())
                     if self.adversary:
                         against = compute_generator_loss(self.adversary.module.requires_grad_(False)(output_BCHW))

@@ -78,7 +78,7 @@ def draw_side_by_side(
     given = read_schedule(schedule, num_inference_steps, teacher, guidance_scale, root)
     url = None if given and not given.crfs else crf or find_newest_crf(root)
     config = read_config(url) if url else {}
-    chosen = given or make_default_schedule(config.get("lead"), config.get("tail"))
+    chosen = given or make_default_schedule(config.get("lead"), config.get("tail"), config.get("schedule"))
     if chosen.middle == "crf":
         choose_lead(config, str(chosen.first), ignore_mismatched_lead)
     model = load_crf(url) if url else None

@@ -33,7 +33,10 @@ def choose_own_methods(params: EvaluateParameters) -> tuple[Method, ...]:
 
     lead, tail = find_place(params)
     noise_schedule = read_noise_schedule(read_shape(params.teacher).scheduler_config)
-    methods = [method for method in list_methods(lead, noise_schedule, tail) if params.crf or method.kind != "crf"]
+    own = find_own_schedule(params)
+    hands_over = params.crf is not None and own is None
+    methods = [method for method in list_methods(lead, noise_schedule, tail) if hands_over or method.kind != "crf"]
+    add_methods(methods, "crf", [own] if own else [], params)
     add_methods(methods, "sampler", params.schedules, params)
     return tuple(methods)
 
@@ -96,6 +99,14 @@ def find_baseline(params: EvaluateParameters, methods: tuple[Method, ...]) -> st
     if params.baseline not in keys:
         raise UserError("the key of a method that is compared", params.baseline, f"choose among {', '.join(keys)}")
     return params.baseline
+
+
+def find_own_schedule(params: EvaluateParameters) -> str | None:
+    """Return the schedule in which the CRF corrects evaluations; None if it has none, or is not there yet."""
+    if params.crf is None or not locations.exists(locations.join(params.crf, "config.json")):
+        return None
+    schedule: str | None = read_config(params.crf).get("schedule")
+    return schedule
 
 
 def find_place(params: EvaluateParameters) -> tuple[str, int | None]:

@@ -1,8 +1,8 @@
 """The parameters of the stages that make latents: ``encode`` and ``teach``."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flows.parameters.base import Options, Root, TeacherFolder
 from flows.parameters.precision import MicroBatch, Precision
@@ -48,8 +48,22 @@ class TeachOptions(Options):
         description="also store all 50 states and x0 predictions (states), or their products alone (products): "
         "either serves search",
     )
+    rollout: str | None = Field(
+        None,
+        description="also store what a CRF meets inside this schedule, such as '3@981,641,321 + crf', and the "
+        "teacher's own next states, for distill --observed rollout",
+    )
+    rollout_crf: str | None = Field(
+        None, description="CRF of the roll-out; by default one that changes nothing, as before its training"
+    )
     dtype: Precision = "float32"
     micro_batch: MicroBatch = 16
+
+    @model_validator(mode="after")
+    def _check_the_crf_has_a_rollout(self) -> Self:
+        if self.rollout_crf and not self.rollout:
+            raise ValueError("expected rollout for rollout_crf, found none; write it, such as '3@981,641,321 + crf'")
+        return self
 
 
 class TeachParameters(TeachOptions):

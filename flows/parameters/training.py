@@ -1,11 +1,12 @@
 """The parameters of both training stages: ``train`` and ``distill``."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from crf.model.config import CRFOptions
 from flows.parameters.base import Options, Root
+from flows.parameters.forms import Arranged
 from flows.parameters.running import Resources
 
 # Options of how a training runs. They change no bytes, so they are in no fingerprint.
@@ -32,7 +33,7 @@ class OptimizerOptions(Options):
 
 
 class TrainOptions(OptimizerOptions):
-    crf: CRFOptions = Field(default_factory=CRFOptions)
+    crf: Annotated[CRFOptions, Arranged()] = Field(default_factory=CRFOptions)
     steps: int = Field(300_000, ge=1, description="optimizer steps")
     learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
     lr_warmup_steps: int = Field(5_000, ge=0, description="steps of linear warm-up")
@@ -63,12 +64,27 @@ class DistillOptions(OptimizerOptions):
     batch_size: int = Field(4, ge=1, description="samples per step, over all workers")
     learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
     lr_warmup_steps: int = Field(500, ge=0, description="steps of linear warm-up")
-    observed: Literal["teacher", "lead"] = Field(
-        "teacher", description="what the CRF observes: the teacher's step 40, or the end of the lead given to teach"
+    observed: Literal["teacher", "lead", "rollout"] = Field(
+        "teacher",
+        description="what the CRF observes: the teacher's step 40, the end of the lead given to teach, or what it "
+        "meets at its places in the roll-out given to teach",
     )
-    target: Literal["step_50", "tail"] = Field(
-        "step_50", description="what the CRF aims at: the teacher's step 50, or the state at the tail given to teach"
+    target: Literal["step_50", "tail", "next"] = Field(
+        "step_50",
+        description="what the CRF aims at: the teacher's step 50, the state at the tail given to teach, or, in a "
+        "roll-out, the teacher's own next state",
     )
+
+    @model_validator(mode="after")
+    def _check_target_is_of_what_is_observed(self) -> Self:
+        if (self.target == "next" and self.observed != "rollout") or (
+            self.target == "tail" and self.observed == "rollout"
+        ):
+            raise ValueError(
+                f"expected target 'next' with observed 'rollout' alone, and 'tail' without it, found {self.target} and "
+                f"{self.observed}; change one"
+            )
+        return self
 
 
 class DistillParameters(DistillOptions):

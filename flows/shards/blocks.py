@@ -78,8 +78,15 @@ class WriteShard:
                 "device_seconds": float(block["device_seconds"].sum()),
             },
             fingerprint=self.fingerprints[shard],
+            note=describe_halving(block),
         )
         return {"shard": np.array([shard])}
+
+
+def describe_halving(block: Block) -> str | None:
+    """Tell if the device's memory did not hold the micro-batch: rows in smaller ones may differ in their last bits."""
+    sizes = sorted(set(block.get("halved_to", [])) - {0})
+    return f"micro-batches of {', '.join(map(str, sizes))} for want of memory" if sizes else None
 
 
 class DecodeImages:

@@ -13,9 +13,10 @@ from crf.device import choose_device
 from crf.training.pairs import Pairs
 from crf.training.trainer import DivergedError, Trainer
 from crf.training.workers import count_workers
+from flows.training.batches import Share
 from flows.training.crf_files import save_crf
 from flows.training.logs import TrainLogs
-from flows.training.objectives import Objective, Share
+from flows.training.objectives import Objective
 from flows.workers.reports import Reporter, report_warnings
 from storage import locations
 from storage.checkpoints import find_newest_step, read_checkpoint, write_checkpoint

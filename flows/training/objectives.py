@@ -8,30 +8,39 @@ from torch import Tensor
 
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
-from crf.sampling.paths import find_lead_end
+from crf.sampling.paths import find_lead_end, find_lead_path
 from crf.schedule import PAPERS_LEAD, TEACHER_SPLIT, TEACHER_STEPS, Schedule
-from crf.stages.arrays import LATENTS, LEAD_STATE, LEAD_X0, STEP_40, STEP_50, TAIL_STATE, TEXT, X0_40
+from crf.stages.arrays import (
+    LATENTS,
+    LEAD_STATE,
+    LEAD_X0,
+    ROLLOUT_GAIN,
+    ROLLOUT_LATENTS,
+    ROLLOUT_NEXT,
+    ROLLOUT_STATE,
+    ROLLOUT_X0,
+    STEP_40,
+    STEP_50,
+    TAIL_STATE,
+    TEXT,
+    X0_40,
+)
 from crf.teacher.noise_schedule import read_noise_schedule
-from crf.training.pairs import Pairs, Stored, aim_at_tail, make_noisy_pairs, make_teacher_pairs
+from crf.training.pairs import Pairs, aim_at_tail, make_noisy_pairs, make_rollout_pairs, make_teacher_pairs
 from crf.training.trainer import TrainerConfig
 from flows.parameters.training import DistillParameters, TrainParameters
 from flows.shards.teachers import read_shape
+from flows.training.batches import Share, check_rows, read_batches
 from flows.training.crf_files import load_crf, read_config
 from storage import LatentStore, UserError
-from storage.store.reader import shuffled_batches
 
 # `observed` -> the arrays of the observed state and of the x0 prediction there; `target` -> the array of the target.
-OBSERVED = {"teacher": (STEP_40, X0_40), "lead": (LEAD_STATE, LEAD_X0)}
-TARGETS = {"step_50": STEP_50, "tail": TAIL_STATE}
-
-
-@dataclass(frozen=True)
-class Share:
-    """A worker's share of every batch: ``size`` samples. The worker is number ``rank`` of ``ranks``."""
-
-    rank: int
-    ranks: int
-    size: int
+OBSERVED = {
+    "teacher": (STEP_40, X0_40),
+    "lead": (LEAD_STATE, LEAD_X0),
+    "rollout": (ROLLOUT_STATE, ROLLOUT_X0),
+}
+TARGETS = {"step_50": STEP_50, "tail": TAIL_STATE, "next": ROLLOUT_NEXT}
 
 
 class Objective(Protocol):
@@ -98,11 +107,13 @@ class DistillationObjective:
 
     def check(self) -> None:
         check_rows(self.options.pairs, self.options.workers)
+        config = read_config(self.options.initial)
+        if self.options.observed != "rollout":
+            check_is_stored(config)
         store, (state, _) = LatentStore.open(self.options.pairs), self.choose_observed()
         self.choose_target_map()
-        config = read_config(self.options.initial)
         expected = tuple(config[name] for name in ("height", "width", "channels", "text_width"))
-        found = (*store[state].shape[1:], store[TEXT].shape[1])
+        found = (*store[state].shape[-3:], store[TEXT].shape[1])
         if expected != found:
             raise UserError(
                 f"pairs of (height, width, channels, text width) {expected}, as the CRF in {self.options.initial} has",
@@ -115,15 +126,39 @@ class DistillationObjective:
 
     def build_crf(self) -> LatentCRF:
         crf = load_crf(self.options.initial)
-        crf.record_place(self.find_lead(), self.find_tail())
+        if self.options.observed == "rollout":
+            crf.record_place(None, None, str(self.find_rollout()))
+        else:
+            crf.record_place(self.find_lead(), self.find_tail())
         return crf
 
     def read_pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
+        if self.options.observed == "rollout":
+            return self.read_rollouts(first_step, share)
         (state, x0), target = self.choose_observed(), TARGETS[self.options.target]
         names = [state, *([x0] if x0 else []), target, TEXT]
         stored = read_batches(self.options.pairs, names, self.options.seed, first_step, share)
         target_map = self.choose_target_map()
         return make_teacher_pairs(stored, state=state, x0=x0, target=target, find_target=target_map)
+
+    def read_rollouts(self, first_step: int, share: Share) -> Iterator[Pairs]:
+        """Yield this worker's batches of a roll-out."""
+        names = [*ROLLOUT_LATENTS, ROLLOUT_GAIN, STEP_50, TEXT]
+        stored = read_batches(self.options.pairs, names, self.options.seed, first_step, share)
+        schedule, noise_schedule = self.find_rollout(), read_noise_schedule(self.read_provenance()["scheduler"])
+        path = find_lead_path(noise_schedule, schedule)
+        return make_rollout_pairs(
+            stored,
+            [path[number - 1] for number in schedule.corrections],
+            self.options.seed,
+            aims_at_next=self.options.target == "next",
+            first_step=first_step,
+            rank=share.rank,
+        )
+
+    def find_rollout(self) -> Schedule:
+        """Return the schedule of the roll-out."""
+        return Schedule.parse(self.read_provenance()["parameters"]["rollout"])
 
     def read_provenance(self) -> dict[str, Any]:
         """Read the provenance of the teacher store."""
@@ -167,8 +202,20 @@ class DistillationObjective:
         wanted = {state, TARGETS[self.options.target], *([x0] if sees_x0 else [])}
         store = LatentStore.open(self.options.pairs)
         if missing := sorted(wanted - set(store.names)):
-            raise UserError(f"{missing} in {store.url}", f"{store.names}", "teach again with --x0, --lead or --tail")
+            raise UserError(
+                f"{missing} in {store.url}", f"{store.names}", "teach again with --x0, --lead, --tail or --rollout"
+            )
         return state, x0 if sees_x0 else None
+
+
+def check_is_stored(config: dict[str, Any]) -> None:
+    """Raise UserError if a CRF observes or is told what only roll-outs store."""
+    if config.get("with_timesteps") or config["crf_input"].count("+") > 1:
+        raise UserError(
+            "roll-outs for a CRF that observes more than x0 and the state or is told timesteps",
+            "pairs of one place",
+            "teach with --rollout, and distill with --observed rollout",
+        )
 
 
 def pick_common_options(options: TrainParameters | DistillParameters) -> dict[str, Any]:
@@ -184,20 +231,3 @@ def pick_common_options(options: TrainParameters | DistillParameters) -> dict[st
         "compile",
     )
     return {name: getattr(options, name) for name in names}
-
-
-def check_rows(url: str, workers: int) -> None:
-    """Raise UserError if the store has fewer valid rows than there are workers."""
-    valid = int(LatentStore.open(url).valid.sum())
-    if valid < max(1, workers):
-        raise UserError(
-            f"at least {max(1, workers)} valid rows, one per worker",
-            f"{valid} in {url}",
-            "see the reasons in its index",
-        )
-
-
-def read_batches(url: str, names: list[str], seed: int, first_step: int, share: Share) -> Iterator[Stored]:
-    """Yield a worker's share of a store's shuffled batches."""
-    store = LatentStore.open(url)
-    return shuffled_batches(store, names, share.size, seed, start_batch=first_step, rank=share.rank, ranks=share.ranks)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from crf.front import Front, FrontPoint
 from tests.benchmarks.ablation.__main__ import main
@@ -34,6 +35,7 @@ AFTER_LEADS = (
 )
 
 
+@pytest.mark.usefixtures("ray_local")
 def test_smallest_study_has_every_control_every_ending_and_every_interval(tiny_teacher: Path, tmp_path: Path) -> None:
     points = (FrontPoint(17, 34, IN_FRONT, (981,), 0.1, 0.1, 0.1),)
     (tmp_path / "schedule.json").write_text(Front(points, None, {}, 4.0, ()).format())

@@ -7,9 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crf.stages.arrays import ROLLOUT_LATENTS
 from crf.teacher.flow_matching import FlowSchedule
 from crf.teacher.noise_schedule import NoiseSchedule
-from crf.training.pairs import aim_at_tail, make_channels_first, make_noisy_pairs, make_teacher_pairs
+from crf.training.pairs import (
+    aim_at_tail,
+    make_channels_first,
+    make_noisy_pairs,
+    make_rollout_pairs,
+    make_teacher_pairs,
+)
 from tests.support.batches import NOISE_SCHEDULE, stored_batch
 
 
@@ -80,3 +87,30 @@ def test_pairs_split_into_equal_parts() -> None:
     assert [part.rows_B.tolist() for part in parts] == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert torch.equal(torch.cat([part.z_BCHW for part in parts]), pairs.z_BCHW)
     assert {part.x0_BCHW for part in parts} == {None}
+
+
+def test_pairs_of_a_rollout_are_what_was_met_at_one_place_and_the_same_after_a_resume() -> None:
+    random, told = np.random.default_rng(0), [(981.0, 741.0), (741.0, 501.0), (501.0, -1.0)]
+    latents = {name: random.standard_normal((5, 3, 4, 4, 2)).astype(np.float16) for name in ROLLOUT_LATENTS}
+    gains = np.tile(np.array([0.1, 0.2, 0.5], np.float32), (5, 1))
+    others = {"step_50": latents[ROLLOUT_LATENTS[0]][:, 0], "text": np.zeros((5, 3), np.float16)}
+    batch: dict[str, Any] = {**latents, **others, "rollout_gain": gains, "row": np.arange(5)}
+
+    def make(first_step: int, aims_at_next: bool = True) -> list[Any]:
+        batches = repeat(batch, 6 - first_step)
+        return list(make_rollout_pairs(batches, told, seed=3, aims_at_next=aims_at_next, first_step=first_step))
+
+    whole = make(0)
+    for pairs, resumed in zip(whole[2:], make(2), strict=True):
+        assert torch.equal(pairs.z_BCHW, resumed.z_BCHW)
+        assert torch.equal(pairs.timesteps_B2, resumed.timesteps_B2)
+    places = [told.index(tuple(each)) for each in whole[0].timesteps_B2.tolist()]
+    assert len({tuple(each) for pairs in whole for each in pairs.timesteps_B2.tolist()}) == 3
+    for row, place in enumerate(places):
+        for name, values in (("rollout_guidance", whole[0].guidance_BCHW), ("rollout_next", whole[0].target_BCHW)):
+            stored = torch.from_numpy(latents[name][row, place]).permute(2, 0, 1).float()
+            assert torch.equal(values[row], stored)
+    torch.testing.assert_close(whole[0].weight_B, torch.tensor([0.1, 0.2, 0.5])[places].square())
+    squared = (whole[0].z_BCHW - whole[0].target_BCHW).square().mean((1, 2, 3))
+    torch.testing.assert_close(whole[0].compute_loss(whole[0].z_BCHW), (squared * whole[0].weight_B).mean())
+    assert make(0, aims_at_next=False)[0].weight_B is None
