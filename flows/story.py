@@ -15,7 +15,7 @@ from tqdm import tqdm
 from flows.errors import find_user_error
 from flows.progress import Progress
 from flows.report.artifacts import publish_rejected
-from flows.run_log import find_run_logger
+from flows.runs.log import find_run_logger
 from storage.store.index import read_index_shards
 
 PERCENT, SECONDS = 5, 60  # at least so much between two lines of progress, so a stage has 20 of them at most

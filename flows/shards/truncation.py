@@ -3,7 +3,7 @@
 import numpy as np
 
 from crf.stages.arrays import TRUNCATED
-from flows.run_log import find_run_logger
+from flows.runs.log import find_run_logger
 from storage import ArraySpec, LatentStore, locations
 
 TRUNCATED_SPEC = ArraySpec((), "bool", ())

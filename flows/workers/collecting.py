@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from flows.run_log import find_run_logger
+from flows.runs.log import find_run_logger
 from flows.workers.reports import Reporter, Reports, Snapshot
 
 SECONDS_BETWEEN_READINGS = 1.0
