@@ -73,7 +73,10 @@ class WriteShard:
             valid=valid,
             seed=block["seed"],
             rejected={int(row): str(block["reason"][i]) for i, row in enumerate(block["row"]) if not valid[i]},
-            timing={"seconds": time.time() - float(min(block["started"]))},
+            timing={
+                "seconds": time.time() - float(min(block["started"])),
+                "device_seconds": float(block["device_seconds"].sum()),
+            },
             fingerprint=self.fingerprints[shard],
             note=describe_halving(block),
         )

@@ -9,6 +9,7 @@ from flows.errors import drop_tracebacks
 from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.ray_session import ray_session
+from flows.runs.limits import occupy_gpus
 from flows.shards.actors import ACTOR_CPUS, TASK_CPUS, Actors
 from flows.shards.blocks import Chain, ReadRows, WriteShard
 from flows.shards.model import Model, ModelSpec
@@ -161,5 +162,6 @@ def commit_shards(
         )
     )
     dataset.context.execution_options.preserve_order = divided
-    for record in dataset.iter_rows():
-        yield int(record["shard"])
+    with occupy_gpus(actors.count * actors.gpus):
+        for record in dataset.iter_rows():
+            yield int(record["shard"])

@@ -3,10 +3,13 @@
 Keep the imports light: every worker process pays for them.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any
+
+import numpy as np
 
 from crf.errors import CRFError
 from flows.workers.reports import Reporter, report_warnings
@@ -41,6 +44,8 @@ class ModelSpec:
 class Model:
     """Apply the model, in an actor. The reporter gets the rows done of each block, and this process's warnings.
 
+    Adds the column ``device_seconds``: each row's part of the time that the block took.
+
     A user's error in the model's constructor is raised with the first block, because Ray reduces an error
     in an actor's constructor to its text.
     """
@@ -57,14 +62,15 @@ class Model:
     def __call__(self, block: Block) -> Block:
         if self.error:
             raise self.error
-        first, done = int(block["row"][0]), 0
+        first, rows, done = int(block["row"][0]), len(block["row"]), 0
+        started = time.perf_counter()
 
-        def report_rows(rows: int) -> None:
+        def report_rows(more: int) -> None:
             nonlocal done
-            done += rows
+            done += more
             self.reporter.count_rows(first, done)
             self.reporter.send_warnings()
 
         with report_warnings(self.reporter):
             computed: Block = self.compute(block, report_rows)
-        return computed
+        return {**computed, "device_seconds": np.full(rows, (time.perf_counter() - started) / rows)}

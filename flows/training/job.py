@@ -12,6 +12,7 @@ from flows.parameters.running import Resources
 from flows.parameters.training import OptimizerOptions
 from flows.progress import Progress
 from flows.ray_session import ray_session
+from flows.runs.limits import occupy_gpus
 from flows.stage import Work, describe_provenance
 from flows.training.crf_files import CRF_FILES
 from flows.workers.collecting import collect_reports
@@ -118,9 +119,10 @@ def run_train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
     logging.getLogger("ray.train").setLevel(logging.WARNING)  # its news would stand in the progress bar
     fs, path = fsspec.url_to_fs(locations.join(loop.url, "ray"))
     workers = loop.objective.options.workers
+    scaling = choose_scaling(workers, loop.objective.options.resources)
     trainer = TorchTrainer(
         loop.run if workers else lambda: loop.run_until(stopped.is_set),  # an event does not reach other processes
-        scaling_config=choose_scaling(workers, loop.objective.options.resources),
+        scaling_config=scaling,
         run_config=ray.train.RunConfig(
             name="train",
             storage_path=path,
@@ -128,7 +130,8 @@ def run_train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
             failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
         ),
     )
-    divergence: str | None = trainer.fit().return_value
+    with occupy_gpus(workers if scaling.use_gpu else 0):
+        divergence: str | None = trainer.fit().return_value
     return divergence
 
 

@@ -30,7 +30,8 @@ class Compute:
         valid = block["row"] % 9 != 0
         latents[~valid] = np.nan
         reason = np.where(valid, "", "made to be rejected").astype(object)
-        return {**block, "latents": latents, "text": latents[:, 0, 0, :].copy(), "valid": valid, "reason": reason}
+        arrays = {"latents": latents, "text": latents[:, 0, 0, :].copy()}
+        return {**block, **arrays, "valid": valid, "reason": reason, "device_seconds": np.zeros(len(valid))}
 
 
 class Gated(Compute):

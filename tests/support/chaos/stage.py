@@ -43,8 +43,8 @@ class Parameters(BaseModel):
 
 def identify(params: Parameters) -> Target:
     made = params.model_dump(include={"shards", "shard_rows"})
-    rows, shards = fingerprint_rows(params.rows(), params.shard_rows)
-    return Target.store(Identity("chaos", 1, {"rows": rows}, made), shards, "rows")
+    rows = fingerprint_rows(params.rows(), params.shard_rows)
+    return Target.store(Identity("chaos", 1, {"rows": rows.fingerprint}, made), rows, "rows")
 
 
 def create(params: Parameters, work: Work) -> LatentStore:
