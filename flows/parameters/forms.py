@@ -13,6 +13,15 @@ def make_title(name: str, field: Any) -> str:
     return title[0].upper() + title[1:] if name != "x0" else name
 
 
+class Arranged:
+    """Annotates a field that is a dataclass: its part of the form is arranged, too."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> Any:
+        schema = handler(core)
+        arrange_form(handler.resolve_ref_schema(schema))
+        return schema
+
+
 def arrange_form(schema: dict[str, Any]) -> None:
     """Arrange a model's schema, in place: required fields first, then the declared order; plain optional fields; no
     credentials in URLs.

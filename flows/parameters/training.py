@@ -1,11 +1,12 @@
 """The parameters of both training stages: ``train`` and ``distill``."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from crf.model.config import CRFOptions
 from flows.parameters.base import Options, Root
+from flows.parameters.forms import Arranged
 from flows.parameters.running import Resources
 
 # Options of how a training runs. They change no bytes, so they are in no fingerprint.
@@ -32,7 +33,7 @@ class OptimizerOptions(Options):
 
 
 class TrainOptions(OptimizerOptions):
-    crf: CRFOptions = Field(default_factory=CRFOptions)
+    crf: Annotated[CRFOptions, Arranged()] = Field(default_factory=CRFOptions)
     steps: int = Field(300_000, ge=1, description="optimizer steps")
     learning_rate: float = Field(1e-4, gt=0, description="peak learning rate")
     lr_warmup_steps: int = Field(5_000, ge=0, description="steps of linear warm-up")

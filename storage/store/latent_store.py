@@ -194,6 +194,7 @@ class LatentStore(OpenedStore):
         rejected: dict[int, str],
         timing: dict[str, float],
         fingerprint: str | None = None,
+        note: str | None = None,
     ) -> None:
         """Write a whole shard (n rows), then its commit record, which completes it.
 
@@ -208,12 +209,13 @@ class LatentStore(OpenedStore):
             timing: Name -> seconds, kept in the commit record.
             fingerprint: Fingerprint of everything that the values depend on. Another store that needs a shard with
                 this fingerprint copies it instead of computing it. Default None: never copied.
+            note: What was unusual in computing the values, kept in the commit record. Default None: nothing.
 
         Raises:
             UserError: An array does not have the shard's number of rows.
             EndpointError: The object store or the disk does not answer.
         """
-        write_shard(self, shard, {**arrays, "valid": valid, "seed": seed}, rejected, timing, fingerprint)
+        write_shard(self, shard, {**arrays, "valid": valid, "seed": seed}, rejected, timing, fingerprint, note)
 
     def seal(self, products: Iterable[str] = ()) -> None:
         """Finish the store: write the final index and the manifest. Sealing again writes the same bytes.

@@ -35,20 +35,21 @@ class ShardRecord(Record):
 class CommitRecord(ShardRecord):
     """``commits/00007.json``: shard 7 is complete.
 
-    ``valid``: number of valid rows. ``rejected``: row -> reason. ``timing``: name -> seconds. ``copied_from``: URL of
-    the store that the shard was copied from; not in the JSON if it was computed.
+    ``valid``: number of valid rows. ``rejected``: row -> reason. ``timing``: name -> seconds: "seconds" from reading
+    the rows to writing the shard, "device_seconds" of actors computing. ``copied_from``: URL of the store that the
+    shard was copied from. ``note``: what was unusual in computing it. The JSON leaves out the last two where they are
+    None.
     """
 
     valid: int
     rejected: dict[int, str]
     timing: dict[str, float]
     copied_from: str | None = None
+    note: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         values = {**super().to_json(), "rejected": {str(row): reason for row, reason in self.rejected.items()}}
-        if self.copied_from is None:
-            del values["copied_from"]
-        return values
+        return {name: value for name, value in values.items() if value is not None or name == "fingerprint"}
 
     @classmethod
     def from_json(cls, values: dict[str, Any], url: str) -> Self:

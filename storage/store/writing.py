@@ -20,6 +20,7 @@ def write_shard(
     rejected: dict[int, str],
     timing: dict[str, float],
     fingerprint: str | None,
+    note: str | None,
 ) -> None:
     """Write all ``arrays``, which include ``valid`` and ``seed``, unless the shard is already committed."""
     extent = store.extent(shard)
@@ -48,6 +49,7 @@ def write_shard(
         rejected=rejected,
         sha256={name: checksum.result() for name, checksum in hashing.items()},
         timing=timing,
+        note=note,
     )
     write_new_record(commit, record)
 

@@ -16,7 +16,8 @@ def fill_store(
     """Commit all shards of a new store, one after the other; see ``flows.shards.job.fill_store``."""
     run = Chain(ReadRows(store.url), prepare, model.load("cpu", 1), WriteShard(store.url, fingerprints))
     for shard in range(store.shard_count):
-        run({"shard": [shard]})
+        extent = store.extent(shard)
+        run({"shard": [shard], "start": [extent.start], "stop": [extent.stop]})
 
 
 def run_without_ray(stage: Stage[Any], params: Any) -> StageResult:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.shards.blocks import DecodeImages, ReadRows
+from flows.shards.blocks import DecodeImages, ReadRows, describe_halving
 from storage import ArraySpec, LatentStore
 from storage.inputs.captions import scan_captions
 from storage.inputs.images import scan_images
@@ -41,7 +41,14 @@ def test_a_rejected_caption_never_reaches_a_tokenizer(tmp_path: Path) -> None:
     assert block["valid"].tolist() == [True, False, True]
 
 
+def test_a_halved_micro_batch_is_noted() -> None:
+    assert (
+        describe_halving({"halved_to": np.array([0, 0, 8, 4], np.int32)}) == "micro-batches of 4, 8 for want of memory"
+    )
+    assert describe_halving({"halved_to": np.zeros(3, np.int32)}) is describe_halving({}) is None
+
+
 def first_block(tmp_path: Path, rows: Iterable[dict[str, Any]]) -> dict[str, np.ndarray]:
     spec = {"latents": ArraySpec.vector(1)}
     store = LatentStore.create(str(tmp_path / "s"), spec, index_tables(rows, 9), shard_rows=9, provenance={})
-    return ReadRows(store.url)({"shard": np.array([0])})
+    return ReadRows(store.url)({"shard": np.array([0]), "start": np.array([0]), "stop": np.array([len(store)])})

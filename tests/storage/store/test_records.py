@@ -35,6 +35,7 @@ RECORDS = st.one_of(
         rejected=st.dictionaries(COUNT, TEXT, max_size=12),
         timing=st.dictionaries(TEXT, st.floats(allow_nan=False), max_size=2),
         copied_from=st.none() | TEXT,
+        note=st.none() | TEXT,
     ),
     st.builds(
         StoreManifest,
