@@ -71,11 +71,11 @@ def plan(config: Config, *, root: Root = None, json: Json = False) -> None:
     from dataclasses import asdict
 
     from flows.commands.configs import load_config
-    from flows.pipeline import plan as plan_pipeline
+    from flows.overview.planning import format_plan
+    from flows.pipeline import plan_stages
 
-    lines = [asdict(line) for line in plan_pipeline(load_config(config, root))]
-    text = "\n".join(f"{x['stage']:>8}  {x['state']:8}{x['done']:>6} of {x['total']:<6} {x['reason']}" for x in lines)
-    report({"stages": lines}, text, json)
+    plans = plan_stages(load_config(config, root))
+    report({"stages": [asdict(line) for line in plans]}, format_plan(plans), json)
 
 
 @app.command(group=IMAGES)

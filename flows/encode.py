@@ -24,11 +24,11 @@ def identify(params: EncodeParameters) -> Target:
     size = read_shape(params.teacher).side(params.size)
     teacher = fingerprint_parts(params.teacher, params.root)
     rows = scan_images(params.images, params.limit, root=params.root)
-    images, shards = fingerprint_rows(rows, params.shard_rows)
+    images = fingerprint_rows(rows, params.shard_rows)
     inputs = {f"teacher.{p}": teacher[p] for p in teacher if p.startswith(("vae", "text_encoder", "tokenizer"))}
     exactness = params.model_dump(include={"dtype", "micro_batch", "vae_tiling"})
     parameters = {"size": size, "shard_rows": params.shard_rows, **exactness}
-    return Target.store(Identity("encode", 4, {"images": images, **inputs}, parameters), shards, "images")
+    return Target.store(Identity("encode", 4, {"images": images.fingerprint, **inputs}, parameters), images, "images")
 
 
 def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
@@ -56,7 +56,7 @@ def compute(params: EncodeParameters, work: Work, progress: Progress) -> None:
     store.seal([CAPTIONS])
 
 
-ENCODE = Stage("encode", identify, compute)
+ENCODE = Stage("encode", identify, compute, row="images")
 
 
 @flow(name="encode")

@@ -1,5 +1,7 @@
 """Tell user errors from bugs, wherever they were raised: in this process, in a thread or in a Ray worker."""
 
+import sys
+
 from crf.errors import CRFError
 from storage.endpoints import describe_error, is_endpoint_error
 from storage.errors import EndpointError, UserError
@@ -16,8 +18,21 @@ def find_user_error(error: BaseException) -> str | None:
             return " ".join(str(cause).split())
     if any(isinstance(cause, ImportError) and "s3fs" in str(cause) for cause in causes):
         return str(UserError("s3fs, to read and write s3:// URLs", "none installed", "pip install 'latentcrf[s3]'"))
+    if died := next((cause for cause in causes if is_death(cause)), None):
+        found = f"one that died again and again: {' '.join(str(died).split())}"
+        advice = "give it more memory or a smaller micro_batch, or look into Ray's logs for what ended it"
+        return str(UserError("Ray workers that stay alive", found, advice))
     failed = next((cause for cause in causes if is_endpoint_error(cause)), None)
     return str(EndpointError("the object store or the disk", describe_error(failed))) if failed else None
+
+
+def is_death(error: BaseException) -> bool:
+    """Tell whether this is Ray's report of a worker or an actor that died, and was tried again as often as allowed."""
+    if "ray" not in sys.modules:  # no need to import it, which takes seconds
+        return False
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+
+    return isinstance(error, NodeDiedError | OutOfMemoryError | RayActorError | WorkerCrashedError)
 
 
 def list_causes(error: BaseException) -> list[BaseException]:
@@ -33,3 +48,21 @@ def list_causes(error: BaseException) -> list[BaseException]:
 def is_from_ray(error: BaseException) -> bool:
     """Tell whether this is Ray's wrapper of an error: it has the error's class, but a stack trace as its message."""
     return hasattr(error, "cause")
+
+
+def drop_tracebacks(error: BaseException) -> None:
+    """Drop the tracebacks of an error that Ray raised, and of what led to it.
+
+    Their frames hold on to the failed job, and with it to its actors and their GPUs, which the next job would wait for.
+    The worker's own stack trace is in the error's text.
+    """
+    seen: list[BaseException] = []
+    left = [error]
+    while left:
+        following = left.pop()
+        if any(following is other for other in seen):
+            continue
+        seen.append(following)
+        following.__traceback__ = None
+        others = (following.__cause__, following.__context__, getattr(following, "cause", None))
+        left += [other for other in others if isinstance(other, BaseException)]

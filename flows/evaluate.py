@@ -47,12 +47,12 @@ REPORT_ONLY = ("captions", "images", "reference", "noises", "vendi_captions", "v
 
 def identify(params: EvaluateParameters) -> Target:
     methods = choose_own_methods(params)
-    captions, shards = fingerprint_rows(list_samples(params), params.shard_rows)
+    captions = fingerprint_rows(list_samples(params), params.shard_rows)
     reference = REFERENCE.identify(describe_reference(params)).identity
     inputs = {
         **({"distill": parse_fingerprint(params.crf)} if params.crf else {}),
         **({"search": fingerprint_front(params.front)} if params.front else {}),
-        "captions": captions,
+        "captions": captions.fingerprint,
         "images": reference.inputs["images"],
         "reference": reference.fingerprint,
         **{f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()},
@@ -73,7 +73,7 @@ def identify(params: EvaluateParameters) -> Target:
         "micro_batch": params.micro_batch,
         "caption_test": digest(list_tested_captions(params)) if params.caption_test else None,
     }
-    return Target.store(Identity("evaluate", 5, inputs, parameters), shards, *REPORT_ONLY)
+    return Target.store(Identity("evaluate", 5, inputs, parameters), captions, *REPORT_ONLY)
 
 
 def describe_reference(params: EvaluateParameters) -> ReferenceParameters:

@@ -22,10 +22,11 @@ MODEL = "crf.stages.measure:MeasureSchedules"
 
 def identify(params: MeasureParameters) -> Target:
     samples = iterate_samples(params.captions, params.limit, params.noises, params.skip)
-    captions, shards = fingerprint_rows(samples, params.shard_rows)
+    captions = fingerprint_rows(samples, params.shard_rows)
     teacher = {f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()}
     del teacher["teacher.vae"]  # the errors are those of latents
-    inputs = {"captions": captions, **teacher, **({"crf": parse_fingerprint(params.crf)} if params.crf else {})}
+    crf = {"crf": parse_fingerprint(params.crf)} if params.crf else {}
+    inputs = {"captions": captions.fingerprint, **teacher, **crf}
     parameters = {
         "size": read_shape(params.teacher).side(params.size),
         "shard_rows": params.shard_rows,
@@ -36,7 +37,7 @@ def identify(params: MeasureParameters) -> Target:
         "dtype": params.dtype,
         "micro_batch": params.micro_batch,
     }
-    return Target.store(Identity("measure", 2, inputs, parameters), shards, "captions")
+    return Target.store(Identity("measure", 2, inputs, parameters), captions, "captions")
 
 
 def check(params: MeasureParameters) -> None:

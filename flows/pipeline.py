@@ -21,7 +21,7 @@ from flows.parameters.searching import SearchParameters
 from flows.parameters.training import DistillParameters, TrainParameters
 from flows.ray_session import ray_session
 from flows.search import SEARCH, search
-from flows.stage import Stage, StagePlan, StageResult, find_work, plan_stage
+from flows.stage import Stage, StagePlan, StageResult, find_work, name_run, plan_stage
 from flows.story import Story
 from flows.targets import find_once
 from flows.teach import TEACH, teach
@@ -86,9 +86,17 @@ def list_steps(params: PipelineParameters) -> list[Step]:
 
 
 @find_once()
-def plan(params: PipelineParameters) -> list[StagePlan]:
+def plan_stages(params: PipelineParameters) -> list[StagePlan]:
     """Return what a run would do, stage by stage, and why. Runs nothing."""
     return [plan_stage(step.stage, step.params, params.root) for step in list_steps(params)]
+
+
+@flow(name="plan")
+def plan(params: PipelineParameters) -> list[StagePlan]:
+    """Publish what a run of the pipeline would do, stage by stage, and why. Runs no stage."""
+    plans = plan_stages(params)
+    publish_plan(plans)
+    return plans
 
 
 @flow(name="pipeline")
@@ -96,7 +104,9 @@ def pipeline(params: PipelineParameters) -> list[StageResult]:
     """Run all stages: encode, teach, train, distill, search (if asked for), evaluate. Skips each that is sealed."""
     with find_once():
         steps = list_steps(params)
-        publish_plan([plan_stage(step.stage, step.params, params.root) for step in steps])
+        plans = [plan_stage(step.stage, step.params, params.root) for step in steps]
+        publish_plan(plans)
+        name_run("pipeline", f"pipeline · {', '.join(x.stage for x in plans if x.state != 'fresh') or 'all fresh'}")
         chosen = choose_steps(steps, params)
         sealed = all(find_work(step.stage, step.params, params.root).sealed for step in chosen)
         with nullcontext() if sealed else ray_session():

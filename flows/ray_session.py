@@ -8,6 +8,7 @@ from typing import Any
 
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
+DEATHS_IN_INIT = 3  # of actors, one after another, that die before they have loaded a model: one more ends the job
 LOCAL_OBJECT_STORE_BYTES = 2 * 2**30
 
 
@@ -23,8 +24,9 @@ def ray_session() -> Iterator[None]:
     import ray.data
 
     context = ray.data.DataContext.get_current()
-    context.target_max_block_size = None  # a block is a shard: never split it
+    context.target_max_block_size = None  # a block is a shard or a part of one: never split it
     context.execution_no_progress_timeout_s = -1  # a shard may take hours, and a node may take long to come
+    context.max_consecutive_actor_init_deaths = DEATHS_IN_INIT
     context.enable_progress_bars = False
     context.raise_original_map_exception = True  # so that a worker's UserError is recognized
     if ray.is_initialized():

@@ -21,7 +21,7 @@ ROUNDS = 4  # two on the calibration captions, one on the selection, one on the 
 def identify(params: SearchParameters) -> Target:
     inputs = {"teach": parse_fingerprint(params.trajectories)}
     for name, (captions, limit) in params.caption_sets.items():
-        inputs[name], _ = fingerprint_rows(iterate_samples(captions, limit), params.shard_rows)
+        inputs[name] = fingerprint_rows(iterate_samples(captions, limit), params.shard_rows).fingerprint
     teacher = {f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()}
     del teacher["teacher.vae"]  # everything stays in latent space
     inputs |= {**teacher, **({"distill": parse_fingerprint(params.crf)} if params.crf else {})}
@@ -46,6 +46,7 @@ def compute(params: SearchParameters, work: Work, progress: Progress) -> None:
     from flows.searching.rounds import run_rounds
     from flows.searching.writing import write_search
 
+    progress.start(work.done, work.total, SEARCH.unit)
     with ray_session():
         result = run_rounds(params, work, progress)
     write_search(params, work, result)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from prefect.client.orchestration import get_client
@@ -11,12 +11,13 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
+from flows.overview.estimates import Estimate, estimate_rows
 from flows.progress import Progress
 from flows.shards.truncation import read_truncated
 from flows.story import Story
 from flows.targets import find_target
 from storage import Identity, locations
-from storage.identity import DOCUMENT, read_identity
+from storage.identity import DOCUMENT, RowSet, read_identity
 from storage.records import read_record
 from storage.seals import MANIFEST, is_sealed
 from storage.store.layout import INDEX, list_committed_shards
@@ -29,23 +30,25 @@ PlanState = Literal["fresh", "stale", "partial", "missing"]
 
 @dataclass(frozen=True)
 class Target:
-    """The output to make: its identity, its number of units and, for a store, each shard's fingerprint."""
+    """The output to make: its identity, its number of units and, for a store, each shard's fingerprint and the rows."""
 
     identity: Identity
     total: int
     shards: list[str] = field(default_factory=list)
+    rows: int = 0
 
     @classmethod
-    def store(cls, identity: Identity, rows: list[str], *ignored: str) -> Self:
+    def store(cls, identity: Identity, rows: RowSet, *ignored: str) -> Self:
         """Return the target of a stage that makes a store.
 
         Args:
             identity: Identity of the store.
-            rows: The fingerprint of each shard's rows.
+            rows: The input set with a row per row of the store.
             ignored: Names of the inputs and parameters that a shard depends on only through its own rows, or not at
                 all.
         """
-        return cls(identity, len(rows), fingerprint_shards(identity.without(*ignored), rows))
+        shards = fingerprint_shards(identity.without(*ignored), rows.shards)
+        return cls(identity, len(shards), shards, rows.count)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Work:
     done: int
     total: int
     shards: list[str]
+    rows: int
 
     @property
     def sealed(self) -> bool:
@@ -72,6 +76,7 @@ class Stage(Generic[P]):
         find_target: Returns the output that parameters lead to. Quick: loads no model.
         compute: Makes the output, or resumes what an interrupted run left of it.
         unit: What progress counts, in the plural.
+        row: What a row of its store is, in the plural.
         count_done: Counts the units of an unfinished output, given its URL.
         check: Raises UserError if the inputs, which must exist, cannot be used with these parameters.
     """
@@ -80,6 +85,7 @@ class Stage(Generic[P]):
     find_target: Callable[[P], Target]
     compute: Callable[[P, Work, Progress], None]
     unit: str = "shards"
+    row: str = "rows"
     count_done: Callable[[str], int] = lambda url: len(list_committed_shards(url))
     check: Callable[[P], None] = lambda params: None
 
@@ -90,7 +96,10 @@ class Stage(Generic[P]):
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One line of ``latentcrf plan``: whether a run would make the output, and why."""
+    """One line of ``latentcrf plan``: whether a run would make the output, and why.
+
+    ``estimate``: what the rest of a store takes; None for other outputs and for a sealed one.
+    """
 
     stage: str
     state: PlanState
@@ -98,6 +107,7 @@ class StagePlan:
     done: int
     total: int
     fingerprint: str
+    estimate: Estimate | None = None
 
 
 class StageResult(BaseModel):
@@ -123,7 +133,7 @@ def find_work(stage: Stage[P], params: P, root: str) -> Work:
     target = stage.identify(params)
     url = target.identity.url(locations.make_absolute(root))
     done = target.total if is_sealed(url) else stage.count_done(url)
-    return Work(target.identity, url, done, target.total, target.shards)
+    return Work(target.identity, url, done, target.total, target.shards, target.rows)
 
 
 def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
@@ -131,7 +141,14 @@ def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
 
     Shards that can be copied from older outputs count as done.
     """
-    return plan_work(stage, find_work(stage, params, root), root)
+    work = find_work(stage, params, root)
+    plan = plan_work(stage, work, root)
+    if not work.shards or plan.done == plan.total:
+        return plan
+    older = find_nearest_other(work, root)
+    earlier = [work.url, *([older.url(locations.make_absolute(root))] if older else [])]
+    rows = min(work.rows, (plan.total - plan.done) * work.identity.parameters["shard_rows"])
+    return replace(plan, estimate=estimate_rows(rows, earlier))
 
 
 def plan_work(stage: Stage[P], work: Work, root: str) -> StagePlan:
@@ -164,7 +181,8 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
     """Make the output unless it is sealed. If a run fails, the next one resumes from what it committed."""
     work = find_work(stage, params, root)
     story = Story(stage.name)
-    name_run(stage.name, f"{stage.name} · {work.identity.fingerprint[:4]} · {work.total:,} {stage.unit}")
+    size = f"{work.rows:,} {stage.row}" if work.shards else f"{work.total:,} {stage.unit}"
+    name_run(stage.name, f"{stage.name} · {work.identity.fingerprint[:4]} · {size}")
     state: Literal["computed", "cached"] = "cached"
     if work.sealed:
         story.tell(f"nothing to do: sealed, at {work.url}")
@@ -175,7 +193,7 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
             story.tell(f"{planned.state}, as {planned.reason}; {work.total:,} {stage.unit}, at {work.url}")
         work.identity.write(locations.make_absolute(root))
         with (
-            Progress(stage.name, work.done, work.total) as progress,
+            Progress(stage.name) as progress,
             story.follow(progress, lambda: f"{stage.count_done(work.url)} of {work.total} {stage.unit}"),
         ):
             stage.compute(params, work, progress)
@@ -195,10 +213,10 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
     )
 
 
-def name_run(stage: str, name: str) -> None:
-    """Name the stage's flow run, if this is one. A name is not worth a run: without a server it stays as it is."""
+def name_run(flow: str, name: str) -> None:
+    """Name the run, if it is one of the flow ``flow``. Without a server the name stays: it is not worth a run."""
     context = FlowRunContext.get()
-    if context is None or context.flow is None or context.flow_run is None or context.flow.name != stage:
+    if context is None or context.flow is None or context.flow_run is None or context.flow.name != flow:
         return
     try:
         with get_client(sync_client=True) as client:

@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from prefect.context import FlowRunContext
-from prefect.logging import get_run_logger
 from tqdm import tqdm
 
 from flows.errors import find_user_error
 from flows.progress import Progress
 from flows.report.artifacts import publish_rejected
+from flows.runs.log import find_run_logger
 from storage.store.index import read_index_shards
 
 PERCENT, SECONDS = 5, 60  # at least so much between two lines of progress, so a stage has 20 of them at most
@@ -29,7 +28,7 @@ class Story:
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
-        self._logger = get_run_logger() if FlowRunContext.get() else logging.getLogger("latentcrf")
+        self._logger = find_run_logger()
         self._started = time.monotonic()
 
     @property

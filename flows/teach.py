@@ -42,7 +42,7 @@ def identify(params: TeachParameters) -> Target:
     size = read_shape(params.teacher).side(params.size)
     teacher = {f"teacher.{part}": value for part, value in fingerprint_parts(params.teacher, params.root).items()}
     del teacher["teacher.vae"]  # trajectories stay in latent space
-    captions, shards = fingerprint_rows(scan_captions(params.captions, params.limit), params.shard_rows)
+    captions = fingerprint_rows(scan_captions(params.captions, params.limit), params.shard_rows)
     parameters = {
         "size": size,
         "shard_rows": params.shard_rows,
@@ -57,11 +57,11 @@ def identify(params: TeachParameters) -> Target:
         "dtype": params.dtype,
         "micro_batch": params.micro_batch,
     }
-    inputs = {"captions": captions, **teacher}
+    inputs = {"captions": captions.fingerprint, **teacher}
     if params.rollout:  # a store without one keeps its fingerprint
         parameters["rollout"] = str(check_rollout(params.rollout))
         inputs |= {"rollout_crf": parse_fingerprint(params.rollout_crf)} if params.rollout_crf else {}
-    return Target.store(Identity("teach", 5, inputs, parameters), shards, "captions")
+    return Target.store(Identity("teach", 5, inputs, parameters), captions, "captions")
 
 
 def check_places(params: TeachParameters) -> None:
@@ -133,7 +133,7 @@ def list_rollout_arrays(schedule: Schedule, latent: ArraySpec) -> dict[str, Arra
     return {**dict.fromkeys(ROLLOUT_LATENTS, places), ROLLOUT_GAIN: ArraySpec((count,), "float32", ("place",))}
 
 
-TEACH = Stage("teach", identify, compute)
+TEACH = Stage("teach", identify, compute, row="captions")
 
 
 @flow(name="teach")

@@ -68,19 +68,21 @@ class Identity:
         return replace(self, inputs=inputs, parameters=parameters)
 
     def changes_since(self, older: "Identity") -> list[str]:
-        """List what differs from an older identity.
+        """List what differs from an older identity, from what to what.
 
         Args:
             older: An identity of the same stage.
 
         Returns:
-            Names of changed and new inputs, then of changed, new and removed parameters, then "schema version" if
-            it differs: ``["teacher.unet", "guidance_scale"]``.
+            Changed and new inputs, then changed, new and removed parameters, then the schema version if it differs:
+            ``["teacher.unet 66aa → 1f09", "crf.hidden 32 → 64", "schema version 4 → 5"]``. Of a fingerprint the first
+            four digits.
         """
-        changed = [name for name in self.inputs if self.inputs[name] != older.inputs.get(name)]
-        names = sorted({*self.parameters, *older.parameters})
-        changed += [name for name in names if self.parameters.get(name) != older.parameters.get(name)]
-        return changed + (["schema version"] if self.version != older.version else [])
+        inputs = {name: value[:4] for name, value in self.inputs.items() if value != older.inputs.get(name)}
+        changed = [describe_change(name, older.inputs.get(name, "none")[:4], new) for name, new in inputs.items()]
+        changed += list_changes("", older.parameters, self.parameters)
+        version = [describe_change("schema version", older.version, self.version)]
+        return changed + (version if self.version != older.version else [])
 
 
 def read_identity(url: str) -> Identity:
@@ -106,18 +108,51 @@ def read_identity(url: str) -> Identity:
     )
 
 
-def fingerprint_rows(rows: Iterable[Row], shard_rows: int) -> tuple[str, list[str]]:
+def list_changes(prefix: str, older: dict[str, Any], newer: dict[str, Any]) -> list[str]:
+    """List the parameters that differ, those in nested parameters as "crf.hidden 32 → 64"."""
+    changed = []
+    for name in sorted({*older, *newer}):
+        before, after = older.get(name), newer.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            changed += list_changes(f"{prefix}{name}.", before, after)
+        elif before != after:
+            changed.append(describe_change(f"{prefix}{name}", before, after))
+    return changed
+
+
+def describe_change(name: str, before: Any, after: Any) -> str:
+    """Describe one change as "name before → after", each value in at most 40 characters."""
+    values = [value if isinstance(value, str) else json.dumps(value) for value in (before, after)]
+    return f"{name} {' → '.join(shorten(value, 40) for value in values)}"
+
+
+def shorten(text: str, limit: int) -> str:
+    """Cut a text to at most ``limit`` characters."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+@dataclass(frozen=True)
+class RowSet:
+    """An input set: the fingerprint of its rows, of the rows of each shard, and the number of rows."""
+
+    fingerprint: str
+    shards: list[str]
+    count: int
+
+
+def fingerprint_rows(rows: Iterable[Row], shard_rows: int) -> RowSet:
     """Compute the fingerprint of an input set's rows, and of the rows of each shard.
 
     Fingerprints cover each row's id, caption, checksum and reason, and the order of the rows, but not the URIs.
     """
-    whole, shards = hashlib.sha256(), []
-    for number, row in enumerate(rows):
-        if number % shard_rows == 0:
+    whole, shards, count = hashlib.sha256(), [], 0
+    for row in rows:
+        if count % shard_rows == 0:
             shards.append(hashlib.sha256())
         for hashed in (whole, shards[-1]):
             hashed.update(_row_bytes(row))
-    return whole.hexdigest()[:16], [shard.hexdigest()[:16] for shard in shards]
+        count += 1
+    return RowSet(whole.hexdigest()[:16], [shard.hexdigest()[:16] for shard in shards], count)
 
 
 def check_unchanged(rows: Iterable[Row], fingerprint: str) -> Iterator[Row]:

@@ -60,7 +60,7 @@ def serve(port: int) -> None:
 
 
 def fill_in_demo(folder: Path) -> Path:
-    """Write the deployments to a file in ``folder``, with the demo's values for the pipeline, and return its path.
+    """Write the deployments to a file in ``folder``, those of the pipeline with the demo's values, and return its path.
 
     So the first click on Quick run works, wherever the command was started.
     """
@@ -71,7 +71,7 @@ def fill_in_demo(folder: Path) -> Path:
     content = yaml.safe_load(DEPLOYMENTS.read_text())
     demo = load_config("demo", "runs/demo").model_dump(mode="json", exclude_unset=True)
     for deployment in content["deployments"]:
-        if deployment["entrypoint"] == "flows.pipeline:pipeline":
+        if deployment["entrypoint"].startswith("flows.pipeline:"):
             deployment["parameters"] = {"params": demo}
     file = folder / "prefect.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -6,7 +6,7 @@ from typing import Any
 from crf.evaluation.methods import Method
 from flows.parameters.running import Resources
 from flows.ray_session import ray_session
-from flows.shards.job import Actors
+from flows.shards.actors import Actors
 from storage.model_files.folders import local_folder
 
 
@@ -26,7 +26,7 @@ def measure_costs_on_ray(
         return measure_costs(device=device, methods=methods, **{"crf_path": None, **paths}, **arguments)
 
     with ray_session():
-        actors = Actors.choose(resources)
-        task = ray.remote(num_cpus=1, num_gpus=actors.gpus)(run)
+        actors = Actors.choose(resources, ray.cluster_resources())
+        task = ray.remote(num_cpus=1, num_gpus=actors.gpus and 1, label_selector=actors.labels)(run)
         costs, environment = ray.get(task.remote(actors.device))
     return costs, environment

@@ -30,13 +30,13 @@ class ReferenceParameters(Options):
 
 
 def identify(params: ReferenceParameters) -> Target:
-    images, shards = fingerprint_rows(scan_images(params.images, root=params.root), params.shard_rows)
+    images = fingerprint_rows(scan_images(params.images, root=params.root), params.shard_rows)
     parameters = {
         "size": params.size,
         "shard_rows": params.shard_rows,
         "features": identify_features(params.features),
     }
-    return Target.store(Identity("reference", 1, {"images": images}, parameters), shards, "images")
+    return Target.store(Identity("reference", 1, {"images": images.fingerprint}, parameters), images, "images")
 
 
 def compute(params: ReferenceParameters, work: Work, progress: Progress) -> None:

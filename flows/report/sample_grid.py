@@ -29,12 +29,12 @@ def publish_grid(stage: str, store: LatentStore, array: str, teacher: str, resou
         return
     import ray
 
-    from flows.shards.job import Actors
+    from flows.shards.actors import Actors
 
     try:
         with ray_session():
-            actors = Actors.choose(resources)
-            task = ray.remote(num_cpus=1, num_gpus=actors.gpus)(draw_grid)
+            actors = Actors.choose(resources, ray.cluster_resources())
+            task = ray.remote(num_cpus=1, num_gpus=actors.gpus, label_selector=actors.labels)(draw_grid)
             publish_picture(ray.get(task.remote(store.url, array, teacher, actors.device)), f"{stage}-samples")
     except Exception as error:
         logging.getLogger("latentcrf").warning("%s-samples is not in the Prefect UI: %r", stage, error)

@@ -1,1 +1,1 @@
-"""How Prefect runs a stage: which errors are followed by another attempt."""
+"""What runs of stages in Prefect share: which errors are followed by another attempt, and where the log is."""

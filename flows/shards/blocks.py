@@ -1,4 +1,4 @@
-"""The functions that Ray Data maps over blocks. A block is one shard: a dict of columns, one array each.
+"""The functions that Ray Data maps over blocks. A block is one part of a shard: a dict of columns, one array each.
 
 Keep the imports light: every worker process pays for them.
 """
@@ -10,6 +10,7 @@ import numpy as np
 
 from crf.noise import derive_seed
 from flows.shards.model import Block
+from flows.workers.reports import Reporter, report_warnings
 from storage import LatentStore
 from storage.inputs.decoding import decode_apart
 from storage.inputs.images import read_images
@@ -17,26 +18,25 @@ from storage.inputs.rows import RejectedImageError
 
 
 class ReadRows:
-    """Read a shard's rows from the store's index. Rejected rows have ``valid`` False and a ``reason``.
+    """Read a part's rows from the store's index. Rejected rows have ``valid`` False and a ``reason``.
 
-    Takes a block with one column, ``shard``, of one number.
+    Takes a block with one ``Part``, a column for each of its attributes.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def __call__(self, block: Block) -> Block:
-        [shard] = block["shard"]
+        [shard], [start], [stop] = block["shard"], block["start"], block["stop"]
         store = LatentStore.open(self.url, allow_unsealed=True)
-        table = store.rows(int(shard))
-        extent = store.extent(int(shard))
+        count = int(stop - start)
+        table = store.rows(int(shard)).slice(int(start) - store.extent(int(shard)).start, count)
         columns = {name: np.array(table[name].to_pylist(), dtype=object) for name in ("id", "caption", "uri")}
         reasons = [reason or "" for reason in table["reason"].to_pylist()]
         valid = np.array([not reason for reason in reasons])
         columns["caption"][~valid] = ""  # a rejected caption may be too long for a tokenizer
-        count = extent.stop - extent.start
         return {
-            "row": np.arange(extent.start, extent.stop),
+            "row": np.arange(start, stop),
             "started": np.full(count, time.time()),
             "valid": valid,
             "reason": np.array(reasons, dtype=object),
@@ -46,21 +46,25 @@ class ReadRows:
 
 
 class WriteShard:
-    """Write a computed block as a shard with its commit record; return a block with the shard's number.
+    """Write a computed block, a whole shard, with its commit record; return a block with the shard's number.
 
-    ``fingerprints``: of all shards of the store.
+    ``fingerprints``: of all shards of the store. ``reporter``: gets this process's warnings.
     """
 
-    def __init__(self, url: str, fingerprints: list[str]) -> None:
-        self.url, self.fingerprints = url, fingerprints
+    def __init__(self, url: str, fingerprints: list[str], reporter: Reporter | None = None) -> None:
+        self.url, self.fingerprints, self.reporter = url, fingerprints, reporter
 
     def __call__(self, block: Block) -> Block:
+        with report_warnings(self.reporter):
+            return self.write(block)
+
+    def write(self, block: Block) -> Block:
         store = LatentStore.resume(self.url)
         shard = int(block["row"][0]) // store.shard_rows
         extent = store.extent(shard)
         if list(block["row"]) != list(range(extent.start, extent.stop)):
             raise ValueError(
-                f"expected the rows of shard {shard} of {self.url}, found others; check target_max_block_size"
+                f"expected the rows of shard {shard} of {self.url}, found others; check the order of the blocks"
             )
         valid = np.asarray(block["valid"], dtype=bool)
         store.write_shard(
@@ -69,7 +73,10 @@ class WriteShard:
             valid=valid,
             seed=block["seed"],
             rejected={int(row): str(block["reason"][i]) for i, row in enumerate(block["row"]) if not valid[i]},
-            timing={"seconds": time.time() - float(block["started"][0])},
+            timing={
+                "seconds": time.time() - float(min(block["started"])),
+                "device_seconds": float(block["device_seconds"].sum()),
+            },
             fingerprint=self.fingerprints[shard],
             note=describe_halving(block),
         )
@@ -111,12 +118,16 @@ class SeedRows:
 
 
 class Chain:
-    """Apply functions one after another in one Ray operator, so that no block moves between them."""
+    """Apply functions one after another in one Ray operator, so that no block moves between them.
 
-    def __init__(self, *functions: Any) -> None:
-        self.functions = functions
+    ``reporter``: gets this process's warnings.
+    """
+
+    def __init__(self, *functions: Any, reporter: Reporter | None = None) -> None:
+        self.functions, self.reporter = functions, reporter
 
     def __call__(self, block: Block) -> Block:
-        for function in self.functions:
-            block = function(block)
+        with report_warnings(self.reporter):
+            for function in self.functions:
+                block = function(block)
         return block

@@ -1,15 +1,22 @@
 """Fill a store by a Ray Data job: read a shard's rows, compute on model actors, write the shard."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
+from crf.stages.micro_batches import MICRO_BATCH
+from flows.errors import drop_tracebacks
 from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.ray_session import ray_session
+from flows.runs.limits import occupy_gpus
+from flows.shards.actors import ACTOR_CPUS, TASK_CPUS, Actors
 from flows.shards.blocks import Chain, ReadRows, WriteShard
 from flows.shards.model import Model, ModelSpec
+from flows.shards.parts import divide
 from flows.stage import Work, describe_provenance
+from flows.workers.collecting import collect_reports
+from flows.workers.reports import Reporter, Snapshot
 from storage import ArraySpec, LatentStore
 from storage.identity import check_unchanged
 from storage.inputs.rows import Row
@@ -17,33 +24,12 @@ from storage.model_files.folders import pin
 from storage.store.index import index_tables
 from storage.store.reuse import copy_shards
 
-# When a node is lost, its actors start again on those that are left, until no more fit. Two actors never fill a core:
-# the tasks that read and write shards find room beside them, or the job would wait for ever.
-ACTOR_CPUS, TASK_CPUS = 0.49, 0.01
-
-
-@dataclass(frozen=True)
-class Actors:
-    """The model actors of a job: how many, and the device and number of GPUs of each.
-
-    ``tasks``: how many shards are read, or written, at once.
-    """
-
-    count: int
-    device: str
-    gpus: float
-    tasks: int
-
-    @classmethod
-    def choose(cls, resources: Resources) -> "Actors":
-        """Choose as asked for; what is not, from what Ray has now."""
-        import ray
-
-        alive = ray.cluster_resources()
-        gpus, cpus = int(alive.get("GPU", 0)), max(1, int(alive.get("CPU", 1)))
-        if resources.device == "cuda" or (resources.device == "auto" and gpus):
-            return cls(resources.actors or max(1, gpus), "cuda", 1, tasks=cpus)
-        return cls(resources.actors or cpus, "cpu", 0, tasks=cpus)
+# Of each actor. Another number may move the last bits of a matrix product: with the demo's teacher on a CPU, 1, 2 and
+# 4 threads agree, and 3 differ. So no more actors than micro-batches can work, and the cores beyond them are idle.
+THREADS = 1
+# Of one block, and restarts of one actor, not counting those after its node was preempted. One more fails the job: the
+# block, or loading the model, may be what kills the workers.
+RETRIES = 5
 
 
 def create_store(
@@ -81,16 +67,48 @@ def fill_store(
         prepare: Maps the rows' index columns to the columns that the model takes.
         model: The model to compute with.
         resources: What to compute on.
-        progress: Counts shards.
+        progress: Counts rows.
     """
-    for _ in copy_shards(store, fingerprints):
-        progress.advance()
+    count = RowCount(store, progress)
+    for shard in copy_shards(store, fingerprints):
+        count.commit(shard)
     shards = sorted(set(range(store.shard_count)) - store.committed())
     if not shards:  # all copied, or an earlier run ended before the seal
         return
-    with ray_session():
-        for _ in commit_shards(store, shards, fingerprints, prepare, model, resources):
-            progress.advance()
+    from ray.exceptions import RayError
+
+    try:
+        with ray_session(), collect_reports(count.show) as reporter:
+            for shard in commit_shards(store, shards, fingerprints, prepare, model, resources, reporter):
+                count.commit(shard)
+    except RayError as error:
+        drop_tracebacks(error)
+        raise
+
+
+class RowCount:
+    """The rows of a store that are committed, and those of other shards that a worker has done."""
+
+    def __init__(self, store: LatentStore, progress: Progress) -> None:
+        self._store, self._progress = store, progress
+        self._committed = store.committed()
+        self._rows = sum(map(self._count_rows, self._committed))
+        progress.start(self._rows, len(store), "rows")
+
+    def commit(self, shard: int) -> None:
+        self._committed.add(shard)
+        self._rows += self._count_rows(shard)
+        self._progress.reach(self._rows)
+
+    def show(self, reported: Snapshot) -> None:
+        """Show the rows that were reported beside those that are committed."""
+        shard_rows = self._store.shard_rows
+        waiting = (rows for first, rows in reported.rows.items() if first // shard_rows not in self._committed)
+        self._progress.reach(self._rows + sum(waiting))
+
+    def _count_rows(self, shard: int) -> int:
+        extent = self._store.extent(shard)
+        return int(extent.stop - extent.start)
 
 
 def commit_shards(
@@ -100,26 +118,50 @@ def commit_shards(
     prepare: Any,
     model: ModelSpec,
     resources: Resources,
-) -> Iterator[dict[str, Any]]:
-    """Compute and commit shards; yield a record per committed shard."""
+    reporter: Reporter,
+) -> Iterator[int]:
+    """Compute and commit shards; yield the number of each that is committed."""
     import ray.data
 
-    actors = Actors.choose(resources)
+    actors = Actors.choose(resources, ray.cluster_resources())
     # All actors load the same files, even if the hub's branch moves meanwhile.
     model = replace(model, folders={name: pin(url) for name, url in model.folders.items()})
-    tasks = min(actors.tasks, len(shards))  # more than there are blocks, and Ray Data warns
+    parts = divide(store, shards, actors.count, model.arguments.get("micro_batch", MICRO_BATCH))
+    divided = len(parts) > len(shards)
+    # Of more tasks than there are blocks, Ray Data warns.
+    readers, writers = (ray.data.TaskPoolStrategy(min(actors.tasks, len(blocks))) for blocks in (parts, shards))
+    # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards. It also warns of
+    # max_retries and its like, for which it has no parameters yet.
     dataset = (
-        ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
-        .map_batches(Chain(ReadRows(store.url), prepare), batch_size=None, num_cpus=TASK_CPUS, concurrency=tasks)
-        # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards.
+        ray.data.from_items([asdict(part) for part in parts], override_num_blocks=len(parts))
+        .map_batches_internal(
+            Chain(ReadRows(store.url), prepare, reporter=reporter),
+            batch_size=None,
+            compute=readers,
+            num_cpus=TASK_CPUS,
+            max_retries=RETRIES,
+        )
         .map_batches_internal(
             Model,
-            fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": 1},
+            fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": THREADS, "reporter": reporter},
             batch_size=None,
-            compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(shards))),
+            compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(parts))),
             num_cpus=ACTOR_CPUS,
             num_gpus=actors.gpus,
+            label_selector=actors.labels,
+            max_restarts=RETRIES,
+            max_task_retries=RETRIES,
         )
-        .map_batches(WriteShard(store.url, fingerprints), batch_size=None, num_cpus=TASK_CPUS, concurrency=tasks)
+        # In order, the parts of a shard follow each other: so many rows are a shard, and only the last is shorter.
+        .map_batches_internal(
+            WriteShard(store.url, fingerprints, reporter),
+            batch_size=store.shard_rows if divided else None,
+            compute=writers,
+            num_cpus=TASK_CPUS,
+            max_retries=RETRIES,
+        )
     )
-    yield from dataset.iter_rows()
+    dataset.context.execution_options.preserve_order = divided
+    with occupy_gpus(actors.count * actors.gpus):
+        for record in dataset.iter_rows():
+            yield int(record["shard"])

@@ -3,12 +3,16 @@
 Keep the imports light: every worker process pays for them.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any
 
+import numpy as np
+
 from crf.errors import CRFError
+from flows.workers.reports import Reporter, report_warnings
 from storage import UserError
 from storage.model_files.folders import local_folder
 
@@ -21,7 +25,8 @@ class ModelSpec:
 
     Args:
         name: Its class as "module:class", so that only the actors pay for the import. The class takes ``device`` and
-            ``threads`` besides the arguments.
+            ``threads`` besides the arguments. Its instances take a block and a function that they call with the number
+            of rows of each piece that they have done.
         arguments: Arguments of its constructor.
         folders: Argument of its constructor -> URL of the model files that it loads, which are fetched to this machine.
     """
@@ -37,21 +42,35 @@ class ModelSpec:
 
 
 class Model:
-    """Apply the model, in an actor.
+    """Apply the model, in an actor. The reporter gets the rows done of each block, and this process's warnings.
+
+    Adds the column ``device_seconds``: each row's part of the time that the block took.
 
     A user's error in the model's constructor is raised with the first block, because Ray reduces an error
     in an actor's constructor to its text.
     """
 
-    def __init__(self, spec: ModelSpec, device: str, threads: int) -> None:
+    def __init__(self, spec: ModelSpec, device: str, threads: int, reporter: Reporter) -> None:
+        self.reporter = reporter
         self.error: UserError | CRFError | None = None
-        try:
-            self.compute = spec.load(device, threads)
-        except (UserError, CRFError) as error:
-            self.error = error
+        with report_warnings(reporter):
+            try:
+                self.compute = spec.load(device, threads)
+            except (UserError, CRFError) as error:
+                self.error = error
 
     def __call__(self, block: Block) -> Block:
         if self.error:
             raise self.error
-        computed: Block = self.compute(block)
-        return computed
+        first, rows, done = int(block["row"][0]), len(block["row"]), 0
+        started = time.perf_counter()
+
+        def report_rows(more: int) -> None:
+            nonlocal done
+            done += more
+            self.reporter.count_rows(first, done)
+            self.reporter.send_warnings()
+
+        with report_warnings(self.reporter):
+            computed: Block = self.compute(block, report_rows)
+        return {**computed, "device_seconds": np.full(rows, (time.perf_counter() - started) / rows)}

@@ -1,12 +1,9 @@
 """Count the captions of a store that the teacher's text encoder truncated."""
 
-import logging
-
 import numpy as np
-from prefect.context import FlowRunContext
-from prefect.logging import get_run_logger
 
 from crf.stages.arrays import TRUNCATED
+from flows.runs.log import find_run_logger
 from storage import ArraySpec, LatentStore, locations
 
 TRUNCATED_SPEC = ArraySpec((), "bool", ())
@@ -22,8 +19,7 @@ def write_truncated(store: LatentStore, captions: list[str] | None = None) -> in
     ids = np.arange(len(store)) if captions is None else np.array(captions)
     count = len(np.unique(ids[truncated]))
     if count:
-        logger = get_run_logger() if FlowRunContext.get() else logging.getLogger("latentcrf")
-        logger.warning(
+        find_run_logger().warning(
             "%d of %d captions are longer than the text encoder's input and were truncated",
             count,
             len(np.unique(ids)),

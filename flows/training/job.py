@@ -12,8 +12,10 @@ from flows.parameters.running import Resources
 from flows.parameters.training import OptimizerOptions
 from flows.progress import Progress
 from flows.ray_session import ray_session
+from flows.runs.limits import occupy_gpus
 from flows.stage import Work, describe_provenance
 from flows.training.crf_files import CRF_FILES
+from flows.workers.collecting import collect_reports
 from storage import UserError, locations
 from storage.records import hash_object
 from storage.seals import TrainingManifest, seal_output
@@ -72,25 +74,27 @@ def train_and_show_progress(objective: "Objective", work: Work, progress: Progre
     The job runs in another thread, so that this one receives Ctrl-C and cancellation. Either ends Ray and its
     workers; without workers, the training stops at its next step before this function returns.
     """
-    from flows.training.loop import TrainLoop, read_progress, remove_progress
+    from flows.training.loop import TrainLoop
 
-    remove_progress(work.url)
+    progress.start(work.done, work.total, "steps")
+    if not objective.options.workers:
+        return run_beside(TrainLoop(objective, work.url, lambda step, figures: progress.reach(step, **figures)))
+    with collect_reports(lambda reported: progress.reach(reported.step, **reported.figures)) as reporter:
+        return run_beside(TrainLoop(objective, work.url, reporter.show_step, reporter))
+
+
+def run_beside(loop: "TrainLoop") -> str | None:
+    """Run the job in another thread, and wait for it; return what diverged, or None."""
     job: Future[str | None] = Future()
     stopped = threading.Event()
-    thread = threading.Thread(target=run_job, args=(job, TrainLoop(objective, work.url), stopped), daemon=True)
+    thread = threading.Thread(target=run_job, args=(job, loop, stopped), daemon=True)
     thread.start()
-    shown, ended = work.done, False
     try:
-        while not ended:
+        while not job.done():
             wait([job], POLL_SECONDS)
-            ended = job.done()
-            progress_now = read_progress(work.url)
-            if progress_now.get("step", 0) > shown:
-                progress.advance(progress_now["step"] - shown, mse=progress_now["mse"])
-                shown = progress_now["step"]
     finally:
         stopped.set()
-        if not objective.options.workers:
+        if not loop.objective.options.workers:
             thread.join()
     return job.result()
 
@@ -115,9 +119,10 @@ def run_train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
     logging.getLogger("ray.train").setLevel(logging.WARNING)  # its news would stand in the progress bar
     fs, path = fsspec.url_to_fs(locations.join(loop.url, "ray"))
     workers = loop.objective.options.workers
+    scaling = choose_scaling(workers, loop.objective.options.resources)
     trainer = TorchTrainer(
         loop.run if workers else lambda: loop.run_until(stopped.is_set),  # an event does not reach other processes
-        scaling_config=choose_scaling(workers, loop.objective.options.resources),
+        scaling_config=scaling,
         run_config=ray.train.RunConfig(
             name="train",
             storage_path=path,
@@ -125,25 +130,27 @@ def run_train_job(loop: "TrainLoop", stopped: threading.Event) -> str | None:
             failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
         ),
     )
-    divergence: str | None = trainer.fit().return_value
+    with occupy_gpus(workers if scaling.use_gpu else 0):
+        divergence: str | None = trainer.fit().return_value
     return divergence
 
 
 def choose_scaling(workers: int, resources: Resources) -> Any:
-    """Give each worker a GPU or, if Ray has none, an equal share of its node's cores.
+    """Give each worker a GPU or, if none are asked for and Ray has none, an equal share of its node's cores.
 
-    0 workers: train in this process. Raises UserError if there are fewer GPUs than workers.
+    0 workers: train in this process. Raises UserError if Ray is to use what GPUs it has, and has fewer than workers.
     """
     import ray
     from ray.train import ScalingConfig
 
     if not workers:
         return ScalingConfig(num_workers=0)
-    gpus = 0 if resources.device == "cpu" else int(ray.cluster_resources().get("GPU", 0))
-    if gpus:
-        if workers > gpus:
-            raise UserError(f"at most {gpus} workers, one per GPU", str(workers), "lower --workers")
-        return ScalingConfig(num_workers=workers, use_gpu=True)
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if resources.uses_gpus(gpus):
+        if resources.device == "auto" and not resources.accelerator and workers > gpus:
+            advice = "lower --workers or, if the cluster can add nodes, set device: cuda in resources"
+            raise UserError(f"at most {gpus} workers, one per GPU", str(workers), advice)
+        return ScalingConfig(num_workers=workers, use_gpu=True, label_selector=resources.labels or None)
     nodes = [node["Resources"]["CPU"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    cores = min(nodes) / -(-workers // len(nodes))
+    cores = min(nodes) / -(-workers // len(nodes)) if nodes else 1  # without a node, one core is asked for
     return ScalingConfig(num_workers=workers, resources_per_worker={"CPU": int(cores) if cores >= 1 else cores})

@@ -1,11 +1,9 @@
 """The training loop that each Ray Train worker runs: resume, step, log, checkpoint, save."""
 
 import io
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from tenacity import retry, retry_if_exception, stop_after_attempt
@@ -19,22 +17,26 @@ from flows.training.batches import Share
 from flows.training.crf_files import save_crf
 from flows.training.logs import TrainLogs
 from flows.training.objectives import Objective
+from flows.workers.reports import Reporter, report_warnings
 from storage import locations
 from storage.checkpoints import find_newest_step, read_checkpoint, write_checkpoint
 
 SECONDS_BETWEEN_REPORTS = 1.0
-PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True)
 class TrainLoop:
     """Train an objective, from its newest checkpoint on, and write the CRF and losses.json to ``url``.
 
-    All workers compute; only rank 0 writes.
+    All workers compute; only rank 0 writes. Each second it calls ``show_step`` with the steps done and newest figures.
+
+    ``reporter``: gets the workers' warnings, if they are not in this process.
     """
 
     objective: Objective
     url: str
+    show_step: Callable[[int, dict[str, float]], None]
+    reporter: Reporter | None = None
 
     def run(self) -> str | None:
         """Train to the last step. Return None, or what diverged.
@@ -42,7 +44,8 @@ class TrainLoop:
         A divergence is returned, not raised, because Ray Train would retry, and it would diverge again. Every worker
         returns the same.
         """
-        return self.run_until(lambda: False)
+        with report_warnings(self.reporter):
+            return self.run_until(lambda: False)
 
     def run_until(self, stopped: Callable[[], bool]) -> str | None:
         """Train until the last step or, if earlier, until ``stopped`` returns true. Return None, or what diverged.
@@ -90,10 +93,10 @@ class TrainLoop:
 
 
 class Rank0Writer:
-    """Write everything that leaves the process: logs, progress, checkpoints and the result."""
+    """Send everything that leaves the process: logs, progress, checkpoints and the result."""
 
     def __init__(self, loop: TrainLoop, trainer: Trainer) -> None:
-        self._url = loop.url
+        self._url, self._show_step = loop.url, loop.show_step
         self._options = loop.objective.options
         self._trainer = trainer
         self._logs = TrainLogs(loop.url, trainer.steps_done)
@@ -104,7 +107,7 @@ class Rank0Writer:
         self._logs.log_figures(step, {**figures, "learning_rate": trainer.learning_rate})
         if time.monotonic() > self._reported + SECONDS_BETWEEN_REPORTS:
             self._reported = time.monotonic()
-            self._write_progress()
+            self._report()
         if step % self._options.checkpointing_steps == 0 or step == trainer.optimization.steps:
             self._logs.log_samples(step, trainer, batch)
             saved = io.BytesIO()
@@ -113,14 +116,11 @@ class Rank0Writer:
 
     def close(self) -> None:
         self._logs.close()
-        self._write_progress()
+        self._report()
 
-    def _write_progress(self) -> None:
+    def _report(self) -> None:
         if self._trainer.steps_done:
-            locations.write_json(
-                locations.join(self._url, PROGRESS),
-                {"step": self._trainer.steps_done, "mse": self._trainer.history["mse"][-1]},
-            )
+            self._show_step(self._trainer.steps_done, {"mse": self._trainer.history["mse"][-1]})
 
     def write_result(self) -> None:
         """Write the CRF, with averaged weights, and losses.json."""
@@ -150,16 +150,3 @@ def agree_on_step(step: int) -> int:
     steps = [step]
     distributed.broadcast_object_list(steps)
     return steps[0]
-
-
-def remove_progress(url: str) -> None:
-    """Forget the progress of an interrupted run, which may be ahead of its last checkpoint."""
-    locations.remove(locations.join(url, PROGRESS))
-
-
-def read_progress(url: str) -> dict[str, Any]:
-    """Read the newest step and its loss, as {"step": …, "mse": …}; empty before the training has written any."""
-    try:
-        return dict(json.loads(locations.read_bytes(locations.join(url, PROGRESS))))
-    except FileNotFoundError:
-        return {}

@@ -35,9 +35,10 @@ class ShardRecord(Record):
 class CommitRecord(ShardRecord):
     """``commits/00007.json``: shard 7 is complete.
 
-    ``valid``: number of valid rows. ``rejected``: row -> reason. ``timing``: name -> seconds. ``copied_from``: URL of
-    the store that the shard was copied from. ``note``: what was unusual in computing it. The JSON leaves out the last
-    two where they are None.
+    ``valid``: number of valid rows. ``rejected``: row -> reason. ``timing``: name -> seconds: "seconds" from reading
+    the rows to writing the shard, "device_seconds" of actors computing. ``copied_from``: URL of the store that the
+    shard was copied from. ``note``: what was unusual in computing it. The JSON leaves out the last two where they are
+    None.
     """
 
     valid: int

@@ -22,7 +22,7 @@ from tests.support.servers import serve_prefect
 ROOT = Path(__file__).parents[2]
 POOL = ROOT / "deploy/gke/work-pool.json"
 PATIENCE = 1000  # seconds until what does not come counts as hung
-STAGES = {"encode", "teach", "train", "distill", "evaluate", "search", "measure", "pipeline"}
+STAGES = {"encode", "teach", "train", "distill", "evaluate", "search", "measure", "pipeline", "plan"}
 # Its first start goes on for ever, its second ends.
 FLOW = """
 import os, time

@@ -117,7 +117,7 @@ def test_two_actors_and_other_shards_give_the_same_bytes(evaluated: StageResult,
     changes = {"shard_rows": 3, "root": f"{params.root}/two", "resources": Resources(actors=2)}
     other = params.model_copy(update=changes)
     work = find_work(EVALUATE, other, other.root)
-    with Progress("evaluate", 0, work.total) as progress:
+    with Progress("evaluate") as progress:
         sampled, _ = sample_methods(other, work, choose_methods(other), progress)
     stores = [LatentStore.open(evaluated.url), sampled]
     assert [store.shard_count for store in stores] == [1, 3]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 
 from crf.evaluation.methods import list_methods
 from crf.teacher.ddim import DiffusionSchedule
@@ -19,9 +20,10 @@ from flows.overview.lineage import describe_lineage
 from flows.parameters.latents import TeachOptions
 from flows.parameters.pipeline import PipelineParameters
 from flows.parameters.training import DistillOptions
-from flows.pipeline import choose_steps, list_steps, pipeline, plan
+from flows.pipeline import choose_steps, list_steps, pipeline, plan, plan_stages
 from flows.progress import Progress
 from flows.stage import find_work, run_stage
+from flows.teach import TEACH
 from storage import LatentStore, UserError
 from storage.store.verification import verify
 from tests.support.file_opens import count_opens
@@ -47,7 +49,7 @@ def first(params: PipelineParameters, ray_local: None, prefect_server: None) -> 
 
 
 def states(params: PipelineParameters) -> dict[str, str]:
-    return {line.stage: line.state for line in plan(params)}
+    return {line.stage: line.state for line in plan_stages(params)}
 
 
 def newest_states() -> dict[str, str]:
@@ -76,7 +78,7 @@ def test_a_changed_unet_makes_stale_what_depends_on_it(first: list[Any], params:
     original = weights.read_bytes()
     weights.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
     try:
-        lines = {line.stage: line for line in plan(params)}
+        lines = {line.stage: line for line in plan_stages(params)}
     finally:
         weights.write_bytes(original)
     assert {name: line.state for name, line in lines.items()} == {
@@ -86,10 +88,30 @@ def test_a_changed_unet_makes_stale_what_depends_on_it(first: list[Any], params:
         "distill": "stale",
         "evaluate": "stale",
     }
-    assert lines["teach"].reason == "changed: teacher.unet"
-    assert lines["distill"].reason == "changed: teach"
-    assert lines["evaluate"].reason == "changed: distill, teacher.unet"
+    changed = r"\w{4} → \w{4}"
+    assert re.fullmatch(rf"changed: teacher.unet {changed}", lines["teach"].reason)
+    assert re.fullmatch(rf"changed: teach {changed}", lines["distill"].reason)
+    assert re.fullmatch(rf"changed: distill {changed}, teacher.unet {changed}", lines["evaluate"].reason)
+    estimate = lines["teach"].estimate
+    assert estimate
+    assert estimate.rows == 6
+    taught = LatentStore.open(first[1].url)
+    assert estimate.bytes == sum(taught[name].nbytes for name in (*taught.names, "valid", "seed"))
+    assert estimate.device_seconds
+    assert lines["encode"].estimate is lines["distill"].estimate is None
     assert states(params) == dict.fromkeys(STAGES, "fresh")
+
+
+def test_the_plan_is_a_flow_of_its_own_which_runs_no_stage(first: list[Any], params: PipelineParameters) -> None:
+    changed = params.model_copy(update={"teach": params.teach.model_copy(update={"seed": 9})})
+    assert [(line.stage, line.state) for line in plan(changed)][:2] == [("encode", "fresh"), ("teach", "stale")]
+    with get_client(sync_client=True) as client:
+        plans = ArtifactFilter(key=ArtifactFilterKey(any_=["plan"]))
+        [newest] = client.read_artifacts(artifact_filter=plans, sort=ArtifactSort.CREATED_DESC, limit=1)
+    told = {line["stage"]: line for line in json.loads(str(newest.data))}
+    assert told["teach"]["why"] == f"changed: seed {params.teach.seed} → 9"
+    assert re.fullmatch(r"6 rows, \d+.*iB, .* of a device", told["teach"]["to make"])
+    assert not find_work(TEACH, list_steps(changed)[1].params, changed.root).sealed
 
 
 def test_only_chosen_stages_run_and_a_missing_input_is_named(first: list[Any], params: PipelineParameters) -> None:
@@ -104,7 +126,8 @@ def test_runs_are_named_and_show_their_plan_and_lineage(first: list[Any], params
     with get_client(sync_client=True) as client:
         names = {run.name for run in client.read_flow_runs()}
         artifacts = {artifact.key: artifact for artifact in client.read_artifacts()}
-    assert f"teach · {first[1].fingerprint[:4]} · 2 shards" in names
+    assert f"teach · {first[1].fingerprint[:4]} · 6 captions" in names
+    assert "pipeline · encode, teach, train, distill, evaluate" in names
     assert artifacts["plan"].type == "table"
     text = describe_lineage(first, 'a "teacher" [1]<b>')
     assert "```mermaid" in text
@@ -118,18 +141,19 @@ def test_runs_are_named_and_show_their_plan_and_lineage(first: list[Any], params
 
 def test_one_changed_option_names_itself(first: list[Any], params: PipelineParameters) -> None:
     changed = params.model_copy(update={"distill": params.distill.model_copy(update={"learning_rate": 0.5})})
-    lines = {line.stage: (line.state, line.reason) for line in plan(changed)}
+    lines = {line.stage: (line.state, line.reason) for line in plan_stages(changed)}
     assert lines["train"] == ("fresh", "sealed")
-    assert lines["distill"] == ("stale", "changed: learning_rate")
+    assert lines["distill"] == ("stale", f"changed: learning_rate {params.distill.learning_rate} → 0.5")
 
 
 def test_other_real_images_leave_the_samples_as_they_are(
     first: list[Any], params: PipelineParameters, tmp_path: Path
 ) -> None:
     Image.new("RGB", (40, 40), "red").save(tmp_path / "plain.png")
-    *_, line = plan(params.model_copy(update={"heldout_images": str(tmp_path)}))
+    *_, line = plan_stages(params.model_copy(update={"heldout_images": str(tmp_path)}))
     assert (line.state, line.done, line.total) == ("partial", 1, 1)
-    assert line.reason == f"changed: images, reference; 1 of 1 shards can be copied from {first[-1].url}"
+    copied = f"1 of 1 shards can be copied from {first[-1].url}"
+    assert re.fullmatch(rf"changed: images \w{{4}} → \w{{4}}, reference \w{{4}} → \w{{4}}; {copied}", line.reason)
 
 
 def test_evaluated_alone_on_the_finished_crf_it_is_the_same(first: list[Any], params: PipelineParameters) -> None:
@@ -192,7 +216,7 @@ def test_a_driver_that_was_measuring_while_another_sealed_changes_nothing(
     """Its times are others, but it is the report of the one that was first that counts."""
     *_, evaluate = list_steps(params)
     before = read_objects(first[-1].url)
-    with Progress("evaluate", 0, 1) as progress:
+    with Progress("evaluate") as progress:
         evaluate.stage.compute(evaluate.params, find_work(evaluate.stage, evaluate.params, params.root), progress)
     assert read_objects(first[-1].url) == before
     assert verify(first[-1].url) == []

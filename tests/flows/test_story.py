@@ -63,7 +63,7 @@ def test_after_a_failure_it_says_what_is_kept(error: BaseException, told: str) -
     @flow
     def run() -> None:
         runs.append(str(flow_run.get_id()))
-        with Progress("teach", 37, 512) as progress, Story("teach").follow(progress, lambda: "37 of 512 shards"):
+        with Progress("teach") as progress, Story("teach").follow(progress, lambda: "37 of 512 shards"):
             raise error
 
     with pytest.raises(type(error)):
@@ -80,7 +80,8 @@ def test_progress_is_told_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     @flow
     def run() -> str:
         run = str(flow_run.get_id())
-        with Progress("teach", 0, 100) as progress, Story("teach").follow(progress, lambda: ""):
+        with Progress("teach") as progress, Story("teach").follow(progress, lambda: ""):
+            progress.start(0, 100, "rows")
             progress.advance(4)
             time.sleep(0.1)
             progress.advance(46)

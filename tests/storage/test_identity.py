@@ -7,7 +7,15 @@ import pytest
 
 from storage import UserError
 from storage.errors import NewerVersionError
-from storage.identity import DOCUMENT_VERSION, Identity, check_unchanged, digest, fingerprint_rows, read_identity
+from storage.identity import (
+    DOCUMENT_VERSION,
+    Identity,
+    RowSet,
+    check_unchanged,
+    digest,
+    fingerprint_rows,
+    read_identity,
+)
 
 BASE = Identity("teach", 1, {"captions": "a", "teacher.unet": "b"}, {"guidance": 7.5, "seed": 0})
 
@@ -24,9 +32,9 @@ def test_the_same_in_another_process() -> None:
 
 def test_every_part_changes_it_and_is_named() -> None:
     others = {
-        "teacher.unet": Identity("teach", 1, {**BASE.inputs, "teacher.unet": "c"}, BASE.parameters),
-        "seed": Identity("teach", 1, BASE.inputs, {**BASE.parameters, "seed": 1}),
-        "schema version": Identity("teach", 2, BASE.inputs, BASE.parameters),
+        "teacher.unet b → c": Identity("teach", 1, {**BASE.inputs, "teacher.unet": "c"}, BASE.parameters),
+        "seed 0 → 1": Identity("teach", 1, BASE.inputs, {**BASE.parameters, "seed": 1}),
+        "schema version 1 → 2": Identity("teach", 2, BASE.inputs, BASE.parameters),
     }
     for name, other in others.items():
         assert other.fingerprint != BASE.fingerprint
@@ -52,21 +60,22 @@ def test_a_document_without_a_version_is_of_version_1(tmp_path: Path) -> None:
 
 def test_rows_are_known_by_content_not_by_place() -> None:
     row = {"id": "1", "caption": "x", "checksum": "s", "reason": "", "uri": "here"}
-    fingerprint, shards = fingerprint_rows([row], 4)
-    assert shards == [fingerprint]
-    assert fingerprint_rows([{**row, "uri": "there"}], 4) == (fingerprint, shards)
+    rows = fingerprint_rows([row], 4)
+    assert rows == RowSet(rows.fingerprint, [rows.fingerprint], 1)
+    assert fingerprint_rows([{**row, "uri": "there"}], 4) == rows
     for key in ("id", "caption", "checksum", "reason"):
-        assert fingerprint_rows([{**row, key: "other"}], 4)[0] != fingerprint
+        assert fingerprint_rows([{**row, key: "other"}], 4).fingerprint != rows.fingerprint
 
 
 def test_a_shards_rows_are_known_like_a_set_of_their_own() -> None:
     rows = [{"id": str(number), "caption": "x", "checksum": "", "reason": ""} for number in range(5)]
-    assert fingerprint_rows(rows, 2)[1] == [fingerprint_rows(rows[start : start + 2], 2)[0] for start in (0, 2, 4)]
+    alone = [fingerprint_rows(rows[start : start + 2], 2).fingerprint for start in (0, 2, 4)]
+    assert fingerprint_rows(rows, 2) == RowSet(fingerprint_rows(rows, 5).fingerprint, alone, 5)
 
 
 def test_a_set_that_changes_between_two_readings_is_an_error() -> None:
     rows = [{"id": str(number), "caption": "x", "checksum": "", "reason": ""} for number in range(3)]
-    fingerprint, _ = fingerprint_rows(rows, 2)
+    fingerprint = fingerprint_rows(rows, 2).fingerprint
     assert list(check_unchanged(rows, fingerprint)) == rows
     for later in (rows[:2], [*rows, {**rows[0], "id": "3"}], [{**rows[0], "caption": "y"}, *rows[1:]]):
         with pytest.raises(UserError, match="run again"):

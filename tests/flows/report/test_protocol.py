@@ -24,7 +24,7 @@ def protocol(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     samples = list(iterate_samples(params.captions, params.limit, params.count_noises))
     images = list(scan_images(params.images, root=str(tmp_path_factory.mktemp("root"))))
-    inputs = {"captions": fingerprint_rows(samples, 64)[0], "images": fingerprint_rows(images, 64)[0]}
+    inputs = {"captions": fingerprint_rows(samples, 64).fingerprint, "images": fingerprint_rows(images, 64).fingerprint}
     identity = Identity("evaluate", 4, inputs, {"size": 128})
     return describe_protocol(params, identity, describe_features(None)[0], 64, len(samples), len(images))
 

@@ -51,4 +51,4 @@ def test_a_halved_micro_batch_is_noted() -> None:
 def first_block(tmp_path: Path, rows: Iterable[dict[str, Any]]) -> dict[str, np.ndarray]:
     spec = {"latents": ArraySpec.vector(1)}
     store = LatentStore.create(str(tmp_path / "s"), spec, index_tables(rows, 9), shard_rows=9, provenance={})
-    return ReadRows(store.url)({"shard": np.array([0])})
+    return ReadRows(store.url)({"shard": np.array([0]), "start": np.array([0]), "stop": np.array([len(store)])})

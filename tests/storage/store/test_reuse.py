@@ -35,10 +35,10 @@ def set_of(count: int) -> list[dict[str, str]]:
 
 def planned(root: str, rows: list[dict[str, str]], guidance: float = 7.5) -> tuple[Identity, list[str]]:
     """What a stage knows before it starts: the identity, and each shard's fingerprint."""
-    captions, shards = fingerprint_rows(rows, SHARD_ROWS)
-    inputs = {"captions": captions, "teacher.unet": "ab12"}
+    captions = fingerprint_rows(rows, SHARD_ROWS)
+    inputs = {"captions": captions.fingerprint, "teacher.unet": "ab12"}
     identity = Identity("teach", 1, inputs, {"guidance": guidance, "shard_rows": SHARD_ROWS})
-    return identity, fingerprint_shards(identity.without("captions"), shards)
+    return identity, fingerprint_shards(identity.without("captions"), captions.shards)
 
 
 def compute(store: LatentStore, shard: int, fingerprint: str) -> None:

@@ -20,7 +20,7 @@ from tests.support import without_ray
 from tests.support.chaos.compute import SHAPE
 
 RUN_SEED = 7
-MODEL = "tests.support.chaos.compute:Compute"
+MODELS = "tests.support.chaos.compute"
 
 
 class Parameters(BaseModel):
@@ -28,6 +28,8 @@ class Parameters(BaseModel):
     shards: int = 24
     shard_rows: int = 8
     seconds: float = 0.1  # that the actor takes for a shard
+    model: str = "Compute"  # of the same module
+    arguments: dict[str, str] = {}  # of another model
     resources: Resources = Resources()
 
     @property
@@ -40,9 +42,9 @@ class Parameters(BaseModel):
 
 
 def identify(params: Parameters) -> Target:
-    made = params.model_dump(exclude={"root", "seconds", "resources"})
-    rows, shards = fingerprint_rows(params.rows(), params.shard_rows)
-    return Target.store(Identity("chaos", 1, {"rows": rows}, made), shards, "rows")
+    made = params.model_dump(include={"shards", "shard_rows"})
+    rows = fingerprint_rows(params.rows(), params.shard_rows)
+    return Target.store(Identity("chaos", 1, {"rows": rows.fingerprint}, made), rows, "rows")
 
 
 def create(params: Parameters, work: Work) -> LatentStore:
@@ -54,7 +56,8 @@ def create(params: Parameters, work: Work) -> LatentStore:
 
 def compute(params: Parameters, work: Work, progress: Progress) -> None:
     store = create(params, work)
-    model = ModelSpec(MODEL, {"seconds": params.seconds})
+    arguments = {"seconds": params.seconds, **params.arguments}
+    model = ModelSpec(f"{MODELS}:{params.model}", arguments)
     fill_store(store, work.shards, SeedRows(RUN_SEED), model, params.resources, progress)
     store.seal()
 
@@ -62,7 +65,7 @@ def compute(params: Parameters, work: Work, progress: Progress) -> None:
 def compute_without_ray(params: Parameters, work: Work, progress: Progress) -> None:
     """Compute one shard after the other in this process, where nothing disturbs it."""
     store = create(params, work)
-    without_ray.fill_store(store, work.shards, SeedRows(RUN_SEED), ModelSpec(MODEL, {"seconds": 0}))
+    without_ray.fill_store(store, work.shards, SeedRows(RUN_SEED), ModelSpec(f"{MODELS}:Compute", {"seconds": 0}))
     store.seal()
 
 
