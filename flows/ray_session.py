@@ -8,6 +8,8 @@ from typing import Any
 
 from tenacity import retry, retry_if_exception_message, stop_after_attempt
 
+from storage import UserError
+
 DEATHS_IN_INIT = 3  # of actors, one after another, that die before they have loaded a model: one more ends the job
 LOCAL_OBJECT_STORE_BYTES = 2 * 2**30
 
@@ -16,7 +18,8 @@ LOCAL_OBJECT_STORE_BYTES = 2 * 2**30
 def ray_session() -> Iterator[None]:
     """Provide Ray within the block. Nested blocks share the outermost block's connection.
 
-    When the block ends, so do all of the run's actors, even if it was cancelled.
+    When the block ends, so do all of the run's actors, even if it was cancelled. Raises UserError if RAY_ADDRESS is set
+    and no cluster answers there.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -34,7 +37,11 @@ def ray_session() -> Iterator[None]:
         return
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its failures are raised, too
     if "RAY_ADDRESS" in os.environ:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False)
+        except ConnectionError as error:  # also what an object store that is away raises
+            where = f"a node of a Ray cluster on this machine, as RAY_ADDRESS is {os.environ['RAY_ADDRESS']!r}"
+            raise UserError(where, "none", "join it with `ray start`, or unset RAY_ADDRESS") from error
     else:
         # A local machine is not preempted: spare each training the process that watches for preemption.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")

@@ -8,6 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.nodes import can_make_nodes
+
 # Every Python process runs this first; one of Ray's agents, the first, then takes longer than Ray waits.
 ONE_SLOW_AGENT = """
 import os, sys, time
@@ -32,6 +34,14 @@ def test_workers_have_the_drivers_priority() -> None:
     import ray
 
     assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
+
+
+@pytest.mark.skipif(not can_make_nodes(), reason="makes a Linux namespace: needs root")
+def test_a_cluster_that_is_not_there_is_the_users_to_start(tmp_path: Path) -> None:
+    environment = {**os.environ, "RAY_ADDRESS": "auto", "RAY_TMPDIR": str(tmp_path)}
+    alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]  # Ray finds no other test's processes
+    done = subprocess.run([*alone, sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
+    assert "UserError: expected a node of a Ray cluster on this machine, as RAY_ADDRESS is 'auto'" in done.stderr
 
 
 @pytest.mark.slow
