@@ -63,6 +63,6 @@ def test_the_demo_is_planned_from_any_folder(python: Path, tmp_path: Path) -> No
 
 def test_each_deployment_is_loaded_from_the_wheel(python: Path, tmp_path: Path) -> None:
     loaded = json.loads(run([python, "-c", LOAD_DEPLOYMENTS], tmp_path))
-    stages = ["encode", "teach", "train", "distill", "evaluate", "search", "measure", "pipeline"]
+    stages = ["encode", "teach", "train", "distill", "evaluate", "search", "measure", "pipeline", "plan"]
     assert loaded["names"] == stages * 2  # local, gke
     assert Path(loaded["flows"]).is_relative_to(python.parents[1])

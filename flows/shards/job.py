@@ -30,6 +30,9 @@ THREADS = 1
 # Of one block, and restarts of one actor, not counting those after its node was preempted. One more fails the job: the
 # block, or loading the model, may be what kills the workers.
 RETRIES = 5
+# Of a call to an actor. While its node does not answer, there is one each second, until Ray takes the node for dead: up
+# to a minute. What kills the actor itself is bounded by its restarts.
+CALL_RETRIES = 300
 
 
 def create_store(
@@ -150,7 +153,7 @@ def commit_shards(
             num_gpus=actors.gpus,
             label_selector=actors.labels,
             max_restarts=RETRIES,
-            max_task_retries=RETRIES,
+            max_task_retries=CALL_RETRIES,
         )
         # In order, the parts of a shard follow each other: so many rows are a shard, and only the last is shorter.
         .map_batches_internal(
