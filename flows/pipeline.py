@@ -20,8 +20,9 @@ from flows.parameters.pipeline import PipelineParameters
 from flows.parameters.searching import SearchParameters
 from flows.parameters.training import DistillParameters, TrainParameters
 from flows.ray_session import ray_session
+from flows.runs.names import name_run
 from flows.search import SEARCH, search
-from flows.stage import Stage, StagePlan, StageResult, find_work, name_run, plan_stage
+from flows.stage import Stage, StagePlan, StageResult, find_work, plan_stage
 from flows.story import Story
 from flows.targets import find_once
 from flows.teach import TEACH, teach

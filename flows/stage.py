@@ -1,18 +1,16 @@
 """Plan and run a stage, in plain functions: parameters -> target -> work -> result. Flows wire them to Prefect."""
 
-import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from flows.overview.estimates import Estimate, estimate_rows
 from flows.progress import Progress
+from flows.runs.names import name_run
 from flows.shards.truncation import read_truncated
 from flows.story import Story
 from flows.targets import find_target
@@ -141,14 +139,7 @@ def plan_stage(stage: Stage[P], params: P, root: str) -> StagePlan:
 
     Shards that can be copied from older outputs count as done.
     """
-    work = find_work(stage, params, root)
-    plan = plan_work(stage, work, root)
-    if not work.shards or plan.done == plan.total:
-        return plan
-    older = find_nearest_other(work, root)
-    earlier = [work.url, *([older.url(locations.make_absolute(root))] if older else [])]
-    rows = min(work.rows, (plan.total - plan.done) * work.identity.parameters["shard_rows"])
-    return replace(plan, estimate=estimate_rows(rows, earlier))
+    return plan_work(stage, find_work(stage, params, root), root)
 
 
 def plan_work(stage: Stage[P], work: Work, root: str) -> StagePlan:
@@ -166,7 +157,15 @@ def plan_work(stage: Stage[P], work: Work, root: str) -> StagePlan:
     done = work.done + len(sources)
     state: PlanState = "partial" if done else "stale" if older else "missing"
     reason = "; ".join(reasons) or "never made"
-    return StagePlan(stage.name, state, reason, done, work.total, work.identity.fingerprint)
+    estimate = estimate_rest(work, done, older.url(locations.make_absolute(root)) if older else work.url)
+    return StagePlan(stage.name, state, reason, done, work.total, work.identity.fingerprint, estimate)
+
+
+def estimate_rest(work: Work, done: int, like: str) -> Estimate | None:
+    """Estimate what the shards of a store beyond the ``done`` ones take, by those of the store at ``like``."""
+    if not work.shards or done == work.total:
+        return None
+    return estimate_rows(min(work.rows, (work.total - done) * work.identity.parameters["shard_rows"]), like)
 
 
 def find_nearest_other(work: Work, root: str) -> Identity | None:
@@ -211,18 +210,6 @@ def run_stage(stage: Stage[P], params: P, root: str) -> StageResult:
         **counts,
         **read_truncated(work.url),
     )
-
-
-def name_run(flow: str, name: str) -> None:
-    """Name the run, if it is one of the flow ``flow``. Without a server the name stays: it is not worth a run."""
-    context = FlowRunContext.get()
-    if context is None or context.flow is None or context.flow_run is None or context.flow.name != flow:
-        return
-    try:
-        with get_client(sync_client=True) as client:
-            client.set_flow_run_name(context.flow_run.id, name)
-    except Exception as error:  # whatever it is
-        logging.getLogger("latentcrf").debug("the run keeps its name: %r", error)
 
 
 def count_rows(url: str) -> dict[str, int]:

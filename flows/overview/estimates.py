@@ -18,7 +18,7 @@ class Estimate:
 
     Args:
         rows: Number of rows to make.
-        bytes: Size of their arrays in bytes; None if no earlier store of the stage tells.
+        bytes: Size of their arrays in bytes; None if no shard that was computed tells.
         device_seconds: Seconds that all devices (GPUs, or cores without any) compute, together; None as above.
     """
 
@@ -35,15 +35,14 @@ class Estimate:
         return ", ".join(parts)
 
 
-def estimate_rows(rows: int, earlier: list[str]) -> Estimate:
-    """Estimate what rows take, by the first of the stores ``earlier`` with a computed shard."""
-    for url in earlier:
-        records = [record for record in read_records(url) if "device_seconds" in record.timing]
-        measured = sum(record.rows[1] - record.rows[0] for record in records)
-        if measured:
-            seconds = sum(record.timing["device_seconds"] for record in records) / measured * rows
-            return Estimate(rows, round(measure_row(url) * rows), seconds)
-    return Estimate(rows)
+def estimate_rows(rows: int, like: str) -> Estimate:
+    """Estimate what rows take, by the computed shards of the store at ``like``, of which there may be none."""
+    records = [record for record in read_records(like) if "device_seconds" in record.timing]
+    measured = sum(record.rows[1] - record.rows[0] for record in records)
+    if not measured:
+        return Estimate(rows)
+    seconds = sum(record.timing["device_seconds"] for record in records) / measured * rows
+    return Estimate(rows, round(measure_row(like) * rows), seconds)
 
 
 def read_records(url: str) -> list[CommitRecord]:

@@ -2,17 +2,18 @@
 
 import io
 import logging
-import os
 
 import numpy as np
 
 from flows.parameters.running import Resources
 from flows.ray_session import ray_session
 from flows.report.artifacts import publish_picture
+from flows.runs.deployments import is_of_deployment
 from storage import LatentStore
 from storage.model_files.folders import local_folder
 
 ROWS, COLUMNS = 3, 4
+SECONDS_TO_DRAW = 600  # a node may have to come first; beyond that the stage goes on without a picture
 
 
 def publish_grid(stage: str, store: LatentStore, array: str, teacher: str, resources: Resources) -> None:
@@ -25,7 +26,7 @@ def publish_grid(stage: str, store: LatentStore, array: str, teacher: str, resou
         teacher: URL of the teacher, which decodes them on a worker of the Ray cluster.
         resources: What the worker may use.
     """
-    if "PREFECT__FLOW_RUN_ID" not in os.environ:  # set by a worker for the process of a run
+    if not is_of_deployment():
         return
     import ray
 
@@ -35,7 +36,8 @@ def publish_grid(stage: str, store: LatentStore, array: str, teacher: str, resou
         with ray_session():
             actors = Actors.choose(resources, ray.cluster_resources())
             task = ray.remote(num_cpus=1, num_gpus=actors.gpus, label_selector=actors.labels)(draw_grid)
-            publish_picture(ray.get(task.remote(store.url, array, teacher, actors.device)), f"{stage}-samples")
+            drawn = task.remote(store.url, array, teacher, actors.device)
+            publish_picture(ray.get(drawn, timeout=SECONDS_TO_DRAW), f"{stage}-samples")
     except Exception as error:
         logging.getLogger("latentcrf").warning("%s-samples is not in the Prefect UI: %r", stage, error)
 

@@ -1,1 +1,1 @@
-"""What runs of stages in Prefect share: which errors are followed by another attempt, and where the log is."""
+"""What runs in Prefect share: their names, which errors are tried again, the limit on GPUs, and the log."""

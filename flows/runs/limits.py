@@ -1,8 +1,9 @@
 """Prefect's global concurrency limit "gpus": of all runs' jobs that compute on GPUs, as many at once as it allows."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from flows.runs.deployments import is_of_deployment
 
 LIMIT = "gpus"
 
@@ -14,7 +15,7 @@ def occupy_gpus(count: float) -> Iterator[None]:
     Only in a run of a deployment, which shares its GPUs with others. A stage that is cached does not come here.
     """
     slots = int(-(-count // 1))
-    if not slots or "PREFECT__FLOW_RUN_ID" not in os.environ:  # set by a worker for the process of a run
+    if not slots or not is_of_deployment():
         yield
         return
     from prefect.concurrency.sync import concurrency

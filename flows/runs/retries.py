@@ -1,6 +1,5 @@
 """Run a stage as a Prefect task that is tried again after errors that can pass."""
 
-import os
 from typing import Any
 
 from prefect import task
@@ -10,6 +9,7 @@ from prefect.tasks import Task, exponential_backoff
 
 from crf.errors import CRFError
 from flows.errors import list_causes
+from flows.runs.deployments import is_of_deployment
 from flows.stage import P, Stage, StageResult, run_stage
 from storage.endpoints import is_endpoint_error
 from storage.errors import EndpointError, UserError
@@ -39,7 +39,7 @@ def run_with_retries(stage: Stage[P], params: P, root: str) -> StageResult:
 
 def should_retry(tried: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
     """Tell whether another attempt is made: nobody watches the run, and its error can pass."""
-    if "PREFECT__FLOW_RUN_ID" not in os.environ:  # set by a worker for the process of a run
+    if not is_of_deployment():
         return False
     try:
         state.result()

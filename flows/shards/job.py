@@ -130,7 +130,7 @@ def commit_shards(
     # All actors load the same files, even if the hub's branch moves meanwhile.
     model = replace(model, folders={name: pin(url) for name, url in model.folders.items()})
     parts = divide(store, shards, actors.count, model.arguments.get("micro_batch", MICRO_BATCH))
-    divided = len(parts) > len(shards)
+    divided, pool = len(parts) > len(shards), min(actors.count, len(parts))
     # Of more tasks than there are blocks, Ray Data warns.
     readers, writers = (ray.data.TaskPoolStrategy(min(actors.tasks, len(blocks))) for blocks in (parts, shards))
     # The public map_batches refuses GPUs without a batch size, and any batch size may join two shards. It also warns of
@@ -148,7 +148,7 @@ def commit_shards(
             Model,
             fn_constructor_kwargs={"spec": model, "device": actors.device, "threads": THREADS, "reporter": reporter},
             batch_size=None,
-            compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(parts))),
+            compute=ray.data.ActorPoolStrategy(size=pool),
             num_cpus=ACTOR_CPUS,
             num_gpus=actors.gpus,
             label_selector=actors.labels,
@@ -165,6 +165,6 @@ def commit_shards(
         )
     )
     dataset.context.execution_options.preserve_order = divided
-    with occupy_gpus(actors.count * actors.gpus):
+    with occupy_gpus(pool * actors.gpus):
         for record in dataset.iter_rows():
             yield int(record["shard"])

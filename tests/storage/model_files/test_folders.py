@@ -11,15 +11,7 @@ from storage.model_files.disk import VARIABLE
 from storage.model_files.folders import local_folder
 from storage.model_files.hashes import hash_model
 from storage.secrets import NO_SECRET, check_url
-
-FILES = {
-    "model_index.json": b"{}",
-    "unet/config.json": b'{"a": 1}',
-    "unet/diffusion_pytorch_model.safetensors": b"weights" * 1000,
-    "unet/diffusion_pytorch_model.bin": b"a pickle",
-    "unet/code.py": b"code",
-    "all.safetensors": b"another copy",
-}
+from tests.support.model_files import FILES
 
 
 @pytest.fixture

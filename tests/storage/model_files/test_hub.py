@@ -8,15 +8,9 @@ from pathlib import Path
 
 from storage.model_files.disk import VARIABLE
 from tests.support.hub import COMMIT, serve_hub
+from tests.support.model_files import FILES
 
-FILES = {
-    "model_index.json": b"{}",
-    "unet/config.json": b'{"a": 1}',
-    "unet/diffusion_pytorch_model.safetensors": b"weights" * 1000,
-    "unet/diffusion_pytorch_model.bin": b"a pickle",
-    "unet/code.py": b"code",
-}
-READ = {name for name in FILES if name.endswith((".json", ".safetensors"))}
+READ = {"model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"}
 # The client reads the hub's address when it is imported, so in a process of its own.
 FETCH = """
 import sys
