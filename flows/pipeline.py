@@ -56,13 +56,20 @@ def list_steps(params: PipelineParameters) -> list[Step]:
     trained = TrainParameters.model_validate({**dict(params.train), **common, "latents": output(ENCODE, encoded)})
     pairs, initial = output(TEACH, taught), output(TRAIN, trained)
     distilled = DistillParameters.model_validate(
-        {**dict(params.distill), **running, "pairs": pairs, "initial": initial}
+        {
+            **dict(params.distill),
+            **running,
+            "pairs": pairs,
+            "initial": initial,
+            "teacher": params.teacher if params.distill.through else None,
+        }
     )
     heldout = {"captions": params.heldout_captions, "images": params.heldout_images}
     # As distill will write them into the CRF's config, which does not exist yet.
     place = {
         "lead": params.teach.lead if params.distill.observed == "lead" else PAPERS_LEAD,
         "tail": params.teach.tail if params.distill.target == "tail" else None,
+        "schedule": params.distill.through or (params.teach.rollout if params.distill.observed == "rollout" else None),
     }
     made = output(DISTILL, distilled)
     search_steps = []

@@ -14,6 +14,7 @@ from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from crf.errors import ConfigError
 from crf.model.config import LatentCRFConfig
 from crf.model.observation import Observation
 from crf.model.terms import FieldOfExperts, Observed, Pairwise, make_unary
@@ -104,6 +105,24 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         place = {"lead": lead, "tail": tail, "schedule": schedule}
         self.settings = replace(self.settings, **place)  # type: ignore[arg-type]
         self.register_to_config(**place)
+
+    @torch.no_grad()
+    def reset_corrections(self) -> None:
+        """Make the CRF return x0 again, to the last bit. Its filters and similarities stay as they are.
+
+        Raises ConfigError if it is not told its timesteps or has no batch-norm.
+        """
+        if self.modulation is None or self.norm is None:
+            found = f"with_timesteps={self.settings.with_timesteps}, normalizer={self.settings.normalizer!r}"
+            raise ConfigError("a CRF that is told its timesteps and has batch-norm", found, "train one with both")
+        corrections = [
+            self.norm.scale_C,
+            self.norm.shift_C,
+            *self.unary.parameters(),
+            *self.modulation.last.parameters(),
+        ]
+        for parameter in corrections:
+            parameter.zero_()
 
     def forward(
         self,

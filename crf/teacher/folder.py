@@ -213,3 +213,9 @@ def find_text_width(configs: dict[str, Any]) -> int:
     if "text_encoder_2" in configs:
         return int(configs["text_encoder_2"]["projection_dim"])
     return int(configs["text_encoder"]["hidden_size"])
+
+
+def read_config(module: Any) -> dict[str, Any]:
+    """Return a model's config as a dict. That of a diffusers model is one; that of transformers is an object."""
+    config: dict[str, Any] = module.config if isinstance(module.config, dict) else module.config.to_dict()
+    return config

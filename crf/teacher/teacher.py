@@ -5,10 +5,11 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from crf.teacher import autoencoders
 from crf.teacher.families import FAMILIES, Condition, find_family
-from crf.teacher.folder import TeacherShape, check_teacher, choose_dtypes, make_load_arguments
+from crf.teacher.folder import TeacherShape, check_teacher, choose_dtypes, make_load_arguments, read_config
 from crf.teacher.noise_schedule import read_noise_schedule
 
 PIXELS_AT_ONCE = 16 * 512 * 512
@@ -32,6 +33,9 @@ class Teacher:
         >>> teacher = Teacher.load("path/to/teacher", device="cuda")
         >>> z_BCHW = teacher.encode(pixels_BCHW)  # 512 pixels per side -> (B, 4, 64, 64)
     """
+
+    differentiable = False
+    """Whether gradients flow through evaluations, each of which is then computed again on the way back."""
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline, self.vae = pipeline, pipeline.vae
@@ -184,7 +188,6 @@ class Teacher:
         """Return the guided output (B, C, H, W) of ``evaluate``: eps, v or the velocity, as the teacher predicts."""
         return self.evaluate(z_BCHW, timestep, given)[0]
 
-    @torch.no_grad()
     def evaluate(
         self,
         z_BCHW: Tensor,
@@ -222,19 +225,19 @@ class Teacher:
         return without + given.guidance_scale * difference, difference
 
     def _evaluate(self, z_BCHW: Tensor, timestep: float, inputs: dict[str, Tensor]) -> Tensor:
-        return self.family.evaluate(z_BCHW.to(self.dtype), timestep, inputs).to(z_BCHW.dtype)
+        given = (z_BCHW.to(self.dtype), timestep, inputs)
+        if self.differentiable:
+            output_BCHW: Tensor = checkpoint(self.family.evaluate, *given, use_reentrant=False)
+        else:
+            with torch.no_grad():
+                output_BCHW = self.family.evaluate(*given)
+        return output_BCHW.to(z_BCHW.dtype)
 
 
 def split_images(images_BCHW: Tensor, factor: int) -> tuple[Tensor, ...]:
     """Split images, or latents with ``factor`` pixels along each side, into what the VAE takes at a time."""
     pixels = images_BCHW[0, 0].numel() * factor**2
     return torch.split(images_BCHW, max(1, PIXELS_AT_ONCE // pixels))
-
-
-def read_config(module: Any) -> dict[str, Any]:
-    """Return a model's config as a dict. That of a diffusers model is one; that of transformers is an object."""
-    config: dict[str, Any] = module.config if isinstance(module.config, dict) else module.config.to_dict()
-    return config
 
 
 def to_images(x_BCHW: Tensor) -> list[Any]:

@@ -37,6 +37,8 @@ class TrainerConfig:
         gradient_accumulation_steps: Number of equal parts that a worker's batch is computed in. Default 1.
         mixed_precision: "bf16" for forward passes in bfloat16 (autocast), with float32 weights. Default "no".
         compile: Whether to apply ``torch.compile`` to the CRF. Default False.
+        frozen_statistics: Whether batch-norm keeps the statistics that the CRF comes with, as inference does, so that
+            a CRF may run several times per sample. Default False.
     """
 
     steps: int
@@ -48,6 +50,7 @@ class TrainerConfig:
     gradient_accumulation_steps: int = 1
     mixed_precision: Literal["no", "bf16"] = "no"
     compile: bool = False
+    frozen_statistics: bool = False
 
     def fraction_at(self, step: int) -> float:
         """Compute the fraction of ``learning_rate`` that applies at ``step``, counted from 0."""
@@ -121,7 +124,7 @@ class Trainer:
         self.history: dict[str, list[float]] = defaultdict(list)
         if optimization.compile:
             crf.compile()
-        self.crf = OptimizedModule(crf.train(), optimization)
+        self.crf = OptimizedModule(crf.train(not optimization.frozen_statistics), optimization)
         self.adversary: OptimizedModule | None = None
         if optimization.adversarial_weight:
             self.adversary = OptimizedModule(Discriminator(crf.settings.channels).to(crf.device), optimization)

@@ -102,7 +102,12 @@ def find_baseline(params: EvaluateParameters, methods: tuple[Method, ...]) -> st
 
 
 def find_own_schedule(params: EvaluateParameters) -> str | None:
-    """Return the schedule in which the CRF corrects evaluations; None if it has none, or is not there yet."""
+    """Return the schedule in which the CRF corrects evaluations: the given one or, by default, the CRF's own.
+
+    None if it has none. A pipeline gives it, because it plans before the CRF exists.
+    """
+    if params.schedule:
+        return params.schedule
     if params.crf is None or not locations.exists(locations.join(params.crf, "config.json")):
         return None
     schedule: str | None = read_config(params.crf).get("schedule")

@@ -68,6 +68,9 @@ class EvaluateParameters(EvaluateOptions):
     tail: int | None = Field(
         None, ge=1, description="first timestep of the tail after the CRF; by default the one it was distilled for"
     )
+    schedule: str | None = Field(
+        None, description="schedule with the CRF inside; by default the one it was distilled in, if it was in one"
+    )
     ignore_mismatched_lead: bool = Field(False, description="accept a lead other than the one the CRF was distilled on")
     captions: str = Field(description="held-out captions")
     images: str = Field(description="held-out real images")

@@ -51,8 +51,8 @@ class PipelineParameters(Options):
     def _check_teach_stores_what_distill_reads(self) -> Self:
         if self.distill.observed == "lead" and self.teach.lead is None:
             raise ValueError("expected teach.lead for distill.observed 'lead', found none; write it, such as 31/40")
-        if self.distill.observed == "rollout":
-            raise ValueError("expected distill.observed 'teacher' or 'lead' in a pipeline, found 'rollout'; run alone")
+        if self.distill.observed == "rollout" and self.teach.rollout is None:
+            raise ValueError("expected teach.rollout for distill.observed 'rollout', found none; write its schedule")
         if self.distill.target == "tail" and self.teach.tail is None:
             raise ValueError("expected teach.tail for distill.target 'tail', found none; write it, such as 101")
         return self

@@ -75,6 +75,20 @@ class DistillOptions(OptimizerOptions):
         "roll-out, the teacher's own next state",
     )
 
+    through: str | None = Field(
+        None,
+        description="in place of both: train the CRF inside this schedule, such as '2@981,501 + crf', on the "
+        "latents at its end, with gradients through the teacher",
+    )
+
+    @model_validator(mode="after")
+    def _check_through(self) -> Self:
+        if self.through and (self.observed, self.target) != ("teacher", "step_50"):
+            raise ValueError("expected through without observed and target, found more than it; leave the others out")
+        if self.through and self.workers > 1:
+            raise ValueError(f"expected at most 1 worker with through, found {self.workers}; lower workers")
+        return self
+
     @model_validator(mode="after")
     def _check_target_is_of_what_is_observed(self) -> Self:
         if (self.target == "next" and self.observed != "rollout") or (
@@ -92,5 +106,12 @@ class DistillParameters(DistillOptions):
 
     pairs: str = Field(description="teacher store, made by teach")
     initial: str = Field(description="stage-1 CRF, made by train")
+    teacher: str | None = Field(None, description="folder or URL of the teacher of the pairs, for through")
     root: Root = "runs"
     resources: Resources = Field(default_factory=Resources)
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> Self:
+        if bool(self.through) != bool(self.teacher):
+            raise ValueError("expected a teacher with through alone, found one of them; give both or leave out both")
+        return self

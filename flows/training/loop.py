@@ -53,7 +53,7 @@ class TrainLoop:
         After a stop, the steps since the last checkpoint are lost.
         """
         trainer, share = self.resume(), self.find_share()
-        pairs = self.objective.read_pairs(trainer.steps_done, share)
+        pairs = self.objective.read_pairs(trainer.steps_done, share, trainer.device)
         writer = Rank0Writer(self, trainer) if share.rank == 0 else None
         try:
             while trainer.steps_done < trainer.optimization.steps:

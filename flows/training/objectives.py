@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from crf.model.config import LatentCRFConfig
@@ -59,8 +60,11 @@ class Objective(Protocol):
     def build_crf(self) -> LatentCRF:
         """Return the CRF as it is before the first step. New weights are drawn from torch's global generator."""
 
-    def read_pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
-        """Yield this worker's batches without end, one per step, starting with step ``first_step``."""
+    def read_pairs(self, first_step: int, share: Share, device: torch.device) -> Iterator[Pairs]:
+        """Yield this worker's batches without end, one per step, starting with step ``first_step``.
+
+        ``device``: the one that the CRF trains on.
+        """
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class DenoisingObjective:
         shape: dict[str, Any] = {"height": height, "width": width, "channels": channels, "text_width": text_width}
         return LatentCRF(LatentCRFConfig(**shape, **asdict(self.options.crf)))
 
-    def read_pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
+    def read_pairs(self, first_step: int, share: Share, device: torch.device) -> Iterator[Pairs]:
         stored = read_batches(self.options.latents, [LATENTS, TEXT], self.options.seed, first_step, share)
         return make_noisy_pairs(
             stored,
@@ -132,7 +136,7 @@ class DistillationObjective:
             crf.record_place(self.find_lead(), self.find_tail())
         return crf
 
-    def read_pairs(self, first_step: int, share: Share) -> Iterator[Pairs]:
+    def read_pairs(self, first_step: int, share: Share, device: torch.device) -> Iterator[Pairs]:
         if self.options.observed == "rollout":
             return self.read_rollouts(first_step, share)
         (state, x0), target = self.choose_observed(), TARGETS[self.options.target]

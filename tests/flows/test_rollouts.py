@@ -1,11 +1,13 @@
 """Distillation on roll-outs: teach stores what the CRF meets in a schedule, distill trains on it, and round again."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from crf import LatentCRFPipeline
 from crf.model.config import LatentCRFConfig
@@ -16,9 +18,9 @@ from flows.parameters.latents import TeachParameters
 from flows.stage import StageResult, run_stage
 from flows.teach import TEACH
 from flows.training.crf_files import load_crf, save_crf
-from storage import LatentStore, UserError
+from storage import LatentStore, UserError, locations
 from tests.support.teachers import TEXT_WIDTH
-from tests.support.training_jobs import distill_job, run_job
+from tests.support.training_jobs import distill_job, kill_after_checkpoint, run_job
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 SCHEDULE = "2@981,741 + crf + 2@501,261 + crf (dpm++)"
@@ -42,10 +44,56 @@ def make_initial(root: Path) -> str:
     return url
 
 
-def test_a_crf_is_distilled_on_what_it_meets_and_meets_other_states_then(
-    tiny_teacher: Path, tmp_path: Path, ray_local: None
+@pytest.fixture(scope="module")
+def taught(tiny_teacher: Path, tmp_path_factory: pytest.TempPathFactory, ray_local: None) -> StageResult:
+    return teach_rollout(tmp_path_factory.mktemp("taught"), tiny_teacher)
+
+
+@pytest.mark.parametrize("way", ["rollout", "through"])
+def test_killed_and_run_again_gives_the_same_bytes(
+    way: str, taught: StageResult, tiny_teacher: Path, tmp_path: Path
 ) -> None:
-    taught, initial = teach_rollout(tmp_path, tiny_teacher), make_initial(tmp_path)
+    on_rollout: dict[str, Any] = {"observed": "rollout", "target": "next"}
+    options = on_rollout if way == "rollout" else {"through": SCHEDULE, "teacher": str(tiny_teacher)}
+    initial = make_initial(tmp_path)
+    killed, undisturbed = (
+        distill_job(
+            tmp_path / name, taught.url, initial, steps=40, learning_rate=1e-2, checkpointing_steps=10, **options
+        )
+        for name in ("killed", "undisturbed")
+    )
+    kill_after_checkpoint(killed)
+    again, whole = run_job(killed), run_job(undisturbed)
+    assert again.fingerprint == whole.fingerprint
+    for file in ("diffusion_pytorch_model.safetensors", "config.json", "losses.json"):
+        assert (Path(again.url) / file).read_bytes() == (Path(whole.url) / file).read_bytes(), file
+    assert load_crf(whole.url).settings.schedule == SCHEDULE
+    losses = [step["mse"] for step in locations.read_json(f"{whole.url}/losses.json")]
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
+def test_what_cannot_be_trained_through_a_schedule_is_refused(
+    taught: StageResult, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    initial = make_initial(tmp_path)
+    other = Path(shutil.copytree(tiny_teacher, tmp_path / "other"))
+    [weights] = (other / "unet").glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    through = {"through": SCHEDULE, "teacher": str(other)}
+    with pytest.raises(UserError, match=r"the teacher of the pairs, found one of another teacher\.unet"):
+        run_job(distill_job(tmp_path, taught.url, initial, **through))
+    with pytest.raises(ValidationError, match="expected a teacher with through alone"):
+        distill_job(tmp_path, taught.url, initial, through=SCHEDULE)
+    with pytest.raises(ValidationError, match="at most 1 worker with through, found 2"):
+        distill_job(tmp_path, taught.url, initial, **through, workers=2)
+    with pytest.raises(ValidationError, match="expected through without observed and target"):
+        distill_job(tmp_path, taught.url, initial, **through, observed="rollout")
+
+
+def test_a_crf_is_distilled_on_what_it_meets_and_meets_other_states_then(
+    taught: StageResult, tiny_teacher: Path, tmp_path: Path
+) -> None:
+    initial = make_initial(tmp_path)
     store = LatentStore.open(taught.url)
     assert store["rollout_next"].shape == (8, 2, 4, 4, 8)
     assert store["rollout_gain"].shape == (8, 2)

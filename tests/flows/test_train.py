@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +23,8 @@ from tests.support.teachers import ddim
 from tests.support.training_jobs import (
     STEPS,
     distill_job,
+    driver,
+    kill_after_checkpoint,
     run_job,
     train_job,
     wait_for_checkpoint,
@@ -73,9 +73,7 @@ def test_killed_at_any_step_and_run_again_gives_the_same_bytes(
     stage, params = job
     url = find_work(stage, params, params.root).url
     assert Path(url).name == undisturbed.fingerprint
-    with driver(name, params) as process:
-        wait_for_checkpoint(url, lambda: process.poll() is None)
-        os.kill(process.pid, signal.SIGKILL)
+    kill_after_checkpoint(job)
     plan = plan_stage(stage, params, params.root)
     assert plan.state == "partial"
     assert 0 < plan.done < STEPS
@@ -103,25 +101,6 @@ def test_two_drivers_of_the_same_training(
     for file in ("diffusion_pytorch_model.safetensors", "config.json", "losses.json"):
         assert (Path(url) / file).read_bytes() == (Path(trained.url) / file).read_bytes(), file
     assert list_complete_steps(url) == [STEPS]
-
-
-@contextmanager
-def driver(name: str, params: Any) -> Iterator["subprocess.Popen[bytes]"]:
-    """The stage in a process of its own, for as long as the block runs."""
-    parameters = type(params).__name__
-    code = (
-        f"from flows.parameters.training import {parameters}\nfrom flows.stage import run_stage\n"
-        f"from flows.{name} import {name.upper()}\n"
-        f"p = {parameters}(**{params.model_dump()!r})\nrun_stage({name.upper()}, p, p.root)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_an_interrupted_training_in_this_process_stops_at_its_next_step(

@@ -1,7 +1,12 @@
 """Short trainings over small stores."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +14,7 @@ import numpy as np
 
 from flows.distill import DISTILL
 from flows.parameters.training import DistillParameters, TrainParameters
-from flows.stage import Stage, StageResult, run_stage
+from flows.stage import Stage, StageResult, find_work, run_stage
 from flows.train import TRAIN
 from storage import ArraySpec, LatentStore
 from storage.checkpoints import find_newest_step
@@ -61,3 +66,31 @@ def wait_for_checkpoint(url: str, is_running: Callable[[], bool], seconds: float
         assert is_running(), "the training ended before its first checkpoint was seen"
         assert time.monotonic() < deadline, f"no checkpoint after {seconds} s"
         time.sleep(0.02)
+
+
+@contextmanager
+def driver(name: str, params: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """The stage in a process of its own, for as long as the block runs."""
+    parameters = type(params).__name__
+    code = (
+        f"from flows.parameters.training import {parameters}\nfrom flows.stage import run_stage\n"
+        f"from flows.{name} import {name.upper()}\n"
+        f"p = {parameters}(**{params.model_dump()!r})\nrun_stage({name.upper()}, p, p.root)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def kill_after_checkpoint(job: Job) -> None:
+    """Run a training in a process of its own, and kill it after its first checkpoint."""
+    stage, params = job
+    url = find_work(stage, params, params.root).url
+    with driver(stage.name, params) as process:
+        wait_for_checkpoint(url, lambda: process.poll() is None)
+        os.kill(process.pid, signal.SIGKILL)

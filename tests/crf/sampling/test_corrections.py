@@ -2,40 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from crf.errors import ScheduleError
-from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
 from crf.sampling.family_pipelines import LatentCRFPipeline
 from crf.sampling.sampler import run_lead, run_schedules, run_tail
 from crf.sampling.trajectory import Corrections, Memory, follow
 from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
+from tests.support.crfs import make_inside_crf
 from tests.support.pipelines import quiet
-from tests.support.teachers import PROJECTION, TEXT_WIDTH, TINY
+from tests.support.teachers import TINY
 
-WIDTHS = {"sd": TEXT_WIDTH, "sd_v": TEXT_WIDTH, "sdxl": PROJECTION, "sd3": 2 * PROJECTION}
 CAPTIONS = ["a cat", "two red boats"]
 SEVERAL = "2@981,841 + crf + 3@701,541,401 + crf + 2@241,101 + crf"
 PLAIN = "7@981,841,701,541,401,241,101"
-
-
-def make_crf(family: str = "sd", trained: bool = True) -> LatentCRF:
-    """A CRF that is told its place; if ``trained``, one that changes what it sees."""
-    torch.manual_seed(0)
-    shape: dict[str, Any] = {"height": 4, "width": 4, "text_width": WIDTHS[family], "hidden": 4, "filters": 4}
-    config = LatentCRFConfig(**shape, crf_input="x0+state+previous+guidance", with_timesteps=True)
-    crf = LatentCRF(config).eval()
-    if trained:
-        with torch.no_grad():
-            for parameter in crf.parameters():
-                if not parameter.any():
-                    parameter.normal_(std=0.05)
-    return crf
 
 
 def noise() -> torch.Tensor:
@@ -56,13 +40,15 @@ def run(teacher: Teacher, text: str, crf: LatentCRF | None = None) -> torch.Tens
 )  # fmt: skip
 def test_crfs_before_training_change_nothing_to_the_bit(family: str, solver: str) -> None:
     teacher = Teacher(TINY[family]())
-    assert torch.equal(run(teacher, SEVERAL + solver, make_crf(family, trained=False)), run(teacher, PLAIN + solver))
-    assert not torch.equal(run(teacher, SEVERAL + solver, make_crf(family)), run(teacher, PLAIN + solver))
+    assert torch.equal(
+        run(teacher, SEVERAL + solver, make_inside_crf(family, trained=False)), run(teacher, PLAIN + solver)
+    )
+    assert not torch.equal(run(teacher, SEVERAL + solver, make_inside_crf(family)), run(teacher, PLAIN + solver))
 
 
 @torch.no_grad()
 def test_several_crfs_are_the_composition_of_single_ones() -> None:
-    teacher, crf = Teacher(TINY["sd_v"]()), make_crf()
+    teacher, crf = Teacher(TINY["sd_v"]()), make_inside_crf()
     given, state, memory = teacher.condition(CAPTIONS, 7.5), noise(), Memory()
     for path in ([(981, 841), (841, 701)], [(701, 541), (541, 401), (401, 241)], [(241, 101), (101, -1)]):
         single = Corrections(crf, frozenset({len(path) - 1}))
@@ -74,7 +60,7 @@ def test_several_crfs_are_the_composition_of_single_ones() -> None:
 @torch.no_grad()
 def test_the_solver_remembers_what_the_crf_made_of_an_evaluation(family: str) -> None:
     """DPM-Solver++ (2M) by hand (arXiv 2211.01095, algorithm 2), with the CRF's x0 in the place of the teacher's."""
-    teacher, crf = Teacher(TINY[family]()), make_crf(family)
+    teacher, crf = Teacher(TINY[family]()), make_inside_crf(family)
     given, levels = teacher.condition(CAPTIONS, 7.5), teacher.noise_schedule
     stops, corrected = [981, 841, 701, 541], {1}
     signal = [float(levels.signal(t)) for t in stops]
@@ -104,7 +90,7 @@ def test_the_solver_remembers_what_the_crf_made_of_an_evaluation(family: str) ->
 
 @torch.no_grad()
 def test_crfs_stand_in_lead_and_tail_and_between_them() -> None:
-    teacher, crf = Teacher(TINY["sd"]()), make_crf()
+    teacher, crf = Teacher(TINY["sd"]()), make_inside_crf()
     text = "1@981 + crf + 2@841,701..601 + crf + 1@541 + crf + 1@401 (recomputed)"
     given, schedule, handed = teacher.condition(CAPTIONS, 7.5), Schedule.parse(text), Schedule.parse("1@981 + crf")
     whole = run(teacher, text, crf)
@@ -124,7 +110,7 @@ def test_crfs_stand_in_lead_and_tail_and_between_them() -> None:
 
 
 def test_the_pipeline_runs_several_crfs(tiny_teacher: Path) -> None:
-    crf, schedule = make_crf(), Schedule.parse(SEVERAL + " (dpm++)")
+    crf, schedule = make_inside_crf(), Schedule.parse(SEVERAL + " (dpm++)")
     pipeline = quiet(LatentCRFPipeline.from_teacher(tiny_teacher, crf, schedule))
     latents = pipeline(CAPTIONS, latents=noise(), guidance_scale=7.5, output_type="latent").images
     assert torch.equal(latents, run(Teacher.load(tiny_teacher), SEVERAL + " (dpm++)", crf))
