@@ -99,12 +99,13 @@ class Ends(Pairs):
 SMALLEST = 1e-4  # of a mean squared error: the root's slope has no end at zero
 
 
-def make_ends(stored: Iterable[Stored], captions: list[str], through: Through) -> Iterator[Ends]:
+def make_ends(stored: Iterable[Stored], captions: list[str], seeds: list[int], through: Through) -> Iterator[Ends]:
     """Pair the noise of a teacher store's rows with their final latents.
 
     Args:
-        stored: Batches of stored arrays: ``seed`` (B,), ``step_50``, ``text`` (B, D) and ``row`` (B,).
+        stored: Batches of stored arrays: ``step_50``, ``text`` (B, D) and ``row`` (B,).
         captions: The caption of each row of the store.
+        seeds: The seed of each row's noise.
         through: The schedule.
 
     Yields:
@@ -114,7 +115,7 @@ def make_ends(stored: Iterable[Stored], captions: list[str], through: Through) -
         target_BCHW = make_channels_first(batch[STEP_50])
         _, channels, height, width = target_BCHW.shape
         yield Ends(
-            z_BCHW=sample_noise(batch["seed"].tolist(), (channels, height, width)),
+            z_BCHW=sample_noise([seeds[row] for row in batch["row"]], (channels, height, width)),
             target_BCHW=target_BCHW,
             text_BD=read_text(batch),
             x0_BCHW=None,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from crf.model.latent_crf import LatentCRF
@@ -16,9 +17,10 @@ from flows.shards.teachers import fingerprint_parts
 from flows.training.batches import Share, check_rows, read_batches
 from flows.training.crf_files import load_crf, read_config
 from flows.training.objectives import pick_common_options
-from storage import LatentStore, UserError
+from storage import LatentStore, UserError, locations
 from storage.model_files.folders import local_folder
 from storage.store.index import read_index_shards
+from storage.store.layout import INDEX
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class ThroughObjective:
             local_folder(str(self.options.teacher)), str(device), getattr(torch, parameters["dtype"])
         )
         through = Through(teacher, check_through(str(self.options.through)), parameters["guidance_scale"])
-        captions = [
-            caption for table in read_index_shards(self.options.pairs) for caption in table["caption"].to_pylist()
-        ]
-        stored = read_batches(self.options.pairs, ["seed", STEP_50, TEXT], self.options.seed, first_step, share)
-        return make_ends(stored, captions, through)
+        tables = read_index_shards(locations.join(self.options.pairs, INDEX))
+        captions = [caption for table in tables for caption in table["caption"].to_pylist()]
+        seeds = np.asarray(LatentStore.open(self.options.pairs)["seed"]).tolist()
+        stored = read_batches(self.options.pairs, [STEP_50, TEXT], self.options.seed, first_step, share)
+        return make_ends(stored, captions, seeds, through)

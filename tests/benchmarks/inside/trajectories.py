@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +44,8 @@ class Trajectories:
             parts = [Samples.draw(FILES[name], captions, run) for run in range(noises)]
             states = [follow_all(teacher, part) for part in parts]
             folder.mkdir(parents=True, exist_ok=True)
-            captions_of, seeds = (
-                list(chain(*each)) for each in ((p.captions for p in parts), (p.seeds for p in parts))
-            )
-            torch.save((captions_of, seeds, torch.cat(states)), file)
+            joined = [caption for part in parts for caption in part.captions]
+            torch.save((joined, [seed for part in parts for seed in part.seeds], torch.cat(states)), file)
         return cls(*torch.load(file))
 
     @property

@@ -47,14 +47,14 @@ def test_gradients_are_the_slopes_through_all_evaluations(solver: str) -> None:
     assert crf.modulation is not None
     assert all(weight.grad is None for weight in batch.through.teacher.family.network.parameters())
     for parameter in (crf.modulation.last.bias, crf.unary.coefficient_KC):
-        flat, slope, step = parameter.data.flatten(), parameter.grad.flatten()[0], 1e-5
+        first, slope, step = parameter.data.flatten()[0].item(), parameter.grad.flatten()[0].item(), 1e-3
         losses = []
-        for moved in (flat[0] + step, flat[0] - step):
+        for moved in (first + step, first - step):
             parameter.data.view(-1)[0] = moved
             with torch.no_grad():
-                losses.append(batch.compute_loss(batch.infer(crf)))
-        assert slope.item() == pytest.approx((losses[0] - losses[1]).item() / (2 * step), rel=1e-4)
-        parameter.data.view(-1)[0] = flat[0]
+                losses.append(batch.compute_loss(batch.infer(crf)).item())
+        parameter.data.view(-1)[0] = first
+        assert slope == pytest.approx((losses[0] - losses[1]) / (2 * step), rel=1e-3)
 
 
 def test_a_batch_in_parts_is_the_batch() -> None:
