@@ -139,7 +139,8 @@ class PrefectPage:
         menu or a form may close. Also if the server is busy.
         """
         retrying = Retrying(
-            retry=retry_if_exception_type((TimeoutError, AssertionError)) | retry_if_result(lambda answer: answer.status == BUSY),
+            retry=retry_if_exception_type((TimeoutError, AssertionError))
+            | retry_if_result(lambda answer: answer.status == BUSY),
             stop=stop_after_delay(self.patience),
             reraise=True,
         )
