@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.parameters.training import RUN_OPTIONS, DistillParameters
 from flows.progress import Progress
-from flows.runs.retries import run_with_retries
+from flows.runs.stage_runs import run_as_flow
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint
 from storage import Identity, locations
 from storage.checkpoints import find_newest_step
@@ -53,4 +53,4 @@ DISTILL = Stage("distill", identify, compute, unit="steps", count_done=find_newe
 @flow(name="distill")
 def distill(params: DistillParameters) -> StageResult:
     """Distill the teacher's late steps into the stage-2 CRF, starting from the stage-1 CRF."""
-    return make_prefect_state(run_with_retries(DISTILL, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_as_flow(DISTILL, params, params.root))  # type: ignore[return-value]

@@ -6,7 +6,7 @@ from crf.stages.arrays import LATENTS, TEXT, TRUNCATED
 from flows.parameters.latents import EncodeParameters
 from flows.progress import Progress
 from flows.report.sample_grid import publish_grid
-from flows.runs.retries import run_with_retries
+from flows.runs.stage_runs import run_as_flow
 from flows.shards.blocks import DecodeImages
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
@@ -62,4 +62,4 @@ ENCODE = Stage("encode", identify, compute, row="images")
 @flow(name="encode")
 def encode(params: EncodeParameters) -> StageResult:
     """Encode images into a natural store of latents and text embeddings."""
-    return make_prefect_state(run_with_retries(ENCODE, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_as_flow(ENCODE, params, params.root, params.teacher))  # type: ignore[return-value]

@@ -48,21 +48,3 @@ def list_causes(error: BaseException) -> list[BaseException]:
 def is_from_ray(error: BaseException) -> bool:
     """Tell whether this is Ray's wrapper of an error: it has the error's class, but a stack trace as its message."""
     return hasattr(error, "cause")
-
-
-def drop_tracebacks(error: BaseException) -> None:
-    """Drop the tracebacks of an error that Ray raised, and of what led to it.
-
-    Their frames hold on to the failed job, and with it to its actors and their GPUs, which the next job would wait for.
-    The worker's own stack trace is in the error's text.
-    """
-    seen: list[BaseException] = []
-    left = [error]
-    while left:
-        following = left.pop()
-        if any(following is other for other in seen):
-            continue
-        seen.append(following)
-        following.__traceback__ = None
-        others = (following.__cause__, following.__context__, getattr(following, "cause", None))
-        left += [other for other in others if isinstance(other, BaseException)]

@@ -19,7 +19,7 @@ from flows.progress import Progress
 from flows.protocols.applying import check_inputs
 from flows.protocols.named import PROTOCOLS
 from flows.report.artifacts import publish_report
-from flows.runs.retries import run_with_retries
+from flows.runs.stage_runs import run_as_flow
 from flows.shards.samples import read_caption_ids
 from flows.shards.teachers import fingerprint_parts, read_shape
 from flows.shards.truncation import CAPTIONS, write_truncated
@@ -164,6 +164,6 @@ EVALUATE = Stage("evaluate", identify, compute, check=check)
 @flow(name="evaluate")
 def evaluate(params: EvaluateParameters) -> StageResult:
     """Compare the CRF with its teacher and every baseline on held-out captions: table, plots, images."""
-    result = run_with_retries(EVALUATE, params, params.root)
+    result = run_as_flow(EVALUATE, params, params.root, params.teacher)
     publish_report(result.url)
     return make_prefect_state(result)  # type: ignore[return-value]

@@ -6,7 +6,7 @@ from crf.schedule import Schedule
 from crf.stages.arrays import CONVERGED_MSE, LATENT_MSE
 from flows.parameters.evaluation import MeasureParameters
 from flows.progress import Progress
-from flows.runs.retries import run_with_retries
+from flows.runs.stage_runs import run_as_flow
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
@@ -78,4 +78,4 @@ MEASURE = Stage("measure", identify, compute, check=check)
 @flow(name="measure")
 def measure(params: MeasureParameters) -> StageResult:
     """Measure how far schedules end from the teacher's own 50 steps, on the same captions and noises."""
-    return make_prefect_state(run_with_retries(MEASURE, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_as_flow(MEASURE, params, params.root, params.teacher))  # type: ignore[return-value]

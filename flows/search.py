@@ -6,7 +6,7 @@ from flows.parameters.searching import SearchOptions, SearchParameters
 from flows.progress import Progress
 from flows.ray_session import ray_session
 from flows.report.artifacts import publish_search
-from flows.runs.retries import run_with_retries
+from flows.runs.stage_runs import run_as_flow
 from flows.searching.captions import check_calibration, check_disjoint
 from flows.searching.trajectories import check_trajectories
 from flows.shards.samples import iterate_samples
@@ -58,6 +58,6 @@ SEARCH = Stage("search", identify, compute, unit="rounds", count_done=count_roun
 @flow(name="search")
 def search(params: SearchParameters) -> StageResult:
     """Search the fastest schedules for a teacher: dynamic programming, a race of candidates, the front, one test."""
-    result = run_with_retries(SEARCH, params, params.root)
+    result = run_as_flow(SEARCH, params, params.root, params.teacher)
     publish_search(result.url)
     return make_prefect_state(result)  # type: ignore[return-value]

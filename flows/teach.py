@@ -22,7 +22,7 @@ from crf.stages.arrays import (
 from flows.parameters.latents import TeachParameters
 from flows.progress import Progress
 from flows.report.sample_grid import publish_grid
-from flows.runs.retries import run_with_retries
+from flows.runs.stage_runs import run_as_flow
 from flows.shards.blocks import SeedRows
 from flows.shards.job import create_store, fill_store
 from flows.shards.model import ModelSpec
@@ -139,4 +139,4 @@ TEACH = Stage("teach", identify, compute, row="captions")
 @flow(name="teach")
 def teach(params: TeachParameters) -> StageResult:
     """Run the teacher on captions and store its latents at steps 40 and 50 of 50."""
-    return make_prefect_state(run_with_retries(TEACH, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_as_flow(TEACH, params, params.root, params.teacher))  # type: ignore[return-value]

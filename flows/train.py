@@ -4,7 +4,7 @@ from prefect import flow
 
 from flows.parameters.training import RUN_OPTIONS, TrainParameters
 from flows.progress import Progress
-from flows.runs.retries import run_with_retries
+from flows.runs.stage_runs import run_as_flow
 from flows.shards.teachers import fingerprint_scheduler
 from flows.stage import Stage, StageResult, Target, Work, make_prefect_state, parse_fingerprint
 from storage import Identity, locations
@@ -44,4 +44,4 @@ TRAIN = Stage("train", identify, compute, unit="steps", count_done=find_newest_s
 @flow(name="train")
 def train(params: TrainParameters) -> StageResult:
     """Train the stage-1 CRF on a natural store, with a denoising and an adversarial loss."""
-    return make_prefect_state(run_with_retries(TRAIN, params, params.root))  # type: ignore[return-value]
+    return make_prefect_state(run_as_flow(TRAIN, params, params.root, params.teacher))  # type: ignore[return-value]

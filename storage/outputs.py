@@ -105,6 +105,27 @@ def find_dependencies(output: Output, outputs: Iterable[Output]) -> list[Output]
     return list(reached.values())
 
 
+def trace_inputs(url: str) -> list[Output]:
+    """Read an output and everything below the same root that it was made from, inputs first."""
+    root, _, _ = url.rsplit("/", 2)
+    places = {
+        locations.get_name(place): place for stage in locations.list_names(root) for place in list_urls(root, stage)
+    }
+    traced: dict[str, Output] = {}
+
+    def visit(fingerprint: str) -> None:
+        place = places.get(fingerprint)
+        if fingerprint in traced or place is None or not locations.exists(locations.join(place, DOCUMENT)):
+            return
+        output = read_output(place)
+        for made_from in output.identity.inputs.values():
+            visit(made_from)
+        traced[fingerprint] = output
+
+    visit(locations.get_name(url))
+    return list(traced.values())
+
+
 def find_teacher_parts(output: Output, outputs: Iterable[Output]) -> dict[str, str]:
     """Find the teacher's components that an output depends on, directly or indirectly: name -> fingerprint."""
     inputs = [item for made_from in find_dependencies(output, outputs) for item in made_from.identity.inputs.items()]

@@ -6,38 +6,64 @@ from prefect.context import FlowRunContext
 
 from flows.report.artifacts import publish
 from flows.stage import StageResult
-from storage.outputs import Output, read_output
+from storage.outputs import Output, read_output, trace_inputs
 
 
 def publish_lineage(results: list[StageResult], teacher: str) -> None:
-    """Publish the lineage of a run's outputs in the Prefect UI. Does nothing outside a flow run."""
+    """Publish the lineage of a pipeline run's outputs in the Prefect UI. Does nothing outside a flow run."""
     if FlowRunContext.get():
-        publish(create_markdown_artifact, describe_lineage(results, teacher), key="lineage")
+        publish_graph([read_output(result.url) for result in results], results, teacher)
 
 
-def describe_lineage(results: list[StageResult], teacher: str) -> str:
-    """Describe the lineage in Markdown: a graph from the teacher to the report, and where each output is."""
-    outputs = [read_output(result.url) for result in results]
-    lines = [f'  teacher(["teacher<br>{escape(teacher)}"])']
-    for result, output in zip(results, outputs, strict=True):
-        age = "computed in this run" if result.state == "computed" else f"cached, {naturaldelta(output.age())} old"
-        lines.append(f'  {result.stage}["{result.stage} {result.fingerprint[:4]}<br>{age}"]')
-    lines += [f"  {source} --> {target}" for source, target in list_arrows(outputs)]
-    lines += [f"  style {result.stage} stroke-width:3px" for result in results if result.state == "computed"]
+def publish_stage_lineage(result: StageResult, teacher: str | None) -> None:
+    """Publish the lineage of the output of a stage's own run. Does nothing outside a flow run, or in a pipeline's."""
+    context = FlowRunContext.get()
+    if context and context.flow_run and not context.flow_run.parent_task_run_id:
+        publish_graph(trace_inputs(result.url), [result], teacher)
+
+
+def publish_graph(outputs: list[Output], results: list[StageResult], teacher: str | None) -> None:
+    computed = {result.url for result in results if result.state == "computed"}
+    publish(create_markdown_artifact, describe_lineage(outputs, computed, teacher), key="lineage")
+
+
+def describe_lineage(outputs: list[Output], computed: set[str], teacher: str | None) -> str:
+    """Describe the lineage in Markdown: a graph from the teacher to the last output, and where each output is.
+
+    Args:
+        outputs: The outputs, inputs first.
+        computed: URLs of those that this run computed.
+        teacher: URL of the teacher; None if the stage takes none itself.
+    """
+    arrows = list_arrows(outputs)
+    lines = []
+    if any(source == "teacher" for source, _ in arrows):
+        lines.append(f'  teacher(["{"<br>".join(["teacher", *([escape(teacher)] if teacher else [])])}"])')
+    for output in outputs:
+        age = "computed in this run" if output.url in computed else f"cached, {naturaldelta(output.age())} old"
+        lines.append(f'  {name_node(output)}["{output.identity.stage} {output.fingerprint[:4]}<br>{age}"]')
+    lines += [f"  {source} --> {target}" for source, target in arrows]
+    lines += [f"  style {name_node(output)} stroke-width:3px" for output in outputs if output.url in computed]
     graph = "\n".join(["```mermaid", "graph LR", *lines, "```"])
-    table = "\n".join(f"| {result.stage} | {result.state} | `{result.url}` |" for result in results)
+    states = {output.url: "computed" if output.url in computed else "cached" for output in outputs}
+    table = "\n".join(f"| {output.identity.stage} | {states[output.url]} | `{output.url}` |" for output in outputs)
     return f"{graph}\n\n| stage | | output |\n|---|---|---|\n{table}\n"
 
 
+def name_node(output: Output) -> str:
+    """Name an output in the graph. A search rests on several outputs of one stage."""
+    return f"{output.identity.stage}_{output.fingerprint[:4]}"
+
+
 def list_arrows(outputs: list[Output]) -> list[tuple[str, str]]:
-    """List what was made from what: (stage or "teacher", stage)."""
-    by_fingerprint = {output.fingerprint: output.identity.stage for output in outputs}
+    """List what was made from what: ("teacher" or the source's node, the node made from it)."""
+    by_fingerprint = {output.fingerprint: name_node(output) for output in outputs}
     arrows = []
     for output in outputs:
         inputs = output.identity.inputs
         if any(name.startswith("teacher.") for name in inputs):
-            arrows.append(("teacher", output.identity.stage))
-        arrows += [(by_fingerprint[key], output.identity.stage) for key in inputs.values() if key in by_fingerprint]
+            arrows.append(("teacher", name_node(output)))
+        arrows += [(by_fingerprint[key], name_node(output)) for key in inputs.values() if key in by_fingerprint]
     return arrows
 
 

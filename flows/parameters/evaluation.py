@@ -41,8 +41,8 @@ class EvaluateOptions(ProtocolOptions):
     schedules: tuple[str, ...] = Field((), description="further schedules to compare, such as '25@981..'")
     features: str | None = Field(
         None,
-        description="network to compare images by: a transformers folder (CLIP, SigLIP, DINOv2) or a TorchScript file; "
-        "by default EfficientNet-Lite0",
+        description="network to compare images by: folder or URL in transformers' format (CLIP, SigLIP, DINOv2), or a "
+        "TorchScript file; by default EfficientNet-Lite0",
     )
     st_lpips: bool = Field(False, description="also measure ST-LPIPS; needs pip install 'latentcrf[perceptual]'")
     caption_test: int = Field(

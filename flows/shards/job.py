@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from crf.stages.micro_batches import MICRO_BATCH
-from flows.errors import drop_tracebacks
 from flows.parameters.running import Resources
 from flows.progress import Progress
 from flows.ray_session import ray_session
@@ -14,6 +13,7 @@ from flows.shards.actors import ACTOR_CPUS, TASK_CPUS, Actors
 from flows.shards.blocks import Chain, ReadRows, WriteShard
 from flows.shards.model import Model, ModelSpec
 from flows.shards.parts import divide
+from flows.shards.tracebacks import drop_tracebacks
 from flows.stage import Work, describe_provenance
 from flows.workers.collecting import collect_reports
 from flows.workers.reports import Reporter, Snapshot

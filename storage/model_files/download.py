@@ -3,7 +3,7 @@
     {cache}/{key}.lock
     {cache}/{key}/unet/config.json
     {cache}/{key}/unet/diffusion_pytorch_model.safetensors.{uuid}.part    not checked yet
-    {cache}/{key}/complete.json                                           for people: the URL and the files; last
+    {cache}/{key}.json                                                    for people: the URL and the files; last
 
 A file gets its name after its size and checksum are found right, so what has its name is whole, even if the lock does
 not hold, as on some network filesystems, or its holder was killed. A changed object changes the key.
@@ -29,7 +29,6 @@ from storage.model_files.disk import explain_full_disk, keep_room, make_cache
 from storage.model_files.hub import is_whole
 from storage.model_files.remote import RemoteFile, RemoteModel
 
-COMPLETE = "complete.json"
 PIECE = 1 << 22
 CHECKSUMS: dict[str, Callable[[], Any]] = {"md5": hashlib.md5, "crc32c": CRC32CHash}
 
@@ -60,7 +59,7 @@ def fetch_objects(model: RemoteModel, files: list[RemoteFile]) -> Path:
             fetch_object(model, file, folder)
         if len(files) == len(model.files):
             sizes = {file.name: file.size for file in files}
-            locations.write_json(str(folder / COMPLETE), {"url": model.url, "files": sizes})
+            locations.write_json(f"{folder}.json", {"url": model.url, "files": sizes})
     return folder
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from crf.errors import CRFError
-from flows.errors import drop_tracebacks, find_user_error
+from flows.errors import find_user_error
 from flows.shards.model import Model, ModelSpec
+from flows.shards.tracebacks import drop_tracebacks
 from storage.errors import DamagedStoreError, UserError
 
 PARTS = ("a teacher", "none at gs://b/x", "save one")

@@ -25,6 +25,7 @@ def test_a_run_prints_bars_a_table_and_one_line_per_stage(tmp_path: Path, tiny_t
         "heldout_images": str(drawings),
         "heldout_captions": "heldout.txt",
         "root": str(tmp_path / "runs"),
+        "resources": {"actors": 1},
         "encode": {"limit": 4},
         "train": {**training, "crf": {"hidden": 4, "filters": 4}},
         "distill": training,

@@ -20,6 +20,9 @@ SHARED = {
     "RAY_AUTH_TOKEN": "0123456789" * 5,
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",
+    # A node that is killed is missed after some 20 s; by default it takes Ray a minute.
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "3000",
     **servers.gcs_environment(f"http://{HOST}:{GCS_PORT}"),
 }
 

@@ -35,6 +35,7 @@ AFTER_LEADS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 def test_smallest_study_has_every_control_every_ending_and_every_interval(tiny_teacher: Path, tmp_path: Path) -> None:
     points = (FrontPoint(17, 34, IN_FRONT, (981,), 0.1, 0.1, 0.1),)

@@ -15,12 +15,9 @@ import pytest
 
 from flows.parameters.pipeline import PipelineParameters
 from flows.parameters.running import Resources
-from storage.records import read_record
-from storage.seals import TrainingManifest
 from tests.support.browser import CHROMIUM, PrefectPage
 from tests.support.servers import free_port
 from tests.support.small_pipelines import make_small_pipeline
-from tests.support.training_jobs import train_job, write_training_store
 
 PATIENCE = 1_000  # seconds until what does not come counts as hung
 STAGES = {"encode", "teach", "train", "distill", "evaluate", "search", "measure", "pipeline"}
@@ -96,16 +93,6 @@ def first_run(ui: Ui, params: PipelineParameters, tmp_path_factory: pytest.TempP
         run = page.quick_run(deployment)
     assert ui.wait_for_end(run) == "COMPLETED"
     return run
-
-
-def test_a_run_started_through_the_api_completes(ui: Ui, tiny_teacher: Path, tmp_path: Path) -> None:
-    latents = write_training_store(str(tmp_path / "store"), ["latents"])
-    _, params = train_job(tmp_path / "runs", latents, tiny_teacher, steps=20)
-    asked = {"parameters": {"params": params.model_dump(mode="json")}, "state": {"type": "SCHEDULED"}}
-    run = ui.api.post(f"deployments/{ui.deployments['train']}/create_flow_run", json=asked).json()
-    assert ui.wait_for_end(run["id"]) == "COMPLETED"
-    [trained] = (tmp_path / "runs/train").iterdir()
-    assert read_record(str(trained / "manifest.json"), TrainingManifest).steps == 20
 
 
 @browser

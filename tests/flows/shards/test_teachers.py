@@ -57,7 +57,12 @@ def test_encode_and_teach_make_the_same_bytes(
         assert read_content(here.url) == read_content(there.url)
 
 
-def test_errors_name_the_url(gcs_root: str) -> None:
+def test_errors_name_the_url(gcs_root: str, teacher_url: str) -> None:
+    pickled = f"{gcs_root}/teachers/pickled"
+    for name in locations.find(teacher_url):
+        locations.copy(f"{teacher_url}/{name}", f"{pickled}/{name.replace('.safetensors', '.bin')}")
+    with pytest.raises(TeacherError, match=f"safetensors weights in {pickled}/"):
+        read_shape(pickled)
     url = f"{gcs_root}/teachers/broken"
     locations.write_bytes(f"{url}/model_index.json", b'{"_class_name": "Other"}')
     with pytest.raises(TeacherError, match=f"Other at {url}"):

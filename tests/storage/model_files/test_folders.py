@@ -24,7 +24,7 @@ def url(gs_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def read(folder: str) -> dict[str, bytes]:
-    files = [file for file in Path(folder).rglob("*") if file.is_file() and file.name != "complete.json"]
+    files = [file for file in Path(folder).rglob("*") if file.is_file()]
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
