@@ -85,11 +85,7 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         Args:
             config: Field -> value. A missing field takes its default; unknown entries are ignored.
 
-        Returns:
-            The CRF, with newly initialized weights.
-
-        Raises:
-            ConfigError: The options contradict each other.
+        Returns the CRF, with newly initialized weights. Raises ConfigError if the options contradict each other.
         """
         fields = LatentCRFConfig.__dataclass_fields__.keys() & config.keys()
         return cls(LatentCRFConfig(**{name: config[name] for name in fields}))
@@ -113,16 +109,12 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         Raises ConfigError if it is not told its timesteps or has no batch-norm.
         """
         if self.modulation is None or self.norm is None:
-            found = f"with_timesteps={self.settings.with_timesteps}, normalizer={self.settings.normalizer!r}"
-            raise ConfigError("a CRF that is told its timesteps and has batch-norm", found, "train one with both")
-        corrections = [
-            self.norm.scale_C,
-            self.norm.shift_C,
-            *self.unary.parameters(),
-            *self.modulation.last.parameters(),
-        ]
-        for parameter in corrections:
-            parameter.zero_()
+            raise ConfigError("a CRF that is told its timesteps and has batch-norm", "another", "train one with both")
+        for part in (self.unary, self.modulation.last):
+            for parameter in part.parameters():
+                parameter.zero_()
+        self.norm.scale_C.zero_()
+        self.norm.shift_C.zero_()
 
     def forward(
         self,
