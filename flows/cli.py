@@ -1,6 +1,7 @@
 """The command line: ``latentcrf`` and its commands, apart from those in ``flows.commands``."""
 
 import os
+import signal
 import sys
 from contextlib import nullcontext
 from importlib.metadata import version
@@ -155,7 +156,11 @@ def ui(*, port: int = 4200) -> None:
 
 
 def main() -> None:
-    """Run the command line. For a user error, print one line on stderr and exit with code 2."""
+    """Run the command line. For a user error, print one line on stderr and exit with code 2.
+
+    SIGTERM ends it as Ctrl-C does: with one line, and code 130.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -166,6 +171,8 @@ def main() -> None:
         app(sys.argv[1:], exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         fail(describe_usage_error(error))
+    except KeyboardInterrupt:
+        fail("stopped; what is committed is kept, and the same command goes on from there", code=130)
     except Exception as error:
         message = find_user_error(error)
         if message is None:
@@ -173,7 +180,7 @@ def main() -> None:
         fail(message)
 
 
-def fail(message: str) -> None:
-    """Print the message on stderr and exit with code 2."""
+def fail(message: str, code: int = 2) -> None:
+    """Print the message on stderr and exit with a code."""
     print(f"latentcrf: {message}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)

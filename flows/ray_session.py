@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,20 +38,37 @@ def ray_session() -> Iterator[None]:
         yield
         return
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its failures are raised, too
-    if "RAY_ADDRESS" in os.environ:
-        try:
-            ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        except ConnectionError as error:  # also what an object store that is away raises
-            where = f"a node of a Ray cluster on this machine, as RAY_ADDRESS is {os.environ['RAY_ADDRESS']!r}"
-            raise UserError(where, "none", "join it with `ray start`, or unset RAY_ADDRESS") from error
-    else:
-        # A local machine is not preempted: spare each training the process that watches for preemption.
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-        start_local_ray(object_store_memory=LOCAL_OBJECT_STORE_BYTES)
+    with keep_termination():
+        connect()
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def connect() -> None:
+    """Join the cluster at RAY_ADDRESS or, if it is not set, start Ray here. Raises UserError if no cluster answers."""
+    import ray
+
+    if "RAY_ADDRESS" not in os.environ:
+        # A local machine is not preempted: spare each training the process that watches for preemption.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        start_local_ray(object_store_memory=LOCAL_OBJECT_STORE_BYTES)
+        return
+    try:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    except ConnectionError as error:  # also what an object store that is away raises
+        where = f"a node of a Ray cluster on this machine, as RAY_ADDRESS is {os.environ['RAY_ADDRESS']!r}"
+        raise UserError(where, "none", "join it with `ray start`, or unset RAY_ADDRESS") from error
+
+
+@contextmanager
+def keep_termination() -> Iterator[None]:
+    """Keep what this process does at SIGTERM: Ray would end it on the spot, whatever the command line or Prefect do."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 @retry(

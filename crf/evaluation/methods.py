@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # naming the methods takes no torch
 
 REFERENCE, CONVERGED = "full_50", "converged"
 EVEN_DDIM = "ddim_from_"  # begins the key of the teacher's own sampler, evenly from where the teacher starts
+WITHOUT_CRF = "without_crf"
 FULL = Schedule(TEACHER_STEPS, TEACHER_STEPS)
 CONVERGED_STEPS = 100
 Kind = Literal["reference", "floor", "crf", "control", "sampler", "front"]
@@ -68,6 +69,25 @@ def list_methods(lead: str, noise_schedule: NoiseSchedule, tail: int | None = No
         ScheduleError: ``lead`` is not a lead alone, or it leaves no noise.
     """
     return tuple(method for method in list_every_method(lead, noise_schedule, tail) if method.in_table)
+
+
+def list_inside_methods(schedule: Schedule, noise_schedule: NoiseSchedule) -> tuple[Method, ...]:
+    """List the rows of the table for a CRF that corrects evaluations of a schedule. They take as many evaluations.
+
+    Args:
+        schedule: The schedule with the CRF inside.
+        noise_schedule: The teacher's noise schedule.
+
+    Returns:
+        The methods, the reference first: the schedule, the same without a CRF, and samplers.
+    """
+    return (
+        Method(REFERENCE, f"full {TEACHER_STEPS}", FULL, "reference"),
+        Method(CONVERGED, "converged", make_converged(noise_schedule), "floor"),
+        Method("crf_inside", f"{schedule.evaluations} with the CRF inside", schedule, "crf"),
+        Method(WITHOUT_CRF, "the same without the CRF", replace(schedule, corrections=()), "control"),
+        *(each for each in list_samplers(schedule.evaluations, find_start(noise_schedule)) if each.in_table),
+    )
 
 
 def list_every_method(lead: str, noise_schedule: NoiseSchedule, tail: int | None = None) -> Iterator[Method]:

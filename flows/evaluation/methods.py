@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from crf.errors import ScheduleError
-from crf.evaluation.methods import EVEN_DDIM, Kind, Method, list_methods
+from crf.evaluation.methods import EVEN_DDIM, WITHOUT_CRF, Kind, Method, list_inside_methods, list_methods
 from crf.front import Front
 from crf.schedule import PAPERS_LEAD, Schedule
 from flows.parameters.evaluation import EvaluateParameters
@@ -31,12 +31,13 @@ def choose_own_methods(params: EvaluateParameters) -> tuple[Method, ...]:
     """List the methods that do not depend on a search, which a plan knows before the search has run."""
     from crf.teacher.noise_schedule import read_noise_schedule
 
-    lead, tail = find_place(params)
     noise_schedule = read_noise_schedule(read_shape(params.teacher).scheduler_config)
-    own = find_own_schedule(params)
-    hands_over = params.crf is not None and own is None
-    methods = [method for method in list_methods(lead, noise_schedule, tail) if hands_over or method.kind != "crf"]
-    add_methods(methods, "crf", [own] if own else [], params)
+    if own := find_own_schedule(params):
+        methods = list(list_inside_methods(Schedule.parse(own), noise_schedule))
+    else:
+        lead, tail = find_place(params)
+        table = list_methods(lead, noise_schedule, tail)
+        methods = [method for method in table if params.crf is not None or method.kind != "crf"]
     add_methods(methods, "sampler", params.schedules, params)
     return tuple(methods)
 
@@ -90,10 +91,12 @@ def is_file(front: str) -> bool:
 def find_baseline(params: EvaluateParameters, methods: tuple[Method, ...]) -> str:
     """Return the key of the method that all others are compared with.
 
-    By default it is the teacher's own sampler, evenly spaced from where the teacher starts. Raises UserError if the
-    given one is not compared.
+    By default it is the schedule of a CRF inside without its CRF, or else the teacher's own sampler, evenly spaced from
+    where the teacher starts. Raises UserError if the given one is not compared.
     """
     keys = [method.key for method in methods]
+    if params.baseline is None and WITHOUT_CRF in keys:
+        return WITHOUT_CRF
     if params.baseline is None:
         return next(key for key in keys if key.startswith(EVEN_DDIM))
     if params.baseline not in keys:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crf.evaluation.methods import REFERENCE, Method
+from crf.evaluation.methods import REFERENCE, WITHOUT_CRF, Method
 from flows.evaluation.methods import fingerprint_front
 from flows.parameters.evaluation import EvaluateParameters
 from flows.report.environment import read_commit, read_versions
@@ -64,12 +64,17 @@ def assemble_report(
 
 
 def summarize(rows: list[dict[str, Any]], comparisons: list[dict[str, Any]], captions: int) -> str:
-    """Say in one sentence what the report found about its best method: of the front, or else the CRF's, or any."""
+    """Say in one sentence what the report found about its best method.
+
+    That is a CRF inside a schedule, which is compared with the schedule without it; or else the best of the front, of
+    the CRF's, or of any.
+    """
     by_key = {row["key"]: row for row in rows}
     candidates = [by_key[found["key"]] for found in comparisons]
     if not candidates:
         return f"{len(rows)} methods on {captions} captions."
-    kinds = [kind for kind in ("front", "crf") if any(row["kind"] == kind for row in candidates)]
+    order = ("crf", "front") if WITHOUT_CRF in by_key else ("front", "crf")
+    kinds = [kind for kind in order if any(row["kind"] == kind for row in candidates)]
     best = min(
         (row for row in candidates if row["kind"] in kinds[:1] or not kinds),
         key=lambda row: row["latent_mse"]["geometric_mean"],

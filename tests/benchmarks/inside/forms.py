@@ -11,7 +11,7 @@ from crf.model.latent_crf import LatentCRF
 CHANNELS, SIDE, TEXT_WIDTH = 8, 16, 192  # of the demo's teacher
 
 
-def make_crf() -> LatentCRF:
+def make_crf(observes: str = "x0+state+previous+guidance") -> LatentCRF:
     """Make the demo's form of the CRF, told its timesteps; before training it changes nothing."""
     config = LatentCRFConfig(
         height=SIDE,
@@ -23,7 +23,7 @@ def make_crf() -> LatentCRF:
         kernel_size=3,
         iterations=2,
         similarity="stationary",
-        crf_input="x0+state+previous+guidance",
+        crf_input=observes,  # type: ignore[arg-type]
         potentials="observed",
         expert_weights="signed",
         with_timesteps=True,

@@ -1,120 +1,93 @@
-"""A CRF inside the trajectory: distill one on roll-outs of a schedule, and run it at some or all of its places.
+"""Distill a CRF for all places of a schedule at once, each on the teacher's own next state, over rounds of roll-outs.
 
-    python -m tests.benchmarks.inside --solver dpm++ --trajectories 96 --steps 600
+    python -m tests.benchmarks.inside.places --noises 3 --rounds 3
 
-Takes the demo's teacher and captions, on one core. Prints a JSON line per schedule: latent MSE to the teacher's 50
-steps on the held-out captions, and the paired ratio to the schedule without a CRF.
+The first roll-outs are with a CRF that changes nothing, the others with the CRF as it is; each round trains on those of
+all rounds. Takes the demo's teacher, its 192 training captions with so many noises each, and one core. Prints a JSON
+line per round and choice of places: latent MSE to the teacher's 50 steps on the test captions, and the paired ratio to
+the schedule without a CRF.
 """
 
 import argparse
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from crf.metrics.per_sample import compute_squared_errors
-from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
 from crf.sampling.paths import find_rollout_stops
 from crf.sampling.rollouts import Meeting, roll_out
-from crf.sampling.sampler import run_schedules
-from crf.sampling.trajectory import follow
-from crf.schedule import TEACHER_STEPS, Schedule
-from crf.statistics.comparisons import compare_errors
-from crf.statistics.intervals import summarize_errors
+from crf.schedule import Schedule
 from crf.teacher.teacher import Teacher
 from crf.training.pairs import Pairs
 from crf.training.trainer import Trainer, TrainerConfig
-from tests.benchmarks.ablation.samples import DEMO, Samples, load_teacher
+from tests.benchmarks.ablation.samples import DEMO, load_teacher
+from tests.benchmarks.inside.forms import make_crf
+from tests.benchmarks.inside.trajectories import Trajectories, measure_schedule, tell
 
 TIMESTEPS = (981, 901, 821, 721, 641, 521, 421, 321, 201, 101)
 EVERYWHERE = tuple(range(1, len(TIMESTEPS) + 1))
-GUIDANCE, BATCH = 4.0, 16
-PLACES = {"none": (), "last": (10,), "last but one": (9,), "last but two": (8,), "everywhere": EVERYWHERE}
+PLACES = {"last": (10,), "last but one": (9,), "last but two": (8,), "first five": (1, 2, 3, 4, 5), "all": EVERYWHERE}
+BATCH = 16
+SEEN = ("state_BCHW", "x0_BCHW", "previous_BCHW", "guidance_BCHW", "timesteps_B2")
 
 
-@torch.no_grad()
-def roll_out_all(teacher: Teacher, schedule: Schedule, count: int) -> tuple[list[list[Meeting]], list[Tensor]]:
-    """Roll out the training captions with a CRF that changes nothing; return each batch's meetings and pooled text."""
-    path, stops = teacher.noise_schedule.path(TEACHER_STEPS), find_rollout_stops(teacher.noise_schedule, schedule)
-    met, texts = [], []
-    for noise_BCHW, given in Samples.draw("images/captions.txt", count, 0).start(teacher, GUIDANCE):
-        state, own, done = noise_BCHW, {}, 0
-        for timestep, stop in sorted(stops.items(), key=lambda item: item[1]):
-            state, done = follow(teacher, state, path[done:stop], given).state, stop
-            own[timestep] = state
-        met.append(roll_out(teacher, schedule, noise_BCHW, given, own))
-        texts.append(given.pooled_BD)
+def roll_out_all(
+    teacher: Teacher, data: Trajectories, schedule: Schedule, crf: LatentCRF | None
+) -> tuple[list[Meeting], list[Tensor]]:
+    """Roll out from every noise; return what the CRF meets, batch by batch and place by place, and its pooled text."""
+    stops, met, texts = find_rollout_stops(teacher.noise_schedule, schedule), [], []
+    for rows in data.split():
+        noise_BCHW, given = data.start(teacher, rows)
+        own = {timestep: data.states[rows, stop] for timestep, stop in stops.items()}
+        meetings = roll_out(teacher, schedule, noise_BCHW, given, own, crf)
+        met += meetings
+        texts += [given.pooled_BD] * len(meetings)
     return met, texts
 
 
-def train(met: list[list[Meeting]], texts: list[Tensor], steps: int) -> LatentCRF:
-    """Distill the demo's form of the CRF, told its timesteps, on each place's next state."""
-    torch.manual_seed(0)
-    joined = [list(place) for place in zip(*met, strict=True)]  # place -> batches
-    names = ("state_BCHW", "x0_BCHW", "previous_BCHW", "guidance_BCHW", "timesteps_B2")
-    seen = {name: torch.cat([getattr(each.seen, name) for place in joined for each in place]) for name in names}
-    target = torch.cat([each.target for place in joined for each in place])
-    weight = torch.cat([torch.full((len(each.target),), each.gain**2) for place in joined for each in place])
-    text = torch.cat(texts * len(joined))
-    _, channels, height, width = target.shape
-    config = LatentCRFConfig(
-        height=height,
-        width=width,
-        channels=channels,
-        text_width=text.shape[1],
-        hidden=32,
-        filters=88,
-        kernel_size=3,
-        iterations=2,
-        similarity="stationary",
-        crf_input="x0+state+previous+guidance",
-        potentials="observed",
-        expert_weights="signed",
-        with_timesteps=True,
-    )
-    trainer = Trainer(LatentCRF(config), TrainerConfig(steps, 1e-3, 30, ema_decay=0.99))
-    generator = torch.Generator().manual_seed(0)
-    scale = weight.mean()
+def train(trainer: Trainer, met: list[Meeting], texts: list[Tensor], steps: int) -> None:
+    """Train the CRF on what it met, a place drawn for each sample; the loss is the next state's squared error."""
+    seen = {name: torch.cat([getattr(each.seen, name) for each in met]) for name in SEEN}
+    target, text = torch.cat([each.target for each in met]), torch.cat(texts)
+    weight = torch.cat([torch.full((len(each.target),), each.gain**2) for each in met])
+    generator, scale = torch.Generator().manual_seed(0), weight.mean()
     for _ in range(steps):
         rows = torch.randint(len(target), (BATCH,), generator=generator)
-        state, x0, previous, guidance, told = (seen[name][rows] for name in names)
-        more = (previous, guidance, told, weight[rows] / scale)
-        trainer.step(Pairs(state, target[rows], text[rows], x0, rows, *more))
-    return trainer.result.eval()
-
-
-@torch.no_grad()
-def measure(teacher: Teacher, crf: LatentCRF, base: Schedule, captions: int) -> None:
-    """Print the errors of the schedule with the CRF at each of ``PLACES``."""
-    schedules = [replace(base, corrections=places) for places in PLACES.values()]
-    errors = []
-    for noise_BCHW, given in Samples.draw("images/heldout.parquet", captions, 1).start(teacher, GUIDANCE):
-        full, *ends = run_schedules(teacher, [Schedule.parse("50/50"), *schedules], noise_BCHW, given, crf)
-        errors.append(np.stack([compute_squared_errors(end, full) for end in ends], 1))
-    table, labels = np.concatenate(errors), np.arange(captions)
-    for number, (name, schedule) in enumerate(zip(PLACES, schedules, strict=True)):
-        summary = summarize_errors(table[:, number], labels)
-        ratio = compare_errors(table[:, number], table[:, 0], labels)
-        record = {"crf": name, "schedule": str(schedule), **asdict(summary), "ratio": asdict(ratio)}
-        print(json.dumps(record), flush=True)
+        state, x0, previous, guidance, told = (seen[name][rows] for name in SEEN)
+        trainer.step(Pairs(state, target[rows], text[rows], x0, rows, previous, guidance, told, weight[rows] / scale))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--solver", choices=["ddim", "dpm++"], default="dpm++")
-    parser.add_argument("--trajectories", type=int, default=96)
+    parser.add_argument("--noises", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--captions", type=int, default=64)
+    parser.add_argument("--observes", default="x0+state+previous+guidance")
+    parser.add_argument("--folder", type=Path, default=Path("runs/inside"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     teacher = load_teacher(DEMO / "teacher")
+    data = Trajectories.draw(teacher, "train", 192, options.noises, options.folder)
+    held = Trajectories.draw(teacher, "test", 64, 1, options.folder)
     base = Schedule(len(TIMESTEPS), lead_timesteps=TIMESTEPS, solver=options.solver)
-    met, texts = roll_out_all(teacher, replace(base, corrections=EVERYWHERE), options.trajectories)
-    crf = train(met, texts, options.steps)
-    measure(teacher, crf, base, options.captions)
+    everywhere = replace(base, corrections=EVERYWHERE)
+    plain = measure_schedule(teacher, held, base)
+    record = {"solver": options.solver, "trajectories": len(data.seeds), "observes": options.observes}
+    tell({**record, "crf": "none"}, plain, plain)
+    torch.manual_seed(0)
+    met, texts, crf = [], [], make_crf(options.observes)
+    for number in range(1, options.rounds + 1):
+        more, more_texts = roll_out_all(teacher, data, everywhere, crf.eval() if number > 1 else None)
+        met, texts = met + more, texts + more_texts
+        trainer = Trainer(crf, TrainerConfig(options.steps, 1e-3, 30, ema_decay=0.99))
+        train(trainer, met, texts, options.steps)
+        crf = trainer.result
+        for name, places in PLACES.items():
+            found = measure_schedule(teacher, held, replace(base, corrections=places), crf.eval())
+            tell({**record, "round": number, "crf": name}, found, plain)
 
 
 if __name__ == "__main__":
