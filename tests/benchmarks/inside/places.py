@@ -78,7 +78,9 @@ def main() -> None:
     record = {"solver": options.solver, "trajectories": len(data.seeds), "observes": options.observes}
     tell({**record, "crf": "none"}, plain, plain)
     torch.manual_seed(0)
-    met, texts, crf = [], [], make_crf(options.observes)
+    met: list[Meeting] = []
+    texts: list[Tensor] = []
+    crf = make_crf(options.observes)
     for number in range(1, options.rounds + 1):
         more, more_texts = roll_out_all(teacher, data, everywhere, crf.eval() if number > 1 else None)
         met, texts = met + more, texts + more_texts
