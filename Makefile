@@ -37,8 +37,7 @@ comma := ,
 
 demo: env
 	$(BIN)/latentcrf run demo --root runs/demo
-	$(BIN)/latentcrf generate --prompt "a red apple" --guidance-scale 4 --output runs/demo/red-apple.png \
-	    --schedule deploy/demo/schedule.json
+	$(BIN)/latentcrf generate --prompt "a red apple" --guidance-scale 4 --output runs/demo/red-apple.png --root runs/demo
 
 search: env
 	$(BIN)/latentcrf run deploy/demo/search.yaml --root runs/demo
