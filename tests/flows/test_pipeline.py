@@ -176,6 +176,17 @@ def test_without_a_lead_the_papers_is_evaluated(params: PipelineParameters) -> N
     assert (step.params.lead, step.params.tail) == ("31/40", None)
 
 
+def test_a_crf_inside_a_schedule_is_evaluated_there(params: PipelineParameters) -> None:
+    schedule = "2@981,501 + crf"
+    inside = params.model_copy(update={"teach": TeachOptions(), "distill": DistillOptions(through=schedule)})
+    *_, distilled, evaluated = list_steps(inside)
+    assert (distilled.params.teacher, evaluated.params.schedule) == (params.teacher, schedule)
+    rollout = TeachOptions(rollout=schedule)
+    met = params.model_copy(update={"teach": rollout, "distill": DistillOptions(observed="rollout", target="next")})
+    *_, distilled, evaluated = list_steps(met)
+    assert (distilled.params.teacher, evaluated.params.schedule) == (None, schedule)
+
+
 def test_a_stage_1_crf_is_rejected_before_anything_is_computed(first: list[Any], params: PipelineParameters) -> None:
     *_, step = list_steps(params)
     stage_1 = step.params.model_copy(update={"crf": first[2].url, "lead": None, "tail": None})

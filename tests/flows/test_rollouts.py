@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from crf import LatentCRFPipeline
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
-from flows.evaluation.methods import choose_own_methods
+from flows.evaluation.methods import choose_own_methods, find_baseline
 from flows.parameters.evaluation import EvaluateParameters
 from flows.parameters.latents import TeachParameters
 from flows.stage import StageResult, run_stage
@@ -115,6 +115,9 @@ def test_a_crf_is_distilled_on_what_it_meets_and_meets_other_states_then(
     compared = {"teacher": str(tiny_teacher), "crf": end.url, "captions": "none", "images": "none"}
     methods = choose_own_methods(EvaluateParameters(**compared))
     assert [str(method.schedule) for method in methods if method.kind == "crf"] == [SCHEDULE]
+    assert find_baseline(EvaluateParameters(**compared), methods) == "without_crf"
+    planned = {**compared, "crf": f"{tmp_path}/distill/not-there-yet", "schedule": SCHEDULE}
+    assert choose_own_methods(EvaluateParameters(**planned)) == methods
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 import pytest
 
 from crf.errors import ScheduleError
-from crf.evaluation.methods import list_every_method, list_methods
+from crf.evaluation.methods import list_every_method, list_inside_methods, list_methods
+from crf.schedule import Schedule
 from crf.teacher.ddim import DiffusionSchedule
 from crf.teacher.flow_matching import FlowSchedule
 
@@ -32,6 +33,19 @@ def test_the_papers_rows_and_controls_of_the_same_cost() -> None:
     methods = list_methods("31/40", LEADING)
     assert {m.schedule.evaluations for m in methods if m.kind not in ("reference", "floor")} == {31, 33}
     assert [m.key for m in methods][:3] == ["full_50", "converged", "crf_2"]
+
+
+def test_a_crf_inside_is_compared_with_as_many_evaluations() -> None:
+    inside = Schedule.parse("2@981,701 + crf + 2@401,101 + crf (dpm++)")
+    assert {method.label: str(method.schedule) for method in list_inside_methods(inside, LEADING)} == {
+        "full 50": "50/50",
+        "converged": "100@981.. (dpm++)",
+        "4 with the CRF inside": str(inside),
+        "the same without the CRF": "4@981,701,401,101 (dpm++)",
+        "4-step DDIM": "4/4",
+        "4-step DDIM from 981": "4@981..",
+        "4-step DPM++ from 981": "4@981.. (dpm++) (power 1)",
+    }
 
 
 def test_a_lead_with_its_own_start_has_a_control_that_starts_there() -> None:

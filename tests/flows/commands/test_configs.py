@@ -17,14 +17,19 @@ def test_a_file_that_is_not_yaml_is_a_user_error(content: bytes, tmp_path: Path)
     assert "\n" not in str(caught.value)
 
 
+def test_the_demos_search_is_on_its_late_crf() -> None:
+    """Both files write the stages out: equal ones are not computed again."""
+    late, search = (load_config(str(EMBEDDED["demo"].with_name(name)), None) for name in ("late.yaml", "search.yaml"))
+    for name in ("teacher", "images", "captions", "heldout_captions", "encode", "teach", "train", "distill"):
+        assert getattr(late, name) == getattr(search, name), name
+    assert late.front
+    assert search.calibrate_captions
+
+
 def test_the_demo_trains_inside_the_schedule_that_its_search_found() -> None:
-    demo, search = (load_config(str(EMBEDDED["demo"].with_name(name)), None) for name in ("demo.yaml", "search.yaml"))
-    for name in ("teacher", "images", "captions", "heldout_captions", "encode"):
-        assert getattr(demo, name) == getattr(search, name), name  # equal ones are not computed again
+    demo = load_config("demo", None)
     front = Front.read(EMBEDDED["demo"].with_name("schedule.json"))
     trained = Schedule.parse(str(demo.distill.through))
     found = next(point for point in front.points if point.evaluations == trained.evaluations)
     assert trained.lead_timesteps == tuple(found.timesteps)
     assert trained.solver == Schedule.parse(found.schedule).solver
-    assert demo.front
-    assert search.calibrate_captions
