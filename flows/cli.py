@@ -20,6 +20,7 @@ app = App(
     name="latentcrf",
     help="Make a text-to-image diffusion model a third faster: train a CRF that replaces its late steps.",
     version=lambda: version("latentcrf"),  # the distribution's: no package has its name
+    suppress_keyboard_interrupt=False,  # main says what to do next
 )
 PIPELINE, STAGES, OUTPUTS, IMAGES = (
     Group(name, sort_key=place) for place, name in enumerate(("Pipeline", "Stages", "Outputs", "Images"))
