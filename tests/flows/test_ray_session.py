@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -56,6 +57,7 @@ def test_a_ray_that_did_not_start_is_started_once_more(tmp_path: Path) -> None:
 
 WAITING = """
 import sys
+import time
 import ray
 from flows.ray_session import ray_session
 with ray_session():
@@ -75,5 +77,28 @@ def test_ray_ends_with_a_killed_driver() -> None:
         started = psutil.Process(driver.pid).children(recursive=True)
         assert "raylet" in {process.name() for process in started}
         driver.kill()
+    _, alive = psutil.wait_procs(started, timeout=120)
+    assert alive == []
+
+
+@pytest.mark.slow
+def test_a_terminated_command_ends_with_one_line(tiny_teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / "captions.txt").write_text("".join(f"thing {number}\n" for number in range(4_000)))
+    options = {"teacher": tiny_teacher, "captions": tmp_path / "captions.txt", "root": tmp_path, "shard-rows": 4}
+    command = [str(Path(sys.executable).with_name("latentcrf")), "teach"]
+    command += [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "PREFECT_API_URL")}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as driver:
+        while not list(tmp_path.glob("teach/*/commits/0*")):
+            assert driver.poll() is None
+            time.sleep(0.1)
+        started = psutil.Process(driver.pid).children(recursive=True)
+        driver.terminate()
+        _, told = driver.communicate()
+    assert driver.returncode == 130
+    assert told.splitlines()[-1].startswith("latentcrf: stopped; ")
+    assert "Traceback" not in told
     _, alive = psutil.wait_procs(started, timeout=120)
     assert alive == []
