@@ -93,8 +93,9 @@ def main() -> None:
     tell(
         {"captions": "test", **record}, measure_schedule(teacher, held["test"], schedule, trainer.result), plain["test"]
     )
-    name = f"{options.form}-{options.noises}-{options.steps}-{options.seed}-{base.lead}{base.solver}"
-    torch.save((str(schedule), trainer.result.state_dict()), options.folder / f"{name}.pt")
+    if options.form == "crf":  # for `latentcrf evaluate --crf`
+        trainer.result.record_place(None, None, str(schedule))
+        trainer.result.save_pretrained(options.folder / f"crf-{base.lead}-{options.noises}x{options.steps}")
 
 
 HELD = {"calibrate": 48, "test": 64}
