@@ -114,16 +114,9 @@ class DistillationObjective:
         config = read_config(self.options.initial)
         if self.options.observed != "rollout":
             check_is_stored(config)
-        store, (state, _) = LatentStore.open(self.options.pairs), self.choose_observed()
+        state, _ = self.choose_observed()
         self.choose_target_map()
-        expected = tuple(config[name] for name in ("height", "width", "channels", "text_width"))
-        found = (*store[state].shape[-3:], store[TEXT].shape[1])
-        if expected != found:
-            raise UserError(
-                f"pairs of (height, width, channels, text width) {expected}, as the CRF in {self.options.initial} has",
-                f"{found} in {store.url}",
-                "train a CRF on a natural store of the same teacher and size",
-            )
+        check_shape(self.options, state)
 
     def make_trainer_config(self) -> TrainerConfig:
         return TrainerConfig(**pick_common_options(self.options))
@@ -210,6 +203,19 @@ class DistillationObjective:
                 f"{missing} in {store.url}", f"{store.names}", "teach again with --x0, --lead, --tail or --rollout"
             )
         return state, x0 if sees_x0 else None
+
+
+def check_shape(options: DistillParameters, state: str) -> None:
+    """Raise UserError if the pairs' states, in the array ``state``, do not have the CRF's shape."""
+    config, store = read_config(options.initial), LatentStore.open(options.pairs)
+    expected = tuple(config[name] for name in ("height", "width", "channels", "text_width"))
+    found = (*store[state].shape[-3:], store[TEXT].shape[1])
+    if expected != found:
+        raise UserError(
+            f"pairs of (height, width, channels, text width) {expected}, as the CRF in {options.initial} has",
+            f"{found} in {store.url}",
+            "train a CRF on a natural store of the same teacher and size",
+        )
 
 
 def check_is_stored(config: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from flows.parameters.training import DistillParameters
 from flows.shards.teachers import fingerprint_parts
 from flows.training.batches import Share, check_rows, read_batches
 from flows.training.crf_files import load_crf, read_config
-from flows.training.objectives import pick_common_options
+from flows.training.objectives import check_shape, pick_common_options
 from storage import LatentStore, UserError, locations
 from storage.model_files.folders import local_folder
 from storage.store.index import read_index_shards
@@ -32,21 +32,15 @@ class ThroughObjective:
     def check(self) -> None:
         check_rows(self.options.pairs, self.options.workers)
         check_through(str(self.options.through))
-        config, store = read_config(self.options.initial), LatentStore.open(self.options.pairs)
+        config = read_config(self.options.initial)
         if not config.get("with_timesteps") or config["normalizer"] != "batch":
             raise UserError(
                 "a CRF that is told its timesteps and has batch-norm, to stand at several places",
                 f"{config.get('with_timesteps')} and {config['normalizer']} in {self.options.initial}",
                 "train one with --crf.with-timesteps",
             )
-        expected = tuple(config[name] for name in ("height", "width", "channels", "text_width"))
-        found = (*store[STEP_50].shape[-3:], store[TEXT].shape[1])
-        if expected != found:
-            raise UserError(
-                f"pairs of (height, width, channels, text width) {expected}, as the CRF in {self.options.initial} has",
-                f"{found} in {store.url}",
-                "train a CRF on a natural store of the same teacher and size",
-            )
+        check_shape(self.options, STEP_50)
+        store = LatentStore.open(self.options.pairs)
         taught = {name: value for name, value in store.provenance["inputs"].items() if name.startswith("teacher.")}
         given = fingerprint_parts(str(self.options.teacher), self.options.root)
         if changed := sorted(
