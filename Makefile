@@ -8,6 +8,7 @@
 #   make bench  what the paper-size CRF costs beside the U-Net's evaluations (bench-crf), and how fast
 #               the latent store is beside its peers (bench-store): half an hour, 4 GB of disk
 #   make bench-stages   encode and teach beside a bare loop, and what a job costs as its shards grow; 40 minutes
+#   make bench-inside   what scalars and a CRF inside a schedule are worth, trained on where it ends; an hour
 #   make ablation   which of its parts earn their place, against every control; about an hour. The controls alone
 #               take a quarter of it (ablation-controls). FRONT=schedule.json adds the schedules of a search
 #   make notebook   run docs/browse.ipynb again, on what make demo made
@@ -23,7 +24,7 @@ space := $(subst ,, )
 # Each of many processes would compile torch and diffusers anew, which takes longer than importing them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo search test slow lint docs bench bench-crf bench-store bench-stages ablation ablation-controls notebook chaos cluster-test image-check ui clean
+.PHONY: env demo search test slow lint docs bench bench-crf bench-store bench-stages bench-inside ablation ablation-controls notebook chaos cluster-test image-check ui clean
 env: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -69,6 +70,10 @@ bench-store: env
 
 bench-stages: env
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.stages --output docs/stage_speed
+
+bench-inside: env
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.inside.ends --form scalars --noises 10 --steps 480
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.inside.ends --form crf --noises 10 --steps 600
 
 FRONT ?= $(wildcard deploy/demo/schedule.json)
 ablation: env
