@@ -11,7 +11,7 @@
 #   make bench-inside   what scalars and a CRF inside a schedule are worth, trained on where it ends; an hour
 #   make ablation   which of its parts earn their place, against every control; about an hour. The controls alone
 #               take a quarter of it (ablation-controls). FRONT=schedule.json adds the schedules of a search
-#   make notebook   run docs/browse.ipynb again, on what make demo made
+#   make notebook   run docs/browse.ipynb again, on what deploy/demo/late.yaml makes
 #   make chaos  kill -9 at random moments, RUNS=100 times, and endpoints that hang; about an hour
 #   make cluster-test   every stage on a Ray cluster of Linux namespaces, whose nodes share nothing but a bucket: one is
 #               killed, the run is cancelled and started again; needs root, 15 minutes
