@@ -85,7 +85,11 @@ class LatentCRF(ModelMixin, ConfigMixin):  # type: ignore[misc]
         Args:
             config: Field -> value. A missing field takes its default; unknown entries are ignored.
 
-        Returns the CRF, with newly initialized weights. Raises ConfigError if the options contradict each other.
+        Returns:
+            The CRF, with newly initialized weights.
+
+        Raises:
+            ConfigError: The options contradict each other.
         """
         fields = LatentCRFConfig.__dataclass_fields__.keys() & config.keys()
         return cls(LatentCRFConfig(**{name: config[name] for name in fields}))

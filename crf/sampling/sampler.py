@@ -50,6 +50,19 @@ def run_lead(
 
     Raises ScheduleError if the lead has corrections and there is no CRF, unless ``watch`` watches what it would meet.
     """
+    return follow_lead(teacher, schedule, noise_BCHW, given, on_step, crf, watch)
+
+
+def follow_lead(
+    teacher: Teacher,
+    schedule: Schedule,
+    noise_BCHW: Tensor,
+    given: Condition,
+    on_step: OnStep | None = None,
+    crf: LatentCRF | None = None,
+    watch: Watch | None = None,
+) -> Trajectory:
+    """Do what ``run_lead`` does; gradients flow to the CRF and, through a differentiable teacher, to all before it."""
     teacher = prepare(teacher, schedule)
     path = find_lead_path(teacher.noise_schedule, schedule)
     advance = None if schedule.solver == "ddim" else MultistepAdvance(teacher, schedule)

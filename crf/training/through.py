@@ -12,22 +12,21 @@ from torch import Tensor
 
 from crf.errors import ScheduleError
 from crf.noise import sample_noise
-from crf.sampling.guidance import plan_guidance
-from crf.sampling.paths import find_lead_path
-from crf.sampling.sampler import MultistepAdvance
-from crf.sampling.trajectory import Corrections, follow
+from crf.sampling.paths import check_rollout
+from crf.sampling.sampler import follow_lead
 from crf.schedule import Schedule
 from crf.stages.arrays import STEP_50
 from crf.teacher.teacher import Teacher
 from crf.training.pairs import Pairs, Stored, make_channels_first, read_text
 
+SMALLEST = 1e-4  # of a mean squared error: the root's slope has no end at zero
+
 
 def check_through(text: str) -> Schedule:
-    """Parse a schedule to train through. Raises ScheduleError unless it is a lead to the end that the CRF corrects."""
-    schedule = Schedule.parse(text)
-    if not schedule.corrections or schedule != schedule.first or schedule.lead_to is not None or schedule.deepcache > 1:
-        expected = "one lead to the end, with CRFs inside and without DeepCache"
-        raise ScheduleError(expected, repr(text), "write one like '2@981,501 + crf'")
+    """Parse a schedule to train through: one of a roll-out, without DeepCache. Raises ScheduleError for another."""
+    schedule = check_rollout(text)
+    if schedule.deepcache > 1:  # what it keeps of an evaluation is gone when that is computed again
+        raise ScheduleError("a schedule without DeepCache to train through", repr(text), "leave out 'deepcache'")
     return schedule
 
 
@@ -51,17 +50,8 @@ class Through:
 
         Gradients flow to the network through all evaluations.
         """
-        levels, schedule = self.teacher.noise_schedule, self.schedule
-        path = find_lead_path(levels, schedule)
-        return follow(
-            self.teacher,
-            noise_BCHW,
-            path,
-            self.teacher.condition(list(captions), self.guidance_scale),
-            advance=None if schedule.solver == "ddim" else MultistepAdvance(self.teacher, schedule),
-            corrections=Corrections(network, frozenset(number - 1 for number in schedule.corrections)),
-            guidance=plan_guidance(schedule, [timestep for timestep, _ in path]),
-        ).state
+        given = self.teacher.condition(list(captions), self.guidance_scale)
+        return follow_lead(self.teacher, self.schedule, noise_BCHW, given, crf=network).state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +84,6 @@ class Ends(Pairs):
         slices = [slice(start, start + size) for start in range(0, size * count, size)]
         names = ("z_BCHW", "target_BCHW", "text_BD", "rows_B", "captions")
         return [replace(self, **{name: getattr(self, name)[part] for name in names}) for part in slices]
-
-
-SMALLEST = 1e-4  # of a mean squared error: the root's slope has no end at zero
 
 
 def make_ends(stored: Iterable[Stored], captions: list[str], seeds: list[int], through: Through) -> Iterator[Ends]:

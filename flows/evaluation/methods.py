@@ -109,6 +109,8 @@ def find_own_schedule(params: EvaluateParameters) -> str | None:
 
     None if it has none. A pipeline gives it, because it plans before the CRF exists.
     """
+    if params.schedule and params.crf is None:
+        raise ScheduleError(f"a CRF for the schedule '{params.schedule}'", "none", "give --crf")
     if params.schedule:
         return params.schedule
     if params.crf is None or not locations.exists(locations.join(params.crf, "config.json")):

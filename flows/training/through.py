@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from crf.model.latent_crf import LatentCRF
+from crf.schedule import Schedule
 from crf.stages.arrays import STEP_50, TEXT
 from crf.teacher.teacher import Teacher
 from crf.training.pairs import Pairs
@@ -28,6 +29,11 @@ class ThroughObjective:
     """Stage 2 inside a schedule: the teacher's final latents, from its noise, with gradients through the teacher."""
 
     options: DistillParameters
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule to train through."""
+        return check_through(str(self.options.through))
 
     def check(self) -> None:
         check_rows(self.options.pairs, self.options.workers)
@@ -54,17 +60,18 @@ class ThroughObjective:
     def build_crf(self) -> LatentCRF:
         crf = load_crf(self.options.initial)
         crf.reset_corrections()
-        crf.record_place(None, None, str(check_through(str(self.options.through))))
+        crf.record_place(None, None, str(self.schedule))
         return crf
 
     def read_pairs(self, first_step: int, share: Share, device: torch.device) -> Iterator[Pairs]:
-        parameters = LatentStore.open(self.options.pairs).provenance["parameters"]
+        store = LatentStore.open(self.options.pairs)
+        parameters = store.provenance["parameters"]
         teacher = Teacher.load(
             local_folder(str(self.options.teacher)), str(device), getattr(torch, parameters["dtype"])
         )
-        through = Through(teacher, check_through(str(self.options.through)), parameters["guidance_scale"])
+        through = Through(teacher, self.schedule, parameters["guidance_scale"])
         tables = read_index_shards(locations.join(self.options.pairs, INDEX))
         captions = [caption for table in tables for caption in table["caption"].to_pylist()]
-        seeds = np.asarray(LatentStore.open(self.options.pairs)["seed"]).tolist()
+        seeds = np.asarray(store["seed"]).tolist()
         stored = read_batches(self.options.pairs, [STEP_50, TEXT], self.options.seed, first_step, share)
         return make_ends(stored, captions, seeds, through)
