@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from crf import LatentCRFPipeline
+from crf.errors import ScheduleError
 from crf.model.config import LatentCRFConfig
 from crf.model.latent_crf import LatentCRF
 from flows.evaluation.methods import choose_own_methods, find_baseline
@@ -118,6 +119,8 @@ def test_a_crf_is_distilled_on_what_it_meets_and_meets_other_states_then(
     assert find_baseline(EvaluateParameters(**compared), methods) == "without_crf"
     planned = {**compared, "crf": f"{tmp_path}/distill/not-there-yet", "schedule": SCHEDULE}
     assert choose_own_methods(EvaluateParameters(**planned)) == methods
+    with pytest.raises(ScheduleError, match="expected a CRF for the schedule"):
+        choose_own_methods(EvaluateParameters(**{**planned, "crf": None}))
 
 
 @torch.no_grad()
